@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` runs the main job on real recordings, `make test` passes the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test check tests bench faults lock clean
+
+demo: $(INSTALLED)
+	$(BIN)/python samples/demo.py
+
+test: check tests
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check -q .
+	$(BIN)/ruff check -q .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-cache > .venv/lint-imports.txt || { cat .venv/lint-imports.txt; exit 1; }
+
+tests: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+bench: $(INSTALLED) .venv-bench/installed
+	$(BIN)/python -m tests.benchmarks
+
+# The lock file is hashed, so pip installs exactly these bytes; afterwards nothing here needs a network.
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+# Peers to measure against; never part of the product.
+.venv-bench/installed: tests/benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet -r tests/benchmarks/requirements.txt
+	touch $@
+
+# Needs uv; writes versions and hashes only, no addresses.
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements.lock
+
+clean:
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-spool

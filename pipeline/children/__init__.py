@@ -1,0 +1,1 @@
+"""Child processes: pool, framing, limits, and the stages that run in the child."""

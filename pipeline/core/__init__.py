@@ -1,0 +1,1 @@
+"""The floor: pure nouns, protocols and policy. Imports nothing of the project above it."""

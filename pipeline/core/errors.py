@@ -1,0 +1,173 @@
+"""Errors carry policy: every expected failure is a MediaspoolError whose class facts decide what happens next.
+
+Code reads the facts (`retryable`, `billed`, `reach`), never class names or message text. Every error has a
+kebab-case `code` listed in `CODES`, a message (what, with which value) and a hint (what to do next).
+
+    MediaspoolError
+    ├─ ConfigError, ManifestError, InputError     a person must change something
+    ├─ LimitExceeded, UnsupportedOperation        our own bound on one call
+    ├─ BudgetExhausted, RunBusy                   our own bound on the run
+    ├─ Unavailable                                surely not executed: may be tried again
+    ├─ Rejected                                   theirs: this job only
+    ├─ RouteClosed                                theirs: nothing more on this route
+    ├─ ContractError                              a reply that is not what was asked
+    ├─ InDoubt                                    sent, no verdict: perhaps paid
+    ├─ EngineError                                a local child failed; free, so surely repeatable later
+    └─ StoreError, LedgerError                    the machine: the run drains
+"""
+
+from typing import ClassVar, Literal
+
+Billed = Literal["no", "maybe", "yes"]
+Reach = Literal["call", "route", "run"]
+
+CODES: dict[str, str] = {
+    # what a person wrote
+    "config-invalid": "the settings file or an option is wrong",
+    "route-unknown": "a route id that no settings table and no built-in route has",
+    "extra-missing": "the job needs an optional part of mediaspool that is not installed",
+    "engine-broken": "an embedded engine is installed but its weights or library failed their check",
+    "manifest-missing": "the manifest file does not exist",
+    "manifest-invalid": "the manifest as a whole cannot be read",
+    "manifest-too-large": "the manifest has more bytes, jobs or nesting than allowed",
+    "job-invalid": "one job or line of a manifest is wrong",
+    "job-duplicate": "two jobs have the same id",
+    "job-cycle": "jobs wait for each other in a circle",
+    "job-parent-unknown": "a job names a parent that does not exist",
+    "output-collision": "two products would have the same path",
+    "output-inside-input": "a product would land among the inputs and be taken as one",
+    "output-exists": "a file that mediaspool did not write is in the way",
+    "product-edited": "a product was edited by hand and the new result would overwrite it",
+    "path-outside-roots": "a path leaves the folders that the settings allow",
+    "path-unsafe": "a file name or a file type that is never read or written",
+    # inputs
+    "input-missing": "the input does not exist",
+    "input-unreadable": "the input cannot be read",
+    "input-changing": "the input is still being written",
+    "input-type": "the content of the input is not something this kind takes",
+    "input-damaged": "the input is cut short or its header lies",
+    "input-empty": "the input has no content",
+    "language-unsupported": "no engine of the route has this language",
+    "voice-unknown": "the route has no such voice",
+    "model-unknown": "the route has no such model",
+    "text-unsupported": "the text has nothing that the engine can speak",
+    "operation-unsupported": "no route in the list can do this",
+    # bounds
+    "limit-bytes": "more bytes than allowed",
+    "limit-seconds": "more seconds of media than allowed",
+    "limit-pixels": "more pixels than allowed",
+    "limit-pages": "more pages than allowed",
+    "limit-chars": "more characters than allowed",
+    "limit-time": "the deadline of the job or call passed",
+    "limit-memory": "an engine child needed more memory than allowed",
+    "budget-spend": "the spending cap of the run is reached",
+    "budget-audio": "the audio-minutes cap of the run is reached",
+    "budget-runtime": "the time limit of the run is reached",
+    # the way out
+    "unavailable": "the route did not take the call; nothing was executed",
+    "rejected": "the route refused this call",
+    "route-closed": "the route takes nothing more in this run",
+    "reply-type": "the reply is not of the type that was asked for",
+    "reply-empty": "the reply has no content",
+    "reply-damaged": "the reply is cut short, too short for what was asked, or cannot be read",
+    "in-doubt": "the call was sent and no verdict came back; it may have been paid for",
+    "engine-crashed": "an engine child ended before it answered",
+    "engine-failed": "an engine child answered with an error",
+    # the machine
+    "busy": "another run holds the lock of this spool",
+    "disk-full": "no space left where it is needed",
+    "output-unwritable": "the output folder cannot be written",
+    "io-error": "the operating system reported an input/output error",
+    "ledger-broken": "the ledger cannot be opened or fails its check",
+    "ledger-newer": "the ledger was written by a newer mediaspool",
+    "internal": "a bug in mediaspool",
+}
+
+
+class MediaspoolError(Exception):
+    """Base of every expected failure. `code` is a key of CODES; `hint` says what a person can do."""
+
+    retryable: ClassVar[bool] = False
+    billed: ClassVar[Billed] = "no"
+    reach: ClassVar[Reach] = "call"
+    default_code: ClassVar[str] = "internal"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, hint: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        if self.code not in CODES:
+            raise KeyError(f"error code {self.code!r} is not in CODES")
+        self.hint = hint
+        self.retry_after_s = retry_after_s
+
+
+class ConfigError(MediaspoolError):
+    reach: ClassVar[Reach] = "run"
+    default_code = "config-invalid"
+
+
+class ManifestError(MediaspoolError):
+    default_code = "manifest-invalid"
+
+
+class InputError(MediaspoolError):
+    default_code = "input-type"
+
+
+class LimitExceeded(MediaspoolError):
+    default_code = "limit-bytes"
+
+
+class UnsupportedOperation(MediaspoolError):
+    default_code = "operation-unsupported"
+
+
+class BudgetExhausted(MediaspoolError):
+    reach: ClassVar[Reach] = "run"
+    default_code = "budget-spend"
+
+
+class RunBusy(MediaspoolError):
+    reach: ClassVar[Reach] = "run"
+    default_code = "busy"
+
+
+class Unavailable(MediaspoolError):
+    retryable: ClassVar[bool] = True
+    default_code = "unavailable"
+
+
+class Rejected(MediaspoolError):
+    default_code = "rejected"
+
+
+class RouteClosed(MediaspoolError):
+    reach: ClassVar[Reach] = "route"
+    default_code = "route-closed"
+
+
+class ContractError(MediaspoolError):
+    billed: ClassVar[Billed] = "yes"
+    default_code = "reply-damaged"
+
+
+class InDoubt(MediaspoolError):
+    billed: ClassVar[Billed] = "maybe"
+    default_code = "in-doubt"
+
+
+class EngineError(MediaspoolError):
+    default_code = "engine-failed"
+
+
+class StoreError(MediaspoolError):
+    reach: ClassVar[Reach] = "run"
+    default_code = "io-error"
+
+
+class LedgerError(MediaspoolError):
+    reach: ClassVar[Reach] = "run"
+    default_code = "ledger-broken"

@@ -1,0 +1,96 @@
+"""Bounds and the counters that enforce them: the smallest level wins, and the winner is known by name."""
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+
+from msgspec import Struct
+
+from pipeline.core.errors import BudgetExhausted, ConfigError, LimitExceeded
+from pipeline.core.model import Caps, Estimate, Limits
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+MAX_DURATION_S = 366 * 24 * 3600.0
+MEGABYTE = 1_000_000
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """The limits in force and, per field, the level that set them."""
+
+    limits: Limits
+    set_by: dict[str, str]
+
+
+def smallest(levels: Iterable[tuple[str, Limits]]) -> Bounds:
+    """Join levels such as built-in, settings, route and job; per field the smallest value wins, the first on a tie."""
+    values: dict[str, float] = {}
+    set_by: dict[str, str] = {}
+    for level, limits in levels:
+        for field in Limits.__struct_fields__:
+            value = getattr(limits, field)
+            if value is not None and (field not in values or value < values[field]):
+                values[field], set_by[field] = value, level
+    return Bounds(limits=Limits(**values), set_by=set_by)  # type: ignore[arg-type]  # field types come from Limits itself
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `"1h30m"`, `"50m"`, `"2.5s"`; ConfigError for anything else."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        raise ConfigError(f"{text!r} is not a duration", hint='write it like "30s", "50m" or "1h30m"')
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if total > MAX_DURATION_S:
+        raise ConfigError(f"{text!r} is longer than a year")
+    return total
+
+
+class Meter:
+    """Counts towards one bound and raises LimitExceeded at the first unit beyond it."""
+
+    def __init__(self, limit: float | None, *, code: str, unit: str) -> None:
+        self.used = 0.0
+        self._limit = limit
+        self._code = code
+        self._unit = unit
+
+    def add(self, amount: float) -> None:
+        self.used += amount
+        if self._limit is not None and self.used > self._limit:
+            raise LimitExceeded(f"more than {self._limit:g} {self._unit}", code=self._code)
+
+
+class Budget:
+    """The caps of one run of one manifest. What is reserved counts as spent until it is settled or released."""
+
+    def __init__(self, caps: Caps) -> None:
+        self.caps = caps
+        self.spent_usd = Decimal(0)
+        self.audio_seconds = 0.0
+
+    def reserve(self, estimate: Estimate) -> Estimate:
+        """Take the worst case before dispatch; BudgetExhausted, with nothing taken, if it does not fit."""
+        cap, minutes = self.caps.max_spend_usd, self.caps.max_audio_minutes
+        if cap is not None and estimate.usd is None:
+            raise BudgetExhausted(
+                "the price is unknown and the run has a spending cap", hint="use a route with known prices"
+            )
+        if cap is not None and self.spent_usd + (estimate.usd or 0) > cap:
+            raise BudgetExhausted(
+                f"the spending cap of {cap} USD is reached", hint="raise limits.max_spend_usd or run again later"
+            )
+        if minutes is not None and self.audio_seconds + estimate.audio_seconds > minutes * 60:
+            raise BudgetExhausted(
+                f"the cap of {minutes:g} audio minutes is reached",
+                code="budget-audio",
+                hint="raise limits.max_audio_minutes or run again",
+            )
+        self.spent_usd += estimate.usd or 0
+        self.audio_seconds += estimate.audio_seconds
+        return estimate
+
+    def settle(self, reserved: Estimate, used: Estimate) -> None:
+        """Replace a reservation by what was really used; an unknown price keeps the reservation."""
+        if used.usd is not None:
+            self.spent_usd += used.usd - (reserved.usd or 0)
+        self.audio_seconds += used.audio_seconds - reserved.audio_seconds

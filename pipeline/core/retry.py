@@ -1,0 +1,16 @@
+"""Retry is policy read from the error: only what surely was not executed, a few times, later each time."""
+
+from pipeline.core.errors import MediaspoolError
+
+MAX_TRIES = 4
+FIRST_DELAY_S = 1.0
+MAX_DELAY_S = 60.0
+
+
+def delay_s(error: MediaspoolError, *, tries: int, jitter: float) -> float | None:
+    """Seconds to wait before the next try, or None when there is none. `jitter` lies in [0, 1)."""
+    if not error.retryable or tries >= MAX_TRIES:
+        return None
+    if error.retry_after_s is not None:
+        return min(error.retry_after_s, MAX_DELAY_S)
+    return min(FIRST_DELAY_S * 2.0 ** (tries - 1), MAX_DELAY_S) * (0.5 + jitter / 2)

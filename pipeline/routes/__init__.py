@@ -1,0 +1,7 @@
+"""The way out: one row per driver, as text, loaded when first needed; a broken driver breaks only its own jobs."""
+
+DRIVERS: dict[str, str] = {
+    "whisper": "pipeline.routes.whisper:open_driver",
+    "hibari": "pipeline.routes.hibari:open_driver",
+    "pico": "pipeline.routes.pico:open_driver",
+}

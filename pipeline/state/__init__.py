@@ -1,0 +1,1 @@
+"""What survives a crash: settings, spool, ledger, store."""

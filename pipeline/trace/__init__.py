@@ -1,0 +1,1 @@
+"""What is told: logs and debug artifacts, both through one redaction."""
