@@ -1,7 +1,7 @@
 """Errors carry policy: every expected failure is a MediaspoolError whose class facts decide what happens next.
 
-Code reads the facts (`retryable`, `billed`, `reach`), never class names or message text. Every error has a
-kebab-case `code` listed in `CODES`, a message (what, with which value) and a hint (what to do next).
+Code reads the facts (`retryable`, `billed`, `reach`, `settles`, `outcome`), never class names or message text. Every
+error has a kebab-case `code` listed in `CODES`, a message (what, with which value) and a hint (what to do next).
 
     MediaspoolError
     ├─ ConfigError, ManifestError, InputError     a person must change something
@@ -20,6 +20,8 @@ from typing import ClassVar, Literal
 
 Billed = Literal["no", "maybe", "yes"]
 Reach = Literal["call", "route", "run"]
+Settles = Literal["failed", "rejected", "refused", "in_doubt"]
+Ends = Literal["refused", "failed", "held", "not-started"]
 
 CODES: dict[str, str] = {
     # what a person wrote
@@ -85,11 +87,16 @@ CODES: dict[str, str] = {
 
 
 class MediaspoolError(Exception):
-    """Base of every expected failure. `code` is a key of CODES; `hint` says what a person can do."""
+    """Base of every expected failure. `code` is a key of CODES; `hint` says what a person can do.
+
+    `settles` is the state of an attempt that ends with it, `outcome` the verdict on its job.
+    """
 
     retryable: ClassVar[bool] = False
     billed: ClassVar[Billed] = "no"
     reach: ClassVar[Reach] = "call"
+    settles: ClassVar[Settles] = "failed"
+    outcome: ClassVar[Ends] = "failed"
     default_code: ClassVar[str] = "internal"
 
     def __init__(
@@ -105,32 +112,45 @@ class MediaspoolError(Exception):
 
 
 class ConfigError(MediaspoolError):
+    settles: ClassVar[Settles] = "refused"
+    outcome: ClassVar[Ends] = "refused"
     reach: ClassVar[Reach] = "run"
     default_code = "config-invalid"
 
 
 class ManifestError(MediaspoolError):
+    settles: ClassVar[Settles] = "refused"
+    outcome: ClassVar[Ends] = "refused"
     default_code = "manifest-invalid"
 
 
 class InputError(MediaspoolError):
+    settles: ClassVar[Settles] = "refused"
+    outcome: ClassVar[Ends] = "refused"
     default_code = "input-type"
 
 
 class LimitExceeded(MediaspoolError):
+    settles: ClassVar[Settles] = "refused"
+    outcome: ClassVar[Ends] = "refused"
     default_code = "limit-bytes"
 
 
 class UnsupportedOperation(MediaspoolError):
+    settles: ClassVar[Settles] = "refused"
+    outcome: ClassVar[Ends] = "refused"
     default_code = "operation-unsupported"
 
 
 class BudgetExhausted(MediaspoolError):
+    settles: ClassVar[Settles] = "refused"
+    outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "run"
     default_code = "budget-spend"
 
 
 class RunBusy(MediaspoolError):
+    outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "run"
     default_code = "busy"
 
@@ -141,20 +161,26 @@ class Unavailable(MediaspoolError):
 
 
 class Rejected(MediaspoolError):
+    settles: ClassVar[Settles] = "rejected"
     default_code = "rejected"
 
 
 class RouteClosed(MediaspoolError):
+    settles: ClassVar[Settles] = "rejected"
+    outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "route"
     default_code = "route-closed"
 
 
 class ContractError(MediaspoolError):
+    settles: ClassVar[Settles] = "rejected"
     billed: ClassVar[Billed] = "yes"
     default_code = "reply-damaged"
 
 
 class InDoubt(MediaspoolError):
+    settles: ClassVar[Settles] = "in_doubt"
+    outcome: ClassVar[Ends] = "held"
     billed: ClassVar[Billed] = "maybe"
     default_code = "in-doubt"
 
@@ -164,10 +190,12 @@ class EngineError(MediaspoolError):
 
 
 class StoreError(MediaspoolError):
+    outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "run"
     default_code = "io-error"
 
 
 class LedgerError(MediaspoolError):
+    outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "run"
     default_code = "ledger-broken"

@@ -4,7 +4,7 @@ Nothing here opens, waits or decides. A step takes one noun and returns the next
 Paths of files are `str` as `os.fsdecode` gives them, so an odd byte in a name survives (surrogateescape).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal, NewType, Protocol, TypeVar, TypeVarTuple
 
@@ -25,7 +25,7 @@ Ts = TypeVarTuple("Ts")
 
 Family = Literal["audio", "video", "image", "text", "document"]
 Verdict = Literal["done", "unchanged", "empty", "suspect", "refused", "failed", "held", "blocked", "not-started"]
-Choice = Literal["run", "place", "unchanged", "held", "refused", "blocked", "later"]
+Choice = Literal["run", "place", "unchanged", "empty", "held", "refused", "blocked", "later"]
 
 SETTLED: frozenset[str] = frozenset({"done", "empty", "suspect", "refused", "failed"})
 
@@ -39,7 +39,8 @@ class Runner(Protocol):
 Clock = Callable[[], str]
 """Wall time for records only: UTC, ISO 8601, injected."""
 
-Checkpoint = Callable[[str], Awaitable[None]]
+Reached = Callable[[str], None]
+"""Told the name of each point of the main path as it is passed; tests kill the process there."""
 
 
 class Media(Struct, frozen=True, kw_only=True):
