@@ -1,0 +1,86 @@
+"""PyAV work, asked of a media child: typed specs going in, typed facts coming out.
+
+No av here and no bytes: a caller builds a spec, sends it through `Lanes.run("media", spec)` and reads the facts. The
+demuxer comes from the recognised Media; a Media without one cannot be opened at all.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pipeline.children.av_work import EncodeFacts, EncodeParams, ProbeFacts, ProbeParams, StreamFacts
+from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
+from pipeline.core.errors import InputError, UnsupportedOperation
+from pipeline.core.model import Media
+
+PROBE_DEADLINE_S = 60.0
+ENCODE_DEADLINE_S = 600.0
+ENCODABLE = frozenset({"audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4"})
+NO_LIMITS = StageLimits()
+
+
+def probe(ref: FileRef, media: Media, *, max_seconds: float | None = None) -> StageSpec:
+    """What streams a recording has, how long it is, and whether it decodes."""
+    return StageSpec(
+        stage="av_stages:probe",
+        inputs=(ref,),
+        params=_raw(ProbeParams(demuxer=demuxer_of(media))),
+        limits=StageLimits(max_seconds=max_seconds),
+        deadline_s=PROBE_DEADLINE_S,
+    )
+
+
+def encode(
+    source: FileRef,
+    target: FileRef,
+    *,
+    media_type: str,
+    bitrate: int | None = None,
+    tags: Mapping[str, str] | None = None,
+    limits: StageLimits = NO_LIMITS,
+) -> StageSpec:
+    """A WAV of ours as `media_type`; the target is read back before the stage answers."""
+    if media_type not in ENCODABLE:
+        raise UnsupportedOperation(
+            f"{media_type} cannot be encoded", hint=f"ask for one of {', '.join(sorted(ENCODABLE))}"
+        )
+    return StageSpec(
+        stage="av_stages:encode",
+        inputs=(source,),
+        output=target,
+        params=_raw(EncodeParams(media_type=media_type, bitrate=bitrate, tags=dict(tags or {}))),
+        limits=limits,
+        deadline_s=ENCODE_DEADLINE_S,
+    )
+
+
+def probe_facts(result: StageResult) -> ProbeFacts:
+    return msgspec.json.decode(result.facts, type=ProbeFacts)
+
+
+def encode_facts(result: StageResult) -> EncodeFacts:
+    return msgspec.json.decode(result.facts, type=EncodeFacts)
+
+
+def demuxer_of(media: Media) -> str:
+    """The one input format that may open these bytes."""
+    if media.demuxer is None:
+        raise InputError(f"{media.media_type} has no audio that can be decoded", code="input-type")
+    return media.demuxer
+
+
+def _raw(params: msgspec.Struct) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(params))
+
+
+__all__ = [
+    "ENCODABLE",
+    "EncodeFacts",
+    "ProbeFacts",
+    "StreamFacts",
+    "demuxer_of",
+    "encode",
+    "encode_facts",
+    "probe",
+    "probe_facts",
+]
