@@ -1,0 +1,139 @@
+"""The kind `transcription`: a recording becomes txt, srt, vtt, json and tsv.
+
+Owns which texts are made of a transcript and when a transcript is not to be believed. Promises: every product follows
+from the one transcript, so they agree; no speech is `empty` with a reason and no product, never placeholder text;
+doubts make the job `suspect`, with its products. Never decodes audio and never knows who transcribed.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from jobs._hearing import (
+    AUTO,
+    MAX_RECORDING_BYTES,
+    MAX_RECORDING_S,
+    MAX_TRANSCRIPT_BYTES,
+    RECORDINGS,
+    against_language,
+    against_recording,
+    hear,
+    heard,
+    transcribe,
+)
+from jobs._scoring import doubt, word_error_rate, words
+from jobs._subtitles import cues, srt, tsv, vtt
+from jobs._text import transcript_text
+from pipeline.core.errors import InputError
+from pipeline.core.kinds import Draft, JobContext, KindResult
+from pipeline.core.model import Family, Limits, Refusal, Source
+from pipeline.core.operations import Operation, Transcribe, Transcript
+
+TextFormat = Literal["txt", "srt", "vtt", "json", "tsv"]
+MAX_REFERENCE_CHARS = 1_000_000
+
+
+class TranscriptionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`language` "auto" detects; `track` counts audio tracks from 0; `reference` is a text to score the result by."""
+
+    formats: Annotated[tuple[TextFormat, ...], Meta(min_length=1)] = ("txt",)
+    language: str = AUTO
+    words: bool = True
+    track: Annotated[int, Meta(ge=0, le=99)] = 0
+    reference: Annotated[str, Meta(max_length=MAX_REFERENCE_CHARS)] | None = None
+
+
+class Transcription:
+    """Implements `core.kinds.Kind`."""
+
+    name = "transcription"
+    version = 1
+    spec: type[msgspec.Struct] = TranscriptionSpec
+    families: frozenset[Family] = RECORDINGS
+    limits = Limits(
+        max_input_bytes=MAX_RECORDING_BYTES, max_output_bytes=MAX_TRANSCRIPT_BYTES, max_seconds=MAX_RECORDING_S
+    )
+
+    def products(self, spec: msgspec.Struct) -> tuple[str, ...]:
+        return _mine(spec).formats
+
+    def check(self, spec: msgspec.Struct, source: Source | None) -> list[Refusal]:
+        mine = _mine(spec)
+        reasons = against_language(mine.language)
+        if len(set(mine.formats)) < len(mine.formats):
+            reasons.append(
+                Refusal(code="job-invalid", message="a format is listed twice", hint="list each format once")
+            )
+        return [*reasons, *_against_source(source)]
+
+    def operations(self, spec: msgspec.Struct, source: Source | None) -> tuple[Operation, ...]:
+        return (_operation(_mine(spec), source),) if source is not None else ()
+
+    async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult:
+        mine = _mine(spec)
+        if ctx.source is None:
+            raise InputError(_NO_SOURCE.message, code=_NO_SOURCE.code, hint=_NO_SOURCE.hint)
+        transcript = await hear(ctx, _operation(mine, ctx.source))
+        text = transcript_text(transcript)
+        reason = doubt(transcript, text)
+        facts = heard(transcript) | _scores(text, mine.reference)
+        if not text and not reason:
+            reason = f"no speech was found in {transcript.seconds:.1f} s"
+            return KindResult(verdict="empty", drafts=(), reason=reason, facts=facts, audio_seconds=transcript.seconds)
+        return KindResult(
+            verdict="suspect" if reason else "done",
+            drafts=tuple(_draft(name, transcript) for name in mine.formats) if text else (),
+            reason=reason,
+            facts=facts,
+            audio_seconds=transcript.seconds,
+        )
+
+
+_NO_SOURCE = Refusal(code="input-missing", message="there is no recording to transcribe", hint="give the job an input")
+
+
+def _mine(spec: msgspec.Struct) -> TranscriptionSpec:
+    assert isinstance(spec, TranscriptionSpec)
+    return spec
+
+
+def _against_source(source: Source | None) -> list[Refusal]:
+    if source is None:
+        return [_NO_SOURCE]
+    if source.media.family not in RECORDINGS:
+        hint = "transcription takes audio and video; see what the file really is"
+        return [Refusal(code="input-type", message=f"{source.media.media_type} is not a recording", hint=hint)]
+    return against_recording(source)
+
+
+def _operation(spec: TranscriptionSpec, source: Source) -> Transcribe:
+    return transcribe(source, language=spec.language, words=spec.words, track=spec.track)
+
+
+def _draft(name: TextFormat, transcript: Transcript) -> Draft:
+    media_type, write = _WRITERS[name]
+    return Draft(name=name, media_type=media_type, content=write(transcript).encode())
+
+
+def _json(transcript: Transcript) -> str:
+    """The transcript itself, with every time and probability as the engine gave it."""
+    return msgspec.json.format(msgspec.json.encode(transcript), indent=2).decode() + "\n"
+
+
+_WRITERS: dict[TextFormat, tuple[str, Callable[[Transcript], str]]] = {
+    "txt": ("text/plain", transcript_text),
+    "srt": ("application/x-subrip", lambda transcript: srt(cues(transcript))),
+    "vtt": ("text/vtt", lambda transcript: vtt(cues(transcript))),
+    "json": ("application/json", _json),
+    "tsv": ("text/tab-separated-values", tsv),
+}
+
+
+def _scores(text: str, reference: str | None) -> dict[str, str]:
+    scores = {"words": str(len(words(text)))}
+    rate = word_error_rate(reference, text) if reference is not None else None
+    if rate is not None:
+        scores["word_error_rate"] = f"{rate:.4f}"
+    return scores
