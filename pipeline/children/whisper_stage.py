@@ -1,0 +1,163 @@
+"""The transcription stage: a recording in, a Transcript as JSON out.
+
+Decodes as a stream and transcribes window by window, so memory does not grow with the length. Windows are cut where it
+is quietest and their times are offset by samples, so nothing drifts. The language of the first speech counts for all
+windows unless the ask is multilingual.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from msgspec import Struct, structs
+from numpy.typing import NDArray
+
+from pipeline.children import audio, files, whisper_model
+from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.children.whisper_model import RATE, Heard, Samples
+from pipeline.children.whisper_work import WhisperFacts, WhisperParams
+from pipeline.core.errors import EngineError, InputError
+from pipeline.core.operations import Segment, Transcript, Word
+
+MIN_WINDOW_S, MAX_WINDOW_S = 240, 300
+HOP = RATE // 10
+QUIET_HOPS = 5  # half a second, the shortest pause worth a cut
+SURE = 0.5
+FULL_SCALE = 32768.0
+Pcm = NDArray[np.int16]
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """A stretch of samples and how many samples lie before it."""
+
+    before: int
+    samples: Samples
+
+
+def transcribe(spec: StageSpec, roots: Roots) -> StageResult:
+    """Write the Transcript to the output; WhisperFacts as facts."""
+    params = msgspec.json.decode(spec.params, type=WhisperParams)
+    if spec.output is None:
+        raise EngineError("a transcript needs an output")
+    with files.source(spec.inputs[0], roots) as source, audio.opened(source, params.demuxer) as container:
+        stream = audio.audio_stream(container, params.track)
+        decoder = audio.Decoder(container, stream, max_seconds=spec.limits.max_seconds)
+        heard, offsets = _listen(decoder, params)
+        if not heard:
+            raise InputError("no audio can be decoded", code="input-empty")
+        audio.refuse_short(decoder.seconds, params.expected_seconds)
+    transcript = _joined(heard, offsets, decoder, params)
+    body = msgspec.json.encode(transcript)
+    with files.sink(spec.output, roots, spec.limits.max_output_bytes) as sink:
+        sink.write(body)
+    facts = WhisperFacts(
+        seconds=transcript.seconds,
+        speech_seconds=transcript.speech_seconds or 0.0,
+        segments=len(transcript.segments),
+        windows=len(heard),
+        language=transcript.language,
+        size=len(body),
+    )
+    return StageResult(output=spec.output, facts=msgspec.Raw(msgspec.json.encode(facts)))
+
+
+def windows(chunks: Iterator[Pcm]) -> Iterator[Window]:
+    """Samples in any chunking -> windows of at most MAX_WINDOW_S and a chunk, cut in the quietest half second."""
+    held: list[Pcm] = []
+    size = before = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        while size >= MAX_WINDOW_S * RATE:
+            whole = np.concatenate(held)
+            cut = quietest(whole)
+            yield Window(before=before, samples=_floats(whole[:cut]))
+            held, size, before = [whole[cut:]], size - cut, before + cut
+    if size:
+        yield Window(before=before, samples=_floats(np.concatenate(held)))
+
+
+def quietest(samples: Pcm) -> int:
+    """The middle of the quietest half second between the shortest and the longest window."""
+    begin, end = MIN_WINDOW_S * RATE, MAX_WINDOW_S * RATE
+    hops = _floats(samples[begin:end]).reshape(-1, HOP)
+    energy = np.square(hops).mean(axis=1)
+    quiet = np.convolve(energy, np.ones(QUIET_HOPS), mode="valid")
+    return begin + int(quiet.argmin()) * HOP + QUIET_HOPS * HOP // 2
+
+
+def _listen(decoder: audio.Decoder, params: WhisperParams) -> tuple[list[Heard], list[int]]:
+    model = whisper_model.loaded(params.model)
+    heard: list[Heard] = []
+    offsets: list[int] = []
+    language = params.language
+    for window in windows(_pcm(decoder)):
+        said = whisper_model.listen(
+            model, window.samples, language=language, words=params.words, multilingual=params.multilingual
+        )
+        heard.append(said)
+        offsets.append(window.before)
+        if (said.language_probability or 0.0) > SURE:
+            language = said.language
+    return heard, offsets
+
+
+def _pcm(decoder: audio.Decoder) -> Iterator[Pcm]:
+    """16 kHz mono, whatever the frames are; a stream that changes its shape midway gets a new resampler."""
+    resampler = _resampler()
+    shape: tuple[str, str, int] | None = None
+    for frame in decoder.frames():
+        now = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if shape not in (None, now):
+            yield from _arrays(resampler.resample(None))
+            resampler = _resampler()
+        shape = now
+        frame.pts = None  # odd timestamps must not move samples; they were counted
+        yield from _arrays(resampler.resample(frame))
+    yield from _arrays(resampler.resample(None))
+
+
+def _resampler() -> AudioResampler:
+    return AudioResampler(format="s16", layout="mono", rate=RATE)
+
+
+def _arrays(frames: list[AudioFrame]) -> Iterator[Pcm]:
+    for frame in frames:
+        yield frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
+
+
+def _floats(samples: Pcm) -> Samples:
+    return samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def _joined(heard: list[Heard], offsets: list[int], decoder: audio.Decoder, params: WhisperParams) -> Transcript:
+    """One transcript of all windows. Times count from where the container's clock starts."""
+    starts = [decoder.first_s + before / RATE for before in offsets]
+    spoken = next((said for said in heard if said.language is not None), Heard())
+    return Transcript(
+        schema=1,
+        language=spoken.language,
+        language_probability=spoken.language_probability,
+        seconds=round(decoder.first_s + decoder.seconds, 3),
+        speech_seconds=round(sum(said.speech_seconds for said in heard), 3),
+        segments=tuple(
+            _moved(segment, start) for said, start in zip(heard, starts, strict=True) for segment in said.segments
+        ),
+        engine=params.engine,
+        model=params.model,
+    )
+
+
+def _moved(segment: Segment, by_s: float) -> Segment:
+    return structs.replace(
+        segment,
+        start=round(segment.start + by_s, 3),
+        end=round(segment.end + by_s, 3),
+        words=tuple(_moved_word(word, by_s) for word in segment.words),
+    )
+
+
+def _moved_word(word: Word, by_s: float) -> Word:
+    return structs.replace(word, start=round(word.start + by_s, 3), end=round(word.end + by_s, 3))
