@@ -1,0 +1,171 @@
+"""How bytes become durable: written to the last one, synced, compared with what is on disk, placed without replacing.
+
+The order is always part beside the target, sync, check, link, unlink, sync the folder, so a name shows the old file or
+the new one. A failed sync is final for its descriptor. OSErrors become ours at the one border here.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from pipeline.core.confine import display
+from pipeline.core.errors import InputError, MediaspoolError, StoreError
+from pipeline.core.model import Sha256
+from pipeline.state.linux import rename_without_replace
+
+CHUNK = 1 << 20
+PRIVATE = 0o600
+NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+READ_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_UNWRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR})
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+@contextlib.contextmanager
+def border(path: str) -> Iterator[None]:
+    """Every OSError becomes one of ours here, by its number."""
+    try:
+        yield
+    except OSError as error:
+        raise mapped(error, path) from error
+
+
+def mapped(error: OSError, path: str) -> MediaspoolError:
+    shown, why = display(path), os.strerror(error.errno or 0)
+    if error.errno in _FULL:
+        return StoreError(f"no space left for '{shown}'", code="disk-full", hint="free some space and run again")
+    if error.errno in _UNWRITABLE:
+        hint = "check owner, mode and mount of the folder"
+        return StoreError(f"'{shown}' cannot be written: {why}", code="output-unwritable", hint=hint)
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(f"'{shown}' is too long a name", code="path-unsafe", hint="choose a shorter `out`")
+    return StoreError(f"'{shown}': {why}", hint="check the disk and the system log")
+
+
+def write_all(fd: int, chunk: bytes | memoryview) -> None:
+    """A nearly full disk takes a part and says so only in the count; the next write then gives the reason."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folders(path: str) -> None:
+    """Like os.makedirs, and the new names are durable."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path) or "."
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        sync_folder(os.path.dirname(folder) or ".")
+
+
+def digest_fd(fd: int) -> Sha256:
+    """The hash of what the file holds, from its first byte, whatever was written before."""
+    digest, offset = hashlib.sha256(), 0
+    while chunk := os.pread(fd, CHUNK, offset):
+        digest.update(chunk)
+        offset += len(chunk)
+    return Sha256(digest.hexdigest())
+
+
+def digest_file(path: str) -> Sha256 | None:
+    """The hash of a regular file; None for anything else that has this name, a link among them."""
+    try:
+        fd = os.open(path, READ_FILE)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            return None
+        raise
+    try:
+        return digest_fd(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+    finally:
+        os.close(fd)
+
+
+def write_file(path: str, chunks: Iterable[bytes], *, sha256: Sha256, mode: int) -> None:
+    """Write a new file, synced, and compare what the disk holds with `sha256`. A half-written one is removed."""
+    fd = os.open(path, NEW_FILE, mode)
+    try:
+        for chunk in chunks:
+            write_all(fd, chunk)
+        os.fsync(fd)
+        _check_digest(fd, path, sha256)
+    except BaseException:
+        remove(path)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _check_digest(fd: int, path: str, sha256: Sha256) -> None:
+    if digest_fd(fd) != sha256:
+        raise StoreError(f"'{display(path)}' reads back differently", hint="check the disk and the system log")
+
+
+def read_chunks(path: str) -> Iterator[bytes]:
+    fd = os.open(path, READ_FILE)
+    try:
+        while chunk := os.read(fd, CHUNK):
+            yield chunk
+    finally:
+        os.close(fd)
+
+
+def place(part: str, target: str) -> None:
+    """Give the finished `part` its final name unless something has it: FileExistsError, and the part stays.
+
+    By hard link, so that a crash leaves both names of one file; where there are no links by a no-replace rename, and
+    where there is neither by reserving the name and renaming over the reservation.
+    """
+    try:
+        os.link(part, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _place_without_links(part, target)
+        return
+    os.unlink(part)
+
+
+def _place_without_links(part: str, target: str) -> None:
+    if rename_without_replace(part, target):
+        return
+    os.close(os.open(target, NEW_FILE, PRIVATE))
+    try:
+        os.rename(part, target)
+    except OSError:
+        remove(target)  # our own empty reservation
+        raise
+
+
+def remove(path: str) -> bool:
+    """Unlink, never following a link; False when there was nothing."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def free_bytes(path: str) -> int:
+    """What this user may still write on the disk that holds `path` or will hold it."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path) or "/"
+    with border(path):
+        disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize

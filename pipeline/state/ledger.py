@@ -1,0 +1,313 @@
+"""The ledger: durable memory of attempts, receipts, jobs, intents, file hashes and money. All SQL is here and below.
+
+Every verb is durable when it returns, or when the `group` around it ends. A write to an attempt is fenced: it counts
+only while the attempt belongs to this run and is in a state from which the step is allowed. No clock decides anything;
+the lock of the spool does. Blocking: asked through the one runner, by one caller at a time.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import groupby
+
+from pipeline.core.errors import LedgerError
+from pipeline.core.model import (
+    AttemptId,
+    CallKey,
+    CallReceipt,
+    Clock,
+    JobId,
+    JobKey,
+    JobReceipt,
+    Media,
+    Place,
+    RunId,
+    Sha256,
+    Verdict,
+)
+from pipeline.state import statements as sql
+from pipeline.state.database import Database
+from pipeline.state.ledger_rows import (
+    DROPPED,
+    AttemptRow,
+    EndState,
+    FileFacts,
+    IntendedProduct,
+    Intent,
+    JobRow,
+    ProductRow,
+    Resolution,
+    RunRow,
+    SpendRow,
+    attempt_row,
+    call_receipt,
+    file_facts,
+    file_identity,
+    file_values,
+    intended_row,
+    intended_values,
+    job_row,
+    media_of,
+    pack,
+    product_row,
+    run_row,
+    spend_rows,
+    spent_row,
+    to_blob,
+    to_media,
+    to_money,
+    verdict_count,
+)
+
+MAX_ROWS = 10_000
+MAX_MESSAGE_CHARS = 500
+MAX_REQUEST_ID_CHARS = 200
+_VIEWER = RunId("")
+
+
+class Ledger:
+    """Opened once per run, under the lock of the spool; `view` is for looking beside a running one."""
+
+    def __init__(self, database: Database, *, run: RunId, clock: Clock) -> None:
+        self._db = database
+        self._run = run
+        self._clock = clock
+
+    @classmethod
+    def open(cls, path: str, *, run: RunId, clock: Clock) -> "Ledger":
+        """Made, checked and migrated if need be. LedgerError when it could not be durable or sound."""
+        return cls(Database.open(path), run=run, clock=clock)
+
+    @classmethod
+    def view(cls, path: str, *, clock: Clock) -> "Ledger":
+        """For `plan` and `status`: changes and remembers nothing, needs no lock. A missing ledger is empty."""
+        return cls(Database.view(path), run=_VIEWER, clock=clock)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextlib.contextmanager
+    def group(self) -> Iterator[None]:
+        """Many writes in one transaction: all of them are durable when the block ends, or none if it raises."""
+        with self._db.write():
+            yield
+
+    # runs
+
+    def begin_run(self, *, manifest: str, version: str) -> None:
+        self._db.change(sql.BEGIN_RUN, self._run, to_blob(manifest), version, self._clock())
+
+    def finish_run(self, exit_code: int) -> None:
+        self._db.change(sql.FINISH_RUN, self._clock(), exit_code, self._run)
+
+    def last_runs(self, count: int) -> list[RunRow]:
+        """The newest first."""
+        return self._db.all(run_row, sql.LAST_RUNS, count)
+
+    def spend(self) -> list[SpendRow]:
+        """Money by UTC day and route, oldest first. A doubtful call counts with its worst case, also once resolved."""
+        return spend_rows(self._db.all(spent_row, sql.SPEND))
+
+    # attempts
+
+    def open_attempt(
+        self,
+        *,
+        call: CallKey,
+        place: Place,
+        route: str,
+        model: str,
+        operation: str,
+        paid: bool,
+        worst_usd: Decimal | None,
+    ) -> AttemptId:
+        """Written down before the wire sees anything. Free to repeat after a crash: nothing was sent in this state."""
+        attempt, now = AttemptId(secrets.token_hex(8)), self._clock()
+        self._db.change(
+            sql.OPEN_ATTEMPT,
+            *(attempt, self._run, call, place, route, model, operation, int(paid), to_money(worst_usd), now, now),
+        )
+        return attempt
+
+    def mark_sending(self, attempt: AttemptId) -> None:
+        """From here on a paid call may have cost something."""
+        self._step(sql.MARK_SENDING, attempt)
+
+    def note_request_id(self, attempt: AttemptId, request_id: str) -> None:
+        self._step(sql.NOTE_REQUEST_ID, attempt, request_id[:MAX_REQUEST_ID_CHARS])
+
+    def mark_received(self, attempt: AttemptId, *, receipt: CallReceipt, staged: str, media: Media) -> None:
+        """The whole answer lies synced and verified in `staging/` under the name `staged`; `receipt` is its proof."""
+        self._step(sql.MARK_RECEIVED, attempt, pack(receipt), os.fsencode(staged), to_media(media))
+
+    def mark_stored(self, attempt: AttemptId, receipt: CallReceipt) -> None:
+        """The bytes are an asset: attempt and receipt in one transaction. From here on the call is never made again."""
+        with self._db.write():
+            self._step(sql.MARK_STORED, attempt, to_money(receipt.usd))
+            values = (receipt.key, receipt.asset, pack(receipt), receipt.finished_at, attempt)
+            self._db.change(sql.STORE_RECEIPT, *values)
+
+    def settle_attempt(
+        self, attempt: AttemptId, state: EndState, *, code: str, message: str, usd: Decimal | None
+    ) -> None:
+        """The verdict on an attempt that brought no asset."""
+        values = (state, code, to_blob(message[:MAX_MESSAGE_CHARS]), to_money(usd))
+        self._step(sql.SETTLE_ATTEMPT, attempt, *values)
+
+    def adopt_attempt(self, attempt: AttemptId) -> None:
+        """Make an open attempt of a dead run ours. Only under the lock of the spool: it proves that the run is dead."""
+        _fence(attempt, self._db.change(sql.ADOPT_ATTEMPT, self._run, self._clock(), attempt))
+
+    def open_attempts(self) -> list[AttemptRow]:
+        """Attempts of any run without a verdict, oldest first. At the start of a run these are what a crash left."""
+        return self._db.all(attempt_row, sql.OPEN_ATTEMPTS, MAX_ROWS)
+
+    def held_attempts(self, key: CallKey | None = None) -> list[AttemptRow]:
+        """Attempts that may have been paid for and that no person has decided yet."""
+        if key is None:
+            return self._db.all(attempt_row, sql.HELD_ATTEMPTS, MAX_ROWS)
+        return self._db.all(attempt_row, sql.HELD_ATTEMPTS_OF, key, MAX_ROWS)
+
+    def resolve_attempt(self, attempt: AttemptId, decision: Resolution) -> None:
+        """A person's word on a held attempt. `pay-again`: the call may be sent anew, and a new doubt is held anew.
+
+        `drop`: the job is settled as failed, under the identity DROPPED, until it is forgotten for a retry.
+        """
+        with self._db.write():
+            if not self._db.change(sql.RESOLVE_ATTEMPT, decision, attempt):
+                raise LedgerError(f"attempt {attempt} is not held", code="config-invalid", hint="mediaspool status")
+            if decision == "drop":
+                self._drop_job(attempt)
+
+    def _drop_job(self, attempt: AttemptId) -> None:
+        (row,) = self._db.all(attempt_row, sql.ATTEMPT, attempt)
+        earlier = self.job(row.place)
+        self.settle_job(
+            place=row.place,
+            job=earlier.job if earlier else JobId(""),
+            manifest=earlier.manifest if earlier else "",
+            receipt=None,
+            verdict="failed",
+            code="in-doubt",
+            reason="a call without a verdict was dropped by hand",
+            key=None,
+            identity=DROPPED,
+        )
+
+    def _step(self, statement: str, attempt: AttemptId, *values: str | bytes | None) -> None:
+        _fence(attempt, self._db.change(statement, *values, self._clock(), attempt, self._run))
+
+    # receipts
+
+    def call_receipt(self, key: CallKey) -> CallReceipt | None:
+        return self._db.one(call_receipt, sql.RECEIPT, key)
+
+    def call_media(self, key: CallKey) -> Media | None:
+        """What the answer of a finished call was recognised as, in full."""
+        return self._db.one(media_of, sql.RECEIPT_MEDIA, key)
+
+    def forget_call(self, key: CallKey) -> None:
+        """The call will be made again when it is next asked for. Its attempts and their cost stay on record."""
+        self._db.change(sql.FORGET_CALL, key)
+
+    def assets_in_use(self) -> set[Sha256]:
+        return set(self._db.all(Sha256, sql.ASSETS_IN_USE))
+
+    # jobs
+
+    def job(self, place: Place) -> JobRow | None:
+        return self._db.one(job_row, sql.JOB, place)
+
+    def job_by_key(self, key: JobKey) -> JobRow | None:
+        """The newest job of any place that was done (or validly empty, or suspect) under this key."""
+        return self._db.one(job_row, sql.JOB_BY_KEY, key)
+
+    def jobs_with(self, verdicts: Iterable[Verdict], *, limit: int = MAX_ROWS) -> list[JobRow]:
+        """The newest first, at most `limit`."""
+        rows = [row for verdict in verdicts for row in self._db.all(job_row, sql.JOBS_WITH, verdict, limit)]
+        return sorted(rows, key=lambda row: row.settled_at, reverse=True)[:limit]
+
+    def counts(self) -> Mapping[str, int]:
+        """How many jobs stand at each verdict."""
+        return dict(self._db.all(verdict_count, sql.COUNTS))
+
+    def settle_job(
+        self,
+        *,
+        place: Place,
+        job: JobId,
+        manifest: str,
+        receipt: JobReceipt | None,
+        verdict: Verdict,
+        code: str | None,
+        reason: str,
+        key: JobKey | None,
+        identity: str,
+    ) -> None:
+        """The verdict on a job: its row, its products and the end of its intent, in one transaction.
+
+        What an earlier settling wrote stays known as ours, so a later result may replace it.
+        """
+        body = None if receipt is None else pack(receipt)
+        values = (place, to_blob(job), to_blob(manifest), verdict, code, to_blob(reason), key, identity, body)
+        products = receipt.products if receipt is not None else ()
+        with self._db.write():
+            self._db.change(sql.SETTLE_JOB, *values, self._clock(), self._run)
+            self._db.change_many(
+                sql.REMEMBER_PRODUCT,
+                [(os.fsencode(item.path), place, item.name, item.sha256, item.size) for item in products],
+            )
+            self._db.change(sql.FORGET_INTENT, place)
+
+    def forget_job(self, place: Place) -> None:
+        """The job runs again when it is next planned. Its products stay known as ours; its receipts stay too."""
+        self._db.change(sql.FORGET_JOB, place)
+
+    def product_at(self, path: str) -> ProductRow | None:
+        return self._db.one(product_row, sql.PRODUCT_AT, os.fsencode(path))
+
+    def intend_publish(self, place: Place, key: JobKey, products: Sequence[IntendedProduct]) -> None:
+        """Written before the first part: after a crash these names and hashes are known to be ours."""
+        rows = [(place, ordinal, key, *intended_values(item)) for ordinal, item in enumerate(products)]
+        with self._db.write():
+            self._db.change(sql.FORGET_INTENT, place)
+            self._db.change_many(sql.INTEND, rows)
+
+    def intended(self, place: Place) -> tuple[IntendedProduct, ...]:
+        rows = self._db.all(intended_row, sql.INTENDED, place)
+        return tuple(product for _, _, product in rows)
+
+    def intended_all(self) -> tuple[Intent, ...]:
+        """What was being published when earlier runs ended; empty after a clean one."""
+        rows = self._db.all(intended_row, sql.INTENDED_ALL)
+        return tuple(
+            Intent(place=place, key=key, products=tuple(product for _, _, product in items))
+            for (place, key), items in groupby(rows, key=lambda row: row[:2])
+        )
+
+    # files
+
+    def known_file(self, path: str, stat: os.stat_result) -> FileFacts | None:
+        """What was learned of the file, if its size, mtime, ctime and inode are still what they were then."""
+        return self._db.one(file_facts, sql.KNOWN_FILE, os.fsencode(path), *file_identity(stat))
+
+    def remember_file(self, path: str, stat: os.stat_result, facts: FileFacts) -> None:
+        """`stat` is of the descriptor that was read. Facts of another size are of other bytes, and are not kept.
+
+        A view remembers nothing.
+        """
+        self.remember_files([(path, stat, facts)])
+
+    def remember_files(self, files: Iterable[tuple[str, os.stat_result, FileFacts]]) -> None:
+        if not self._db.is_view:
+            rows = (file_values(*file) for file in files if file[1].st_size == file[2].size)
+            self._db.change_many(sql.REMEMBER_FILE, rows)
+
+
+def _fence(attempt: AttemptId, changed: int) -> None:
+    if changed != 1:
+        raise LedgerError(
+            f"attempt {attempt} belongs to another run or is past this step", code="internal", hint="please report it"
+        )

@@ -1,0 +1,381 @@
+"""The rows of the ledger as frozen values, and how odd names and structs become columns.
+
+Paths are stored as the bytes they are. Ids and reasons may carry the same odd bytes, so they are stored as bytes too;
+structs are JSON in which such characters are escaped. Everything read back compares equal to what was written.
+"""
+
+import functools
+import json
+import os
+from collections.abc import Iterable
+from decimal import Decimal
+from itertools import groupby
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from pipeline.core.errors import LedgerError
+from pipeline.core.model import (
+    AttemptId,
+    CallKey,
+    CallReceipt,
+    JobId,
+    JobKey,
+    JobReceipt,
+    Media,
+    Place,
+    Product,
+    RunId,
+    Sha256,
+    Verdict,
+)
+
+AttemptState = Literal["opened", "sending", "received", "stored", "failed", "rejected", "refused", "in_doubt"]
+EndState = Literal["failed", "rejected", "refused", "in_doubt"]
+Resolution = Literal["pay-again", "drop"]
+
+DROPPED = "dropped"
+"""The identity of a job row that a person settled by dropping its doubtful call: it stays failed until `forget_job`."""
+
+_MAX_INODE = (1 << 63) - 1  # SQLite's integers are signed
+
+S = TypeVar("S", bound=Struct)
+
+
+class AttemptRow(Struct, frozen=True, kw_only=True):
+    """One try at a call. `staged` is the name under `staging/` of a whole answer, `receipt` its proof to be."""
+
+    id: AttemptId
+    run: RunId
+    call: CallKey
+    place: Place
+    route: str
+    model: str
+    operation: str
+    paid: bool
+    worst_usd: Decimal | None
+    state: AttemptState
+    opened_at: str
+    changed_at: str
+    request_id: str | None
+    staged: str | None
+    media: Media | None
+    receipt: CallReceipt | None
+    code: str | None
+    message: str
+    usd: Decimal | None
+    resolved: Resolution | None
+
+
+class JobRow(Struct, frozen=True, kw_only=True):
+    """How a job was settled last. `identity` tells two refusals or failures apart where there is no key."""
+
+    place: Place
+    job: JobId
+    manifest: str
+    verdict: Verdict
+    code: str | None
+    reason: str
+    key: JobKey | None
+    identity: str
+    receipt: JobReceipt | None
+    settled_at: str
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        return self.receipt.products if self.receipt is not None else ()
+
+    @property
+    def is_dropped(self) -> bool:
+        return self.identity == DROPPED
+
+
+class ProductRow(Struct, frozen=True, kw_only=True):
+    """What we last wrote at a path, and for which job."""
+
+    path: str
+    place: Place
+    name: str
+    sha256: Sha256
+    size: int
+
+
+class IntendedProduct(Struct, frozen=True, kw_only=True):
+    """A file about to be published: its final path, the part beside it, and what it will hold."""
+
+    name: str
+    path: str
+    part: str
+    sha256: Sha256
+    size: int
+
+
+class Intent(Struct, frozen=True, kw_only=True):
+    """All that one job was about to publish when it was last heard of."""
+
+    place: Place
+    key: JobKey
+    products: tuple[IntendedProduct, ...]
+
+
+class FileFacts(Struct, frozen=True, kw_only=True):
+    """What is known of a file as long as its size, times and inode stand."""
+
+    sha256: Sha256
+    size: int
+    media: Media | None
+    seconds: float | None
+    tracks: tuple[str, ...]
+
+
+class RunRow(Struct, frozen=True, kw_only=True):
+    """One run of the program. `finished_at` None means it is running or was killed."""
+
+    id: RunId
+    manifest: str
+    version: str
+    started_at: str
+    finished_at: str | None
+    exit_code: int | None
+
+
+class Spent(Struct, frozen=True, kw_only=True):
+    """Equal amounts of one route on one UTC day, counted."""
+
+    day: str
+    route: str
+    is_doubtful: bool
+    usd: Decimal | None
+    count: int
+
+
+class SpendRow(Struct, frozen=True, kw_only=True):
+    """The money of one route on one UTC day. `doubtful_usd` is the worst case of calls without a verdict."""
+
+    day: str
+    route: str
+    calls: int
+    usd: Decimal
+    unknown: int
+    doubtful: int
+    doubtful_usd: Decimal
+
+
+def to_blob(text: str) -> bytes:
+    """Any text, also one with characters that stand for odd bytes or for nothing."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def from_blob(blob: bytes) -> str:
+    return blob.decode("utf-8", "surrogatepass")
+
+
+def pack(value: Struct) -> bytes:
+    """A struct as JSON; characters that UTF-8 cannot carry are escaped."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value)).encode("ascii")
+
+
+def unpack(body: bytes, kind: type[S]) -> S:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise _unreadable(kind) from error
+    except msgspec.DecodeError:  # escaped surrogates: msgspec refuses them, the standard library does not
+        return _unpack_odd(body, kind)
+
+
+def _unpack_odd(body: bytes, kind: type[S]) -> S:
+    try:
+        return msgspec.convert(json.loads(body), type=kind)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise _unreadable(kind) from error
+
+
+def _unreadable(kind: type[Struct]) -> LedgerError:
+    return LedgerError(
+        f"a {kind.__name__} in the ledger cannot be read", hint="restore ledger.db from a backup, or start a new spool"
+    )
+
+
+def to_money(usd: Decimal | None) -> str | None:
+    return None if usd is None else str(usd)
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+@functools.lru_cache(maxsize=1024)  # a hundred thousand files share a handful of types
+def _media(body: bytes) -> Media:
+    return unpack(body, Media)
+
+
+@functools.lru_cache(maxsize=1024)
+def to_media(media: Media) -> bytes:
+    return pack(media)
+
+
+def file_identity(stat: os.stat_result) -> tuple[int, int, int, int]:
+    """Size, mtime, ctime and inode: while these stand, so does what was learned of the content."""
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino & _MAX_INODE
+
+
+def attempt_row(
+    id: AttemptId,  # noqa: A002  # the columns as the table names them
+    run: RunId,
+    call: CallKey,
+    place: Place,
+    route: str,
+    model: str,
+    operation: str,
+    paid: int,
+    worst_usd: str | None,
+    state: AttemptState,
+    opened_at: str,
+    changed_at: str,
+    request_id: str | None,
+    staged: bytes | None,
+    media: bytes | None,
+    receipt: bytes | None,
+    code: str | None,
+    message: bytes | None,
+    usd: str | None,
+    resolved: Resolution | None,
+) -> AttemptRow:
+    return AttemptRow(
+        id=id,
+        run=run,
+        call=call,
+        place=place,
+        route=route,
+        model=model,
+        operation=operation,
+        paid=bool(paid),
+        worst_usd=_money(worst_usd),
+        state=state,
+        opened_at=opened_at,
+        changed_at=changed_at,
+        request_id=request_id,
+        staged=None if staged is None else os.fsdecode(staged),
+        media=None if media is None else _media(media),
+        receipt=None if receipt is None else unpack(receipt, CallReceipt),
+        code=code,
+        message="" if message is None else from_blob(message),
+        usd=_money(usd),
+        resolved=resolved,
+    )
+
+
+def job_row(
+    place: Place,
+    job: bytes,
+    manifest: bytes,
+    verdict: Verdict,
+    code: str | None,
+    reason: bytes,
+    key: JobKey | None,
+    identity: str,
+    receipt: bytes | None,
+    settled_at: str,
+) -> JobRow:
+    return JobRow(
+        place=place,
+        job=JobId(from_blob(job)),
+        manifest=from_blob(manifest),
+        verdict=verdict,
+        code=code,
+        reason=from_blob(reason),
+        key=key,
+        identity=identity,
+        receipt=None if receipt is None else unpack(receipt, JobReceipt),
+        settled_at=settled_at,
+    )
+
+
+def product_row(path: bytes, place: Place, name: str, sha256: Sha256, size: int) -> ProductRow:
+    return ProductRow(path=os.fsdecode(path), place=place, name=name, sha256=sha256, size=size)
+
+
+def intended_row(
+    place: Place, key: JobKey, name: bytes, path: bytes, part: bytes, sha256: Sha256, size: int
+) -> tuple[Place, JobKey, IntendedProduct]:
+    product = IntendedProduct(
+        name=from_blob(name), path=os.fsdecode(path), part=os.fsdecode(part), sha256=sha256, size=size
+    )
+    return place, key, product
+
+
+def intended_values(item: IntendedProduct) -> tuple[bytes, bytes, bytes, str, int]:
+    return to_blob(item.name), os.fsencode(item.path), os.fsencode(item.part), item.sha256, item.size
+
+
+def file_values(path: str, stat: os.stat_result, facts: FileFacts) -> tuple[bytes | int | str | float | None, ...]:
+    media = None if facts.media is None else to_media(facts.media)
+    return os.fsencode(path), *file_identity(stat), facts.sha256, media, facts.seconds, "\n".join(facts.tracks)
+
+
+def file_facts(size: int, sha256: Sha256, media: bytes | None, seconds: float | None, tracks: str) -> FileFacts:
+    return FileFacts(
+        sha256=sha256,
+        size=size,
+        media=None if media is None else _media(media),
+        seconds=seconds,
+        tracks=tuple(tracks.split("\n")) if tracks else (),
+    )
+
+
+def run_row(
+    id: RunId,  # noqa: A002  # the columns as the table names them
+    manifest: bytes,
+    version: str,
+    started_at: str,
+    finished_at: str | None,
+    exit_code: int | None,
+) -> RunRow:
+    return RunRow(
+        id=id,
+        manifest=from_blob(manifest),
+        version=version,
+        started_at=started_at,
+        finished_at=finished_at,
+        exit_code=exit_code,
+    )
+
+
+def call_receipt(body: bytes) -> CallReceipt:
+    return unpack(body, CallReceipt)
+
+
+def media_of(body: bytes) -> Media:
+    return unpack(body, Media)
+
+
+def verdict_count(verdict: str, count: int) -> tuple[str, int]:
+    return verdict, count
+
+
+def spent_row(day: str, route: str, is_doubtful: int, amount: str | None, count: int) -> Spent:
+    return Spent(day=day, route=route, is_doubtful=bool(is_doubtful), usd=_money(amount), count=count)
+
+
+def spend_rows(parts: Iterable[Spent]) -> list[SpendRow]:
+    """Exact sums: SQLite would add money as floating point."""
+    return [_spend_row(day, route, list(rows)) for (day, route), rows in groupby(parts, key=lambda s: (s.day, s.route))]
+
+
+def _spend_row(day: str, route: str, parts: list[Spent]) -> SpendRow:
+    sure = [part for part in parts if not part.is_doubtful]
+    doubts = [part for part in parts if part.is_doubtful]
+    return SpendRow(
+        day=day,
+        route=route,
+        calls=sum(part.count for part in sure),
+        usd=sum(((part.usd or Decimal(0)) * part.count for part in sure), Decimal(0)),
+        unknown=sum(part.count for part in sure if part.usd is None),
+        doubtful=sum(part.count for part in doubts),
+        doubtful_usd=sum(((part.usd or Decimal(0)) * part.count for part in doubts), Decimal(0)),
+    )

@@ -1,0 +1,85 @@
+"""Three things Linux offers and Python does not: the kind of a file system, room without writing, a no-replace rename.
+
+Each says plainly when it is not offered here, so that its caller can take the longer way. Nothing here decides.
+"""
+
+import ctypes
+import errno
+import functools
+import os
+
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_FALLOC_KEEP_SIZE = 1
+_STATFS_BYTES = 512  # larger than struct statfs on every architecture
+_NOT_OFFERED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+
+# From linux/magic.h: what other hosts may write to, or what a user-space process answers for.
+SHARED_FILE_SYSTEMS: dict[int, str] = {
+    0x6969: "NFS",
+    0x517B: "SMB",
+    0xFE534D42: "SMB",
+    0xFF534D42: "CIFS",
+    0x65735546: "FUSE",
+    0x01021997: "9P",
+    0x00C36400: "Ceph",
+    0x5346414F: "AFS",
+    0x6B414653: "AFS",
+    0x73757245: "Coda",
+    0x564C: "NCP",
+    0x7461636F: "OCFS2",
+    0x01161970: "GFS2",
+    0x0BD00BD0: "Lustre",
+    0x786F4256: "VirtualBox shared folder",
+}
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _raise_errno(path: str) -> None:
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number), path)
+
+
+def file_system_magic(path: str) -> int | None:
+    """The magic number of the file system that holds `path`; None where the C library has no statfs."""
+    statfs = getattr(_libc(), "statfs", None)
+    if statfs is None:
+        return None
+    buffer = ctypes.create_string_buffer(_STATFS_BYTES)
+    if statfs(os.fsencode(path), buffer) != 0:
+        _raise_errno(path)
+    word = ctypes.c_long.from_buffer(buffer).value  # f_type is the first word of the struct
+    return word & 0xFFFFFFFF
+
+
+def has_room(fd: int, size: int) -> bool | None:
+    """Ask the file system to set `size` bytes aside for `fd`; None when it cannot promise. OSError when it refuses.
+
+    Unlike os.posix_fallocate this never falls back to writing zeros.
+    """
+    fallocate = getattr(_libc(), "fallocate", None)
+    if fallocate is None:
+        return None
+    if fallocate(fd, _FALLOC_KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(size)) == 0:
+        return True
+    if ctypes.get_errno() in _NOT_OFFERED:
+        return None
+    _raise_errno("")
+    return False
+
+
+def rename_without_replace(source: str, target: str) -> bool:
+    """Rename unless `target` exists (FileExistsError). False when kernel or file system do not offer it."""
+    renameat2 = getattr(_libc(), "renameat2", None)
+    if renameat2 is None:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
+        return True
+    if ctypes.get_errno() in _NOT_OFFERED:
+        return False
+    _raise_errno(target)
+    return False

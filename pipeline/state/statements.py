@@ -1,0 +1,77 @@
+# ruff: noqa: S608  # every fragment joined here is a constant of this module
+"""The SQL of the ledger, one constant a verb. Values come only as parameters.
+
+A step of an attempt says `run = ?` and the states it may start from: that is the fence, and it is here to be read.
+"""
+
+_OPEN = "('opened', 'sending', 'received')"
+_HELD = "state = 'in_doubt' AND resolved IS NULL"
+
+BEGIN_RUN = "INSERT INTO runs (id, manifest, version, started_at) VALUES (?, ?, ?, ?)"
+FINISH_RUN = "UPDATE runs SET finished_at = ?, exit_code = ? WHERE id = ?"
+LAST_RUNS = "SELECT id, manifest, version, started_at, finished_at, exit_code FROM runs ORDER BY rowid DESC LIMIT ?"
+SPEND = (
+    "SELECT substr(changed_at, 1, 10), route, state = 'in_doubt',"
+    " CASE state WHEN 'in_doubt' THEN worst_usd ELSE usd END, count(*) FROM attempts"
+    " WHERE state IN ('stored', 'in_doubt') OR usd IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
+)
+
+OPEN_ATTEMPT = (
+    "INSERT INTO attempts (id, run, call, place, route, model, operation, paid, worst_usd, state,"
+    " opened_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'opened', ?, ?)"
+)
+_MINE = "changed_at = ? WHERE id = ? AND run = ? AND state"
+MARK_SENDING = f"UPDATE attempts SET state = 'sending', {_MINE} = 'opened'"
+NOTE_REQUEST_ID = f"UPDATE attempts SET request_id = ?, {_MINE} IN {_OPEN}"
+MARK_RECEIVED = f"UPDATE attempts SET state = 'received', receipt = ?, staged = ?, media = ?, {_MINE} = 'sending'"
+MARK_STORED = f"UPDATE attempts SET state = 'stored', receipt = NULL, usd = ?, {_MINE} = 'received'"
+SETTLE_ATTEMPT = f"UPDATE attempts SET state = ?, code = ?, message = ?, usd = ?, {_MINE} IN {_OPEN}"
+ADOPT_ATTEMPT = f"UPDATE attempts SET run = ?, changed_at = ? WHERE id = ? AND state IN {_OPEN}"
+RESOLVE_ATTEMPT = f"UPDATE attempts SET resolved = ? WHERE id = ? AND {_HELD}"
+
+_ATTEMPTS = (
+    "SELECT id, run, call, place, route, model, operation, paid, worst_usd, state, opened_at, changed_at,"
+    " request_id, staged, media, receipt, code, message, usd, resolved FROM attempts WHERE "
+)
+ATTEMPT = f"{_ATTEMPTS} id = ?"
+OPEN_ATTEMPTS = f"{_ATTEMPTS} state IN {_OPEN} ORDER BY rowid LIMIT ?"
+HELD_ATTEMPTS = f"{_ATTEMPTS} {_HELD} ORDER BY rowid LIMIT ?"
+HELD_ATTEMPTS_OF = f"{_ATTEMPTS} {_HELD} AND call = ? ORDER BY rowid LIMIT ?"
+
+STORE_RECEIPT = (
+    "INSERT OR REPLACE INTO receipts (call, asset, media, body, finished_at)"
+    " SELECT ?, ?, media, ?, ? FROM attempts WHERE id = ?"
+)
+RECEIPT = "SELECT body FROM receipts WHERE call = ?"
+RECEIPT_MEDIA = "SELECT media FROM receipts WHERE call = ?"
+FORGET_CALL = "DELETE FROM receipts WHERE call = ?"
+ASSETS_IN_USE = "SELECT DISTINCT asset FROM receipts"
+
+_JOB_COLUMNS = "place, job, manifest, verdict, code, reason, key, identity, receipt, settled_at"
+JOB = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE place = ?"
+JOB_BY_KEY = (
+    f"SELECT {_JOB_COLUMNS} FROM jobs WHERE key = ? AND verdict IN ('done', 'empty', 'suspect')"
+    " ORDER BY settled_at DESC LIMIT 1"
+)
+JOBS_WITH = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE verdict = ? ORDER BY settled_at DESC, place LIMIT ?"
+COUNTS = "SELECT verdict, count(*) FROM jobs GROUP BY verdict"
+SETTLE_JOB = f"INSERT OR REPLACE INTO jobs ({_JOB_COLUMNS}, run) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+FORGET_JOB = "DELETE FROM jobs WHERE place = ?"
+
+REMEMBER_PRODUCT = "INSERT OR REPLACE INTO products (path, place, name, sha256, size) VALUES (?, ?, ?, ?, ?)"
+PRODUCT_AT = "SELECT path, place, name, sha256, size FROM products WHERE path = ?"
+
+INTEND = "INSERT INTO intents (place, ordinal, key, name, path, part, sha256, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+FORGET_INTENT = "DELETE FROM intents WHERE place = ?"
+_INTENDED = "SELECT place, key, name, path, part, sha256, size FROM intents"
+INTENDED = f"{_INTENDED} WHERE place = ? ORDER BY ordinal"
+INTENDED_ALL = f"{_INTENDED} ORDER BY place, ordinal"
+
+KNOWN_FILE = (
+    "SELECT size, sha256, media, seconds, tracks FROM files"
+    " WHERE path = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ? AND inode = ?"
+)
+REMEMBER_FILE = (
+    "INSERT OR REPLACE INTO files (path, size, mtime_ns, ctime_ns, inode, sha256, media, seconds, tracks)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)

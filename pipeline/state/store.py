@@ -1,0 +1,317 @@
+"""The store: the only writer of files. Payloads are staged, adopted under their hash, and published to the outputs.
+
+Nothing is visible under a final name before it is whole, synced and equal to its hash. A product is never replaced
+unless its caller names the hash that it may replace. Blocking: asked through the one runner, by one caller at a time.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+
+from pipeline.core.confine import display
+from pipeline.core.errors import InputError, StoreError
+from pipeline.core.model import Asset, Family, Media, Sha256
+from pipeline.state.durable import (
+    NEW_FILE,
+    PRIVATE,
+    border,
+    digest_file,
+    free_bytes,
+    make_folders,
+    mapped,
+    place,
+    read_chunks,
+    remove,
+    sync_folder,
+    write_all,
+    write_file,
+)
+from pipeline.state.linux import has_room
+
+MAX_QUARANTINED = 100
+PRODUCT_MODE = 0o666  # less the user's umask, like any file a program makes for its user
+_PART_PREFIX, _PART_SUFFIX = ".mediaspool-", ".part"
+_FAMILIES: dict[str, Family] = {"audio": "audio", "video": "video", "image": "image", "text": "text"}
+
+
+class Publication(Struct, frozen=True, kw_only=True):
+    """A file to publish: `content`, or the bytes of the file `source`. `replace`: the hash that may be overwritten."""
+
+    path: str
+    part: str
+    sha256: Sha256
+    content: bytes | None
+    source: str | None
+    replace: Sha256 | None
+
+
+def part_name(path: str, owner: str) -> str:
+    """The name beside `path` under which `owner` (an attempt or a place) writes it; always short, always ours."""
+    mark = hashlib.sha256(os.fsencode(path) + b"\0" + owner.encode()).hexdigest()[:32]
+    return os.path.join(os.path.dirname(path), f"{_PART_PREFIX}{mark}{_PART_SUFFIX}")
+
+
+class Staged:
+    """A payload on its way in: counted and hashed as it is written. Leaving the block closes it and keeps the file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.name = os.path.basename(path)
+        self.size = 0
+        self._hash = hashlib.sha256()
+        with border(path):
+            self._fd: int | None = os.open(path, NEW_FILE, PRIVATE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def sha256(self) -> Sha256:
+        """Of everything written so far."""
+        return Sha256(self._hash.hexdigest())
+
+    def write(self, chunk: bytes) -> None:
+        try:
+            write_all(self._descriptor(), chunk)
+        except OSError as error:
+            self._give_up()
+            raise mapped(error, self.path) from error
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+    def sync(self) -> None:
+        """Durable on return, name and bytes. A failure is final: the kernel reports lost pages only once."""
+        fd = self._descriptor()
+        try:
+            os.fsync(fd)
+            found = os.fstat(fd).st_size
+            sync_folder(os.path.dirname(self.path))
+        except OSError as error:
+            self._give_up()
+            raise mapped(error, self.path) from error
+        if found != self.size:
+            self._give_up()
+            raise StoreError(f"{found} bytes on disk, {self.size} were written", hint="check the disk")
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with border(self.path):
+                os.close(fd)
+
+    def discard(self) -> None:
+        """Close and remove; may be called twice, and after the file was moved away."""
+        self.close()
+        with border(self.path):
+            remove(self.path)
+
+    def _descriptor(self) -> int:
+        if self._fd is None:
+            raise StoreError("the staged file failed or was closed before", hint="run again")
+        return self._fd
+
+    def _give_up(self) -> None:
+        """Never a second try on a descriptor that failed."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with suppress(OSError):
+                os.close(fd)
+
+
+class Store:
+    """Owns `staging/`, `assets/` and `quarantine/` of one spool, and every file name in the output folders."""
+
+    def __init__(self, *, staging: str, assets: str, quarantine: str) -> None:
+        self._staging = staging
+        self._assets = assets
+        self._quarantine = quarantine
+
+    def ensure_room(self, size: int) -> None:
+        """StoreError disk-full unless `size` more bytes fit now. A check before paying, not a reservation."""
+        path = os.path.join(self._staging, ".room")
+        if free_bytes(self._staging) < size:
+            raise StoreError(f"less than {size} bytes are free", code="disk-full", hint="free some space and run again")
+        with border(path):
+            remove(path)
+            fd = os.open(path, NEW_FILE, PRIVATE)
+            try:
+                has_room(fd, max(size, 1))
+            finally:
+                os.close(fd)
+                remove(path)
+
+    def stage(self, name: str) -> Staged:
+        """A new file in `staging/`; StoreError if the name is taken."""
+        return Staged(os.path.join(self._staging, name))
+
+    def staged_path(self, name: str) -> str:
+        return os.path.join(self._staging, name)
+
+    def adopt(self, staged_path: str, *, sha256: Sha256, media: Media, seconds: float | None = None) -> Asset:
+        """Move a synced payload into `assets/` under its hash, durable on return. May be called again after a crash.
+
+        What is on disk is hashed once more; an asset of that hash that is already there is replaced by equal bytes.
+        """
+        target = self._asset_path(sha256, media.extension)
+        with border(target):
+            if not os.path.lexists(staged_path) and os.path.lexists(target):
+                staged_path = target
+            if digest_file(staged_path) != sha256:
+                raise StoreError("a staged payload changed on disk", hint="check the disk and the system log")
+            make_folders(os.path.dirname(target))
+            os.rename(staged_path, target)
+            sync_folder(os.path.dirname(target))
+            size = os.stat(target).st_size
+        return Asset(sha256=sha256, path=target, size=size, media=media, seconds=seconds)
+
+    def asset(self, sha256: Sha256, media: Media, *, size: int | None = None) -> Asset | None:
+        """The asset of that hash and type, if it is there and, where `size` is known, has that size."""
+        path = self._asset_path(sha256, media.extension)
+        try:
+            found = os.stat(path, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise mapped(error, path) from error
+        if not stat.S_ISREG(found.st_mode) or size not in (None, found.st_size):
+            return None
+        return Asset(sha256=sha256, path=path, size=found.st_size, media=media)
+
+    def find(self, sha256: Sha256, media_type: str) -> Asset | None:
+        """The asset of that hash where only the media type is known, as in a receipt; its demuxer is not known then."""
+        folder = os.path.dirname(self._asset_path(sha256, ""))
+        try:
+            names = [name for name in os.listdir(folder) if name.startswith(f"{sha256}.")]
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise mapped(error, folder) from error
+        if not names:
+            return None
+        family = _FAMILIES.get(media_type.partition("/")[0], "document" if media_type.endswith("/pdf") else "text")
+        return self.asset(sha256, Media(media_type=media_type, family=family, extension=names[0].partition(".")[2]))
+
+    def quarantine(self, staged_path: str) -> str:
+        """Keep a payload that was not what was asked, for a person to look at; the oldest of too many go."""
+        target = os.path.join(self._quarantine, os.path.basename(staged_path))
+        with border(target):
+            make_folders(self._quarantine)
+            os.rename(staged_path, target)
+            kept = sorted(
+                (entry.stat(follow_symlinks=False).st_mtime_ns, entry.path) for entry in os.scandir(self._quarantine)
+            )
+            for _, path in kept[:-MAX_QUARANTINED]:
+                remove(path)
+        return target
+
+    def publish(self, items: Sequence[Publication]) -> None:
+        """All of `items` under their final names, durable on return. May be called again after a crash.
+
+        Every obstacle is found before the first name appears: InputError output-exists leaves no trace.
+        """
+        wanted = [item for item in items if not _is_published(item)]
+        try:
+            for item in wanted:
+                _write_part(item)
+            for item in wanted:
+                _place_part(item)
+        finally:
+            self.discard_parts(item.part for item in items)
+        for folder in {os.path.dirname(item.path) for item in items}:
+            with border(folder):
+                sync_folder(folder)
+
+    def discard_parts(self, paths: Iterable[str]) -> int:
+        """Remove parts that a dead run left; anything that is not named like a part of ours stays. How many went."""
+        gone = 0
+        for path in paths:
+            if _is_part(os.path.basename(path)):
+                with border(path):
+                    gone += remove(path)
+        return gone
+
+    def sweep_staging(self, keep: set[str]) -> int:
+        """Remove what dead runs left in `staging/`, except the names in `keep`. How many entries went.
+
+        Only files and folders of this user go; links and whatever else somebody put there stay.
+        """
+        gone = 0
+        with border(self._staging):
+            for entry in list(os.scandir(self._staging)):
+                if entry.name not in keep:
+                    gone += _remove_ours(entry)
+        return gone
+
+    def _asset_path(self, sha256: str, extension: str) -> str:
+        return os.path.join(self._assets, sha256[:2], f"{sha256}.{extension}")
+
+
+def _is_part(name: str) -> bool:
+    return name.startswith(_PART_PREFIX) and name.endswith(_PART_SUFFIX)
+
+
+def _is_published(item: Publication) -> bool:
+    """True when the target already holds exactly this. InputError when it holds something that must stay."""
+    with border(item.path):
+        try:
+            found = digest_file(item.path)
+        except FileNotFoundError:
+            return False
+    if found == item.sha256:
+        return True
+    if found is None or found != item.replace:
+        raise _in_the_way(item)
+    return False
+
+
+def _in_the_way(item: Publication) -> InputError:
+    return InputError(
+        f"'{display(item.path)}' is already there and is not the file that may be replaced",
+        code="output-exists",
+        hint="move it away, or run with --force",
+    )
+
+
+def _write_part(item: Publication) -> None:
+    with border(item.path):
+        make_folders(os.path.dirname(item.path))
+        remove(item.part)  # what a dead run left under this very name
+        chunks = [item.content] if item.content is not None else read_chunks(item.source or "")
+        write_file(item.part, chunks, sha256=item.sha256, mode=PRODUCT_MODE)
+
+
+def _place_part(item: Publication) -> None:
+    with border(item.path):
+        try:
+            place(item.part, item.path)
+            return
+        except FileExistsError:
+            pass  # either it may be replaced, or it appeared since we looked, or a network disk answered twice
+        is_there = _is_published(item)
+        if is_there:
+            remove(item.part)
+        else:
+            os.rename(item.part, item.path)
+
+
+def _remove_ours(entry: "os.DirEntry[str]") -> int:
+    found = entry.stat(follow_symlinks=False)
+    if found.st_uid != os.geteuid() or not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        return 0
+    if stat.S_ISDIR(found.st_mode):
+        shutil.rmtree(entry.path)
+    else:
+        remove(entry.path)
+    return 1
