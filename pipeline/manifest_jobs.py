@@ -1,0 +1,300 @@
+"""From one table of a manifest to Jobs: the recipe that is the same for every input, then the job at one input.
+
+A recipe holds everything that needs no file: spec, routes, limits, template. A folder makes a recipe once per step and
+applies it to each of its files. Every reason against a table is collected before it is refused.
+"""
+
+import datetime
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from pipeline.core.confine import display
+from pipeline.core.errors import InputError
+from pipeline.core.kinds import Kind
+from pipeline.core.limits import smallest
+from pipeline.core.model import Family, Job, JobId, Limits, Media, Place, Refusal, Sha256
+from pipeline.manifest_model import (
+    JOB_KEYS,
+    STEP_KEYS,
+    Header,
+    ItemKeys,
+    JobInvalid,
+    convert,
+    invalid,
+    job_limits,
+    routes_of,
+    spec_keys,
+    unknown,
+)
+from pipeline.manifest_paths import DEFAULT_JOB_OUT, Places, Template, check_template, parse_template
+from pipeline.manifest_text import ManifestLimits, Table
+
+T = TypeVar("T")
+
+AUTO = "auto"
+INDEX_DIGITS = 4
+PLACE_DIGITS = 32
+_NO_LIMITS = Limits()
+
+
+class Intake(Protocol):
+    """Facts about content, cached by the caller."""
+
+    def media(self, path: str) -> Media | None: ...
+
+    def sha256(self, path: str) -> Sha256: ...
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """What every step of reading one manifest needs."""
+
+    base: str
+    header: Header
+    kinds: Mapping[str, Kind]
+    default_routes: tuple[str, ...]
+    places: Places
+    intake: Intake
+    now: float
+    limits: ManifestLimits
+
+
+class Recipe(Struct, frozen=True, kw_only=True):
+    """A job without its input and its place. `parent` and `needs` are ids as written."""
+
+    id: str
+    kind: str
+    spec: Struct
+    products: tuple[str, ...]
+    template: Template | None
+    routes: tuple[str, ...]
+    model: str | None
+    limits: Limits
+    optional: bool
+    input: str | None
+    parent: str | None
+    needs: tuple[str, ...]
+    language: str
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """What one job is about, for the fields of its template. `path` is the real path of the input file, if any."""
+
+    id: str
+    step: str
+    index: int
+    name: str
+    stem: str
+    reldir: str = ""
+    path: str | None = None
+
+
+class Wiring(Struct, frozen=True, kw_only=True):
+    """How one job hangs together with others."""
+
+    parent: JobId | None = None
+    needs: tuple[JobId, ...] = ()
+    accept: tuple[Family, ...] = ()
+    settle_s: float = 0.0
+
+
+def read_recipe(table: Table, reading: Reading, *, out: Template | None = None, is_step: bool = False) -> Recipe:
+    """JobInvalid with every reason that the table itself gives. `out` holds where the table has none of its own."""
+    kind = _kind(table, reading)
+    known = STEP_KEYS if is_step else JOB_KEYS
+    common = {key: value for key, value in table.items() if key in known}
+    own = {key: value for key, value in table.items() if key not in known}
+    reasons = unknown(own, known | spec_keys(kind), f"the {kind.name} key")
+    own = {key: value for key, value in own.items() if key in spec_keys(kind)}
+    keys = _gather(reasons, lambda: convert({**common, "kind": kind.name}, ItemKeys, "job"))
+    template = _gather(reasons, lambda: parse_template(keys.out) if keys and keys.out else out)
+    spec = _gather(reasons, lambda: convert(_spec_table(own, kind, template, reading.header), kind.spec, kind.name))
+    if keys is None or spec is None or reasons:
+        raise JobInvalid(reasons)
+    return _recipe(keys, kind, spec, template, reading)
+
+
+def _gather(reasons: list[Refusal], read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except JobInvalid as error:
+        reasons += error.reasons
+        return None
+
+
+def _kind(table: Table, reading: Reading) -> Kind:
+    name = table.get("kind", reading.header.kind)
+    if name is None:
+        raise invalid("the job has no kind", "add kind = one of: " + ", ".join(sorted(reading.kinds)))
+    if not isinstance(name, str) or name not in reading.kinds:
+        raise JobInvalid(unknown([str(name)], reading.kinds, "the kind"))
+    return reading.kinds[name]
+
+
+def _spec_table(own: Table, kind: Kind, template: Template | None, header: Header) -> Table:
+    """What the job says, then what the extension of its `out` says, then the manifest's defaults."""
+    table = {key: value for key, value in header.fields.items() if key in spec_keys(kind)}
+    ext = template.literal_extension if template is not None and "ext" not in template.fields else ""
+    if ext and "format" in spec_keys(kind):
+        table["format"] = ext
+    if ext and "formats" in spec_keys(kind):
+        table["formats"] = [ext]
+    return table | own
+
+
+def _recipe(keys: ItemKeys, kind: Kind, spec: Struct, template: Template | None, reading: Reading) -> Recipe:
+    products = kind.products(spec)
+    if template is not None:
+        check_template(template, products)
+    header = reading.header
+    parent = _reference(keys.from_, "from") if keys.from_ else _input_reference(keys.input)
+    return Recipe(
+        id=checked_id(keys.id),
+        kind=kind.name,
+        spec=spec,
+        products=products,
+        template=template,
+        routes=routes_of(keys.route) or header.routes or reading.default_routes,
+        model=keys.model or header.model,
+        limits=_joined(header.limits, job_limits(keys.limits)),
+        optional=keys.optional,
+        input=None if parent else keys.input,
+        parent=parent,
+        needs=tuple(_reference(need, "needs") for need in routes_of(keys.needs)),
+        language=_language(spec, header),
+    )
+
+
+def checked_id(text: str) -> str:
+    if not text.isprintable() or text != text.strip() or text.startswith("@"):
+        raise invalid(f"the id '{display(text)}' cannot be used", "use letters, digits, dots and dashes")
+    return text
+
+
+def _reference(text: str, key: str) -> str:
+    """An id that another job is called by; the @ is optional where only ids can stand."""
+    return checked_id(text.removeprefix("@")) if text != "@" else checked_id(text)
+
+
+def _input_reference(text: str | None) -> str | None:
+    if text is None or not text.startswith("@"):
+        return None
+    return _reference(text, "input")
+
+
+def _joined(of_manifest: Limits, of_job: Limits) -> Limits:
+    if of_job == _NO_LIMITS:
+        return of_manifest
+    return smallest([("manifest", of_manifest), ("job", of_job)]).limits
+
+
+def _language(spec: Struct, header: Header) -> str:
+    asked = getattr(spec, "language", None) or header.fields.get("language")
+    return asked if isinstance(asked, str) else AUTO
+
+
+def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading, template: Template) -> Job:
+    """The job of one recipe at one subject; JobInvalid or InputError when its products cannot be placed."""
+    values = _values(template.fields, subject, recipe, reading)
+    needs = (wiring.parent, *wiring.needs) if wiring.parent else wiring.needs
+    return Job(
+        id=JobId(subject.id),
+        place=place_of(reading, subject.id),
+        kind=recipe.kind,
+        spec=recipe.spec,
+        products=reading.places.products(template, values, recipe.products),
+        routes=recipe.routes,
+        model=recipe.model,
+        input=None if wiring.parent else subject.path,
+        parent=wiring.parent,
+        needs=tuple(dict.fromkeys(needs)),
+        accept=wiring.accept,
+        settle_s=wiring.settle_s,
+        limits=recipe.limits,
+        optional=recipe.optional,
+    )
+
+
+def place_of(reading: Reading, job_id: str) -> Place:
+    """Stable from run to run: the base folder, the manifest's name and the job's id."""
+    body = b"\0".join([os.fsencode(reading.base), reading.header.name.encode(), job_id.encode()])
+    return Place(hashlib.sha256(body).hexdigest()[:PLACE_DIGITS])
+
+
+def read_job(table: Table, index: int, reading: Reading) -> Job:
+    """One `[[job]]` or line."""
+    recipe = read_recipe(table, reading)
+    path = None if recipe.input is None else reading.places.input(_checked_input(recipe.input))
+    parent = JobId(recipe.parent) if recipe.parent else None
+    wiring = Wiring(
+        parent=parent, needs=tuple(map(JobId, recipe.needs)), settle_s=(reading.header.settle_s or 0.0) if path else 0.0
+    )
+    template = recipe.template or parse_template(DEFAULT_JOB_OUT)
+    subject = _job_subject(recipe, index, path, _reldir(recipe, reading) if "reldir" in template.fields else "")
+    return build_job(recipe, subject, wiring, reading, template)
+
+
+def _checked_input(text: str) -> str:
+    if "://" in text:
+        raise invalid("input is an address", "download it first; inputs are files")
+    return text
+
+
+def _job_subject(recipe: Recipe, index: int, path: str | None, reldir: str) -> Subject:
+    name = os.path.basename(recipe.input) if recipe.input else recipe.id
+    stem = os.path.splitext(name)[0] if recipe.input else recipe.id
+    return Subject(id=recipe.id, step=recipe.id, index=index, name=name, stem=stem, reldir=reldir, path=path)
+
+
+def _reldir(recipe: Recipe, reading: Reading) -> str:
+    """The folder of the input as seen from the manifest; empty when it does not lie below it."""
+    beside = os.path.relpath(os.path.join(reading.base, recipe.input or ""), reading.base)
+    return "" if beside.startswith("..") else os.path.dirname(beside)
+
+
+def _values(fields: frozenset[str], subject: Subject, recipe: Recipe, reading: Reading) -> dict[str, str]:
+    """Only what the template asks for: a hash costs reading the file."""
+    makers: dict[str, Callable[[], str]] = {
+        "id": lambda: subject.id,
+        "stem": lambda: subject.stem,
+        "name": lambda: subject.name,
+        "reldir": lambda: subject.reldir,
+        "step": lambda: subject.step,
+        "lang": lambda: _plain(recipe.language),
+        "index": lambda: f"{subject.index:0{INDEX_DIGITS}d}",
+        "date": lambda: _date(subject),
+        "hash8": lambda: _hash8(subject, recipe, reading.intake),
+    }
+    return {field: makers[field]() for field in fields if field != "ext"}
+
+
+def _plain(language: str) -> str:
+    if not language.replace("-", "").isalnum():
+        raise invalid(f"the language '{display(language)}' cannot be part of a name", "write a tag such as en or pt-BR")
+    return language
+
+
+def _date(subject: Subject) -> str:
+    if subject.path is None:
+        raise invalid("{date} needs an input file", "leave {date} out of this job's template")
+    try:
+        changed = os.stat(subject.path).st_mtime
+        return datetime.datetime.fromtimestamp(changed, tz=datetime.UTC).date().isoformat()
+    except (OSError, OverflowError, ValueError) as error:
+        raise InputError(
+            f"'{display(subject.name)}' has no usable time", code="input-unreadable", hint="leave {date} out of `out`"
+        ) from error
+
+
+def _hash8(subject: Subject, recipe: Recipe, intake: Intake) -> str:
+    if subject.path is not None:
+        return intake.sha256(subject.path)[:8]
+    if recipe.parent is not None:
+        raise invalid("{hash8} needs an input file", "the input is made by another job: leave {hash8} out")
+    text = getattr(recipe.spec, "text", None)
+    body = text.encode() if isinstance(text, str) else msgspec.json.encode(recipe.spec)
+    return hashlib.sha256(body).hexdigest()[:8]
