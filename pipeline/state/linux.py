@@ -12,7 +12,8 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _FALLOC_KEEP_SIZE = 1
 _STATFS_BYTES = 512  # larger than struct statfs on every architecture
-_NOT_OFFERED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+# EPERM as well: old container filters answer it for system calls that they do not know.
+_NOT_OFFERED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM})
 
 # From linux/magic.h: what other hosts may write to, or what a user-space process answers for.
 SHARED_FILE_SYSTEMS: dict[int, str] = {
