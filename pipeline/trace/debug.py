@@ -51,7 +51,7 @@ class DebugWriter:
         self._now = now
         self._count: int | None = None
 
-    def write(self, artifact: DebugArtifact, *, hide: Sequence[str] = ()) -> str | None:
+    def write(self, artifact: DebugArtifact, hide: Sequence[str] = ()) -> str | None:
         """The path of the new artifact, or None when there is none. Never raises.
 
         `hide` are the private texts of the call (prompt, transcript, file names): no word of them stays in `message`.

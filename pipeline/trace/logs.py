@@ -5,10 +5,11 @@ and the renderer for untrusted text. A log never decides anything: a full, close
 in `failures`, and never the run, its speed or its exit code.
 """
 
+import io
 import os
 import select
 from collections.abc import Mapping
-from typing import Literal, TextIO
+from typing import IO, Literal
 
 import msgspec
 
@@ -22,6 +23,8 @@ Field = str | int | float | bool | None
 
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
 MAX_LINE_BYTES = 4096  # PIPE_BUF: a pipe that is ready takes so much at once, and lines of two runs do not mix
+MAX_VALUE_CHARS = 2000
+SHORTER = (MAX_VALUE_CHARS, 250, 64)
 PATIENCE_MS = 200
 
 
@@ -30,17 +33,17 @@ class Log:
 
     def __init__(
         self,
-        stream: TextIO | None,
+        stream: IO[str] | None,
         *,
         redactor: Redactor,
-        clock: Clock,
+        now: Clock,
         format: Format = "text",  # noqa: A002  # the word of the settings
         level: Level = "info",
     ) -> None:
         self.failures = 0
         self._stream = stream
         self._redactor = redactor
-        self._clock = clock
+        self._now = now
         self._render = _json_line if format == "json" else _text_line
         self._from = LEVELS.index(level)
         self._patience_ms = PATIENCE_MS
@@ -51,7 +54,7 @@ class Log:
             return
         shown = self._redactor.value(fields)
         assert isinstance(shown, Mapping)  # a mapping stays one
-        line: dict[str, Field] = {"ts": self._clock(), "level": level, "event": display(self._redactor.text(verb))}
+        line: dict[str, Field] = {"ts": self._now(), "level": level, "event": display(self._redactor.text(verb))}
         line |= {f"{name}_" if name in line else name: _plain(shown[name]) for name in shown}
         if not self._is_ready() or not say(self._stream, self._render(line)):
             self.failures += 1
@@ -63,7 +66,7 @@ class Log:
         return ready
 
 
-def say(stream: TextIO | None, text: str) -> bool:
+def say(stream: IO[str] | None, text: str) -> bool:
     """Write text that may fail to be written; False if it did.
 
     After a failure the stream's descriptor leads nowhere: else the interpreter would try the same bytes once more on
@@ -80,7 +83,7 @@ def say(stream: TextIO | None, text: str) -> bool:
     return True
 
 
-def _silence(stream: TextIO) -> None:
+def _silence(stream: IO[str]) -> None:
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
@@ -93,7 +96,7 @@ def _silence(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def _takes_bytes(stream: TextIO, patience_ms: int) -> bool:
+def _takes_bytes(stream: IO[str], patience_ms: int) -> bool:
     try:
         poll = select.poll()
         poll.register(stream.fileno(), select.POLLOUT)
@@ -102,25 +105,29 @@ def _takes_bytes(stream: TextIO, patience_ms: int) -> bool:
         return True
 
 
-def _encodable(text: str, stream: TextIO) -> str:
-    encoding = stream.encoding or "utf-8"
+def _encodable(text: str, stream: IO[str]) -> str:
+    encoding = (stream.encoding if isinstance(stream, io.TextIOBase) else None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _plain(value: JsonValue) -> Field:
     """Fields are scalars; whatever else came out of the redaction was its own note."""
     if isinstance(value, str):
-        return display(value)
+        return display(value, MAX_VALUE_CHARS)
     return value if isinstance(value, int | float) else None
 
 
 def _json_line(fields: Mapping[str, Field]) -> str:
-    line = msgspec.json.encode(fields).decode()
-    if len(line.encode()) < MAX_LINE_BYTES:
-        return line + "\n"
-    return (
-        msgspec.json.encode({name: fields[name] for name in ("ts", "level", "event")} | {"cut": True}).decode() + "\n"
-    )
+    """One object; where it is too long, with its values shortened more and more."""
+    for chars in SHORTER:
+        line = msgspec.json.encode({name: _short(value, chars) for name, value in fields.items()})
+        if len(line) < MAX_LINE_BYTES:
+            return line.decode() + "\n"
+    return msgspec.json.encode({name: fields[name] for name in ("ts", "level", "event")}).decode() + "\n"
+
+
+def _short(value: Field, chars: int) -> Field:
+    return display(value, chars) if isinstance(value, str) else value
 
 
 def _text_line(fields: Mapping[str, Field]) -> str:

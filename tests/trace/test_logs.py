@@ -22,7 +22,7 @@ RUN = """
 import sys
 from pipeline.trace.logs import Log, say
 from pipeline.trace.redact import Redactor
-log = Log(sys.stderr, redactor=Redactor(), clock=lambda: "now", format="json")
+log = Log(sys.stderr, redactor=Redactor(), now=lambda: "now", format="json")
 for number in range(2000):
     log.event("call.settled", attempt=f"a{number}", ms=1.5)
 open(sys.argv[1], "w").write(str(log.failures))
@@ -34,7 +34,7 @@ sys.exit(3)
 
 def _log(format: Format = "text", *, secrets: tuple[str, ...] = ()) -> tuple[Log, io.StringIO]:  # noqa: A002
     stream = io.StringIO()
-    return Log(stream, redactor=Redactor(secrets), clock=lambda: NOON, format=format), stream
+    return Log(stream, redactor=Redactor(secrets), now=lambda: NOON, format=format), stream
 
 
 def test_a_text_line_has_time_level_verb_and_fields() -> None:
@@ -100,7 +100,7 @@ def test_a_line_is_bounded(format: Format) -> None:  # noqa: A002
 def test_a_stream_that_knows_ascii_only_still_gets_the_line() -> None:
     bytes_out = io.BytesIO()
     stream = io.TextIOWrapper(bytes_out, encoding="ascii")
-    Log(stream, redactor=Redactor(), clock=lambda: NOON).event("seen", what="ünï")
+    Log(stream, redactor=Redactor(), now=lambda: NOON).event("seen", what="ünï")
     assert b"what=" in bytes_out.getvalue()
 
 
@@ -146,7 +146,7 @@ def test_invariant_20_a_closed_stream_does_not_change_the_exit_code(redirection:
 def test_invariant_20_a_reader_that_stops_reading_does_not_stop_the_run() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "w") as stream:
-        log = Log(stream, redactor=Redactor(), clock=lambda: NOON)
+        log = Log(stream, redactor=Redactor(), now=lambda: NOON)
         for number in range(3000):
             log.event("call.settled", attempt=f"a{number}")
         assert log.failures > 0
@@ -157,7 +157,7 @@ def test_invariant_20_a_reader_that_stops_reading_does_not_stop_the_run() -> Non
 def test_invariant_20_lines_are_written_again_once_somebody_reads() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "w") as stream:
-        log = Log(stream, redactor=Redactor(), clock=lambda: NOON)
+        log = Log(stream, redactor=Redactor(), now=lambda: NOON)
         while log.failures == 0:
             log.event("call.settled", attempt="before")
         os.read(read, 1 << 20)
@@ -168,7 +168,7 @@ def test_invariant_20_lines_are_written_again_once_somebody_reads() -> None:
 
 def test_invariant_20_a_stream_that_was_closed_costs_lines_only() -> None:
     stream = io.StringIO()
-    log = Log(stream, redactor=Redactor(), clock=lambda: NOON)
+    log = Log(stream, redactor=Redactor(), now=lambda: NOON)
     stream.close()
     log.event("seen")
     log.event("seen")
@@ -176,7 +176,7 @@ def test_invariant_20_a_stream_that_was_closed_costs_lines_only() -> None:
 
 
 def test_invariant_20_no_stream_at_all_costs_lines_only() -> None:
-    log = Log(None, redactor=Redactor(), clock=lambda: NOON)
+    log = Log(None, redactor=Redactor(), now=lambda: NOON)
     log.event("seen")
     assert log.failures == 1
 

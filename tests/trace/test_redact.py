@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.trace.redact import CUT, MASK, MAX_CHARS, JsonValue, Redactor
-from tests.trace.conftest import ENCODINGS, SECRETS, carries
+from tests.trace.conftest import ENCODINGS, SECRETS, VOCABULARY, carries
 
 NOISE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 BARE = ("plain", "percent of every byte", "json, every character", "html numbers", "hex")
@@ -140,6 +140,7 @@ def test_a_known_secret_written_as_a_number_is_masked() -> None:
 def test_no_stretch_of_a_hidden_text_comes_out(text: str, hidden: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(hidden) - 8))
     echoed = hidden[start : start + 8]
+    assume(echoed.lower() not in VOCABULARY)
     shown = Redactor().text(f"{text} rejected {echoed} here", hide=[hidden])
     assert echoed.lower() not in shown.lower()
 
