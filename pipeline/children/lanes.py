@@ -34,6 +34,8 @@ _HINTS = {
     "engine-crashed": "run mediaspool doctor; then mediaspool retry",
     "engine-failed": "run mediaspool doctor; then mediaspool retry",
     "engine-broken": "reinstall the engines: pip install --force-reinstall 'mediaspool[local]'",
+    "extra-missing": "pip install 'mediaspool[local]'",
+    "text-unsupported": "take out what the voice does not read, or name another route",
     "input-damaged": "look at the file in a player; export it again",
 }
 _STORE_CODES = ("disk-full", "io-error", "output-unwritable")

@@ -124,6 +124,28 @@ def is_installed(model: Model) -> bool:
     return all(_folder(package) is not None for pinned in model.files.values() for package, _ in pinned.parts)
 
 
+@functools.lru_cache(maxsize=16)
+def fingerprint(folder: str) -> str:
+    """Eight letters that change with the model in a folder, from its settings, its size and both ends of its weights.
+
+    Not its hash: reading gigabytes at every plan would cost more than the plan. EngineError when it is no model.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(os.path.join(folder, "config.json"), "rb") as config:
+            digest.update(config.read(READ_BYTES))
+        with open(os.path.join(folder, "model.bin"), "rb") as body:
+            size = body.seek(0, os.SEEK_END)
+            digest.update(str(size).encode())
+            for start in (0, max(0, size - READ_BYTES)):
+                body.seek(start)
+                digest.update(body.read(READ_BYTES))
+    except OSError as error:
+        message = f"{folder} is no CTranslate2 model: {error.strerror}"
+        raise EngineError(message, code="engine-broken", hint="correct the route's folder option") from error
+    return digest.hexdigest()[:8]
+
+
 def load(model: Model) -> dict[str, bytes]:
     """Every file, whole and verified."""
     return {name: _verified(model, name, b"".join(_chunks(pinned))) for name, pinned in model.files.items()}
@@ -179,6 +201,7 @@ def _chunks(pinned: Pinned) -> Iterator[bytes]:
             raise EngineError(f"{package}/{path}: {error.strerror}", code="engine-broken", hint=INSTALL_HINT) from error
 
 
+@functools.lru_cache(maxsize=16)
 def _folder(package: str) -> str | None:
     """Where a package lies, without importing it."""
     spec = importlib.util.find_spec(package)

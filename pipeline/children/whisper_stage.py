@@ -146,7 +146,7 @@ def _joined(heard: list[Heard], offsets: list[int], decoder: audio.Decoder, para
             _moved(segment, start) for said, start in zip(heard, starts, strict=True) for segment in said.segments
         ),
         engine=params.engine,
-        model=params.model,
+        model=params.name,
     )
 
 

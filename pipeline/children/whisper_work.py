@@ -6,11 +6,12 @@ from msgspec import Struct
 class WhisperParams(Struct, frozen=True, kw_only=True):
     """`model` is a packaged name or the absolute path of a CTranslate2 folder. `language` None means detect.
 
-    `expected_seconds` is what the container declares; fewer decoded seconds are damage. `engine` is the identity to be
-    written into the transcript.
+    `expected_seconds` is what the container declares; fewer decoded seconds are damage. `name` and `engine` are what
+    the transcript says of who made it.
     """
 
     model: str
+    name: str
     engine: str
     demuxer: str
     language: str | None = None

@@ -1,0 +1,162 @@
+"""The whisper route: speech to text in warm children, no key, no network.
+
+Models are the packaged `base` (99 languages) and `tiny.en`, and any CTranslate2 folder that the settings name: option
+`folder.<model name> = "/path"`. Option `multilingual = "true"` detects the language again as it goes;
+`models.transcribe` is the model where a job names none. Answers a Transcript as JSON; no speech is an empty one.
+"""
+
+import msgspec
+
+from pipeline.children import weights
+from pipeline.children.lanes import Lanes
+from pipeline.children.stage import FileRef, StageLimits, StageSpec
+from pipeline.children.whisper_work import WhisperFacts, WhisperParams
+from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
+from pipeline.core.errors import UnsupportedOperation
+from pipeline.core.model import Binding, Estimate, Refusal
+from pipeline.core.operations import Operation, Transcribe
+from pipeline.media.av import demuxer_of
+from pipeline.routes import _local
+
+DISTRIBUTION = "faster-whisper"
+PROFILE = "p1"  # raise it when the stage would give another transcript of the same recording
+DEFAULT_MODEL = "base"
+ENGLISH_ONLY = ".en"
+FOLDER_OPTION = "folder."
+MAX_TRANSCRIPT_BYTES = 256_000_000
+SLACK_SHARE, SLACK_S = 1.1, 30.0
+UNKNOWN_LENGTH_S = 24 * 3600.0
+_CODES = (
+    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id "
+    "is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd "
+    "si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo zh"
+)
+LANGUAGES = frozenset(_CODES.split())
+_OTHER_NAMES = {"nb": "no", "fil": "tl", "iw": "he", "in": "id", "jv": "jw", "cmn": "zh", "ji": "yi"}
+_MEDIA_TYPES = (
+    "audio/wav audio/mpeg audio/ogg audio/flac audio/aac audio/mp4 video/mp4 audio/webm video/webm audio/x-matroska "
+    "video/x-matroska"
+)
+MEDIA_IN = frozenset(_MEDIA_TYPES.split())
+
+
+def open_driver(route: RouteConfig, lanes: Lanes) -> "Whisper":
+    return Whisper(route, lanes)
+
+
+def language_code(language: str) -> str:
+    """Whisper's code of a BCP 47 tag."""
+    code = _local.primary(language)
+    return _OTHER_NAMES.get(code, code)
+
+
+class Whisper:
+    """Implements `core.drivers.Driver`."""
+
+    def __init__(self, route: RouteConfig, lanes: Lanes) -> None:
+        self.route = route
+        self._lanes = lanes
+        self._folders = {
+            name.removeprefix(FOLDER_OPTION): path
+            for name, path in route.options.items()
+            if name.startswith(FOLDER_OPTION)
+        }
+        self._multilingual = route.options.get("multilingual", "").lower() == "true"
+        self.facts = DriverFacts(
+            name="whisper",
+            operations=frozenset({"transcribe"}),
+            media_in=MEDIA_IN,
+            media_out=frozenset({"application/json"}),
+            languages=LANGUAGES,
+            models=(*weights.WHISPER, *self._folders),
+        )
+
+    def bind(self, operation: str, model: str | None) -> Binding:
+        if operation not in self.facts.operations:
+            raise UnsupportedOperation(f"whisper cannot {operation}")
+        chosen = model or self.route.models.get(operation, DEFAULT_MODEL)
+        if chosen not in self.facts.models:
+            hint = f"models here: {', '.join(self.facts.models)}"
+            raise UnsupportedOperation(f"whisper has no model {chosen!r}", code="model-unknown", hint=hint)
+        _local.require_extra(DISTRIBUTION, self._packaged(chosen))
+        return Binding(route=self.route.id, model=chosen, engine=self._engine(chosen), paid=False)
+
+    def check(self, operation: Operation, binding: Binding) -> list[Refusal]:
+        if not isinstance(operation, Transcribe):
+            return [Refusal(code="operation-unsupported", message="whisper only transcribes")]
+        return [
+            *_local.missing_extra(DISTRIBUTION, self._packaged(binding.model)),
+            *_media_refusals(operation),
+            *_language_refusals(operation.language, binding.model),
+        ]
+
+    def estimate(self, operation: Operation, binding: Binding) -> Estimate:
+        return Estimate(audio_seconds=(operation.audio.seconds or 0.0) if isinstance(operation, Transcribe) else 0.0)
+
+    def probe(self) -> Health:
+        return _local.health(DISTRIBUTION, weights.WHISPER.values())
+
+    async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
+        if not isinstance(operation, Transcribe):
+            raise UnsupportedOperation("whisper only transcribes")
+        with _local.scratch(self._lanes, ".json") as target:
+            spec = self._spec(operation, binding, target)
+            await exchange.sending()
+            result = await self._lanes.run("engine", spec)
+            await _local.hand_over(exchange, self._lanes.path(target))
+        facts = msgspec.json.decode(result.facts, type=WhisperFacts)
+        told = {"windows": str(facts.windows), "segments": str(facts.segments), "engine_s": f"{result.seconds:.3f}"}
+        return Reply(
+            media_type="application/json", model=binding.model, usd=_local.FREE, seconds=facts.seconds, facts=told
+        )
+
+    def _spec(self, ask: Transcribe, binding: Binding, target: FileRef) -> StageSpec:
+        params = WhisperParams(
+            model=self._folders.get(binding.model, binding.model),
+            name=binding.model,
+            engine=binding.engine,
+            demuxer=demuxer_of(ask.audio.media),
+            language=language_code(ask.language) if ask.language else None,
+            words=ask.words,
+            track=ask.track,
+            multilingual=self._multilingual,
+            expected_seconds=ask.audio.seconds,
+        )
+        return StageSpec(
+            stage="whisper_stage:transcribe",
+            inputs=(self._lanes.ref(ask.audio.path),),
+            output=target,
+            params=msgspec.Raw(msgspec.json.encode(params)),
+            limits=StageLimits(max_output_bytes=MAX_TRANSCRIPT_BYTES, max_seconds=self._max_seconds(ask)),
+            deadline_s=self.route.call_timeout_s,
+        )
+
+    def _max_seconds(self, ask: Transcribe) -> float:
+        """What was probed and a little more: bytes that decode to more than they declared are a bomb."""
+        known = UNKNOWN_LENGTH_S if ask.audio.seconds is None else ask.audio.seconds * SLACK_SHARE + SLACK_S
+        return min(known, self.route.limits.max_seconds or known)
+
+    def _packaged(self, model: str) -> tuple[weights.Model, ...]:
+        return (weights.WHISPER[model],) if model in weights.WHISPER and model not in self._folders else ()
+
+    def _engine(self, model: str) -> str:
+        packaged = self._packaged(model)
+        identity = packaged[0].identity if packaged else f"{model} {weights.fingerprint(self._folders[model])}"
+        many = " multilingual" if self._multilingual else ""
+        return f"{DISTRIBUTION} {_local.version(DISTRIBUTION)} {identity} {PROFILE}{many}"
+
+
+def _media_refusals(ask: Transcribe) -> list[Refusal]:
+    media = ask.audio.media
+    if media.media_type not in MEDIA_IN or media.demuxer is None:
+        hint = "give it a recording; what the file is was told by its content"
+        return [Refusal(code="input-type", message=f"{media.media_type} has no speech in it", hint=hint)]
+    return []
+
+
+def _language_refusals(language: str | None, model: str) -> list[Refusal]:
+    known = {"en"} if model.endswith(ENGLISH_ONLY) else LANGUAGES
+    if language is None or language_code(language) in known:
+        return []
+    hint = "leave the language out to detect it, or name another model"
+    return [Refusal(code="language-unsupported", message=f"model {model} does not know {language}", hint=hint)]
