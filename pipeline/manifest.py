@@ -17,7 +17,7 @@ from pipeline.core.kinds import Kind
 from pipeline.core.model import BadJob, Caps, Job, JobId
 from pipeline.manifest_checks import check_all
 from pipeline.manifest_folder import fixed_prefix, watched_by
-from pipeline.manifest_jobs import Intake, Reading, read_job
+from pipeline.manifest_jobs import Intake, Reading, place_of, read_job
 from pipeline.manifest_model import (
     MAX_ID_CHARS,
     JobInvalid,
@@ -221,4 +221,4 @@ def _checked(collected: _Collected, reading: Reading, file_name: str) -> Manifes
     )
 
 
-__all__ = ["Intake", "Manifest", "ManifestLimits", "manifest_schema", "read_manifest"]
+__all__ = ["Intake", "Manifest", "ManifestLimits", "manifest_schema", "place_of", "read_manifest"]

@@ -203,7 +203,7 @@ def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading
     needs = (wiring.parent, *wiring.needs) if wiring.parent else wiring.needs
     return Job(
         id=JobId(subject.id),
-        place=place_of(reading, subject.id),
+        place=place_of(reading.base, reading.header.name, subject.id),
         kind=recipe.kind,
         spec=recipe.spec,
         products=reading.places.products(template, values, recipe.products),
@@ -219,9 +219,9 @@ def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading
     )
 
 
-def place_of(reading: Reading, job_id: str) -> Place:
+def place_of(base: str, manifest: str, job_id: str) -> Place:
     """Stable from run to run: the base folder, the manifest's name and the job's id."""
-    body = b"\0".join([os.fsencode(reading.base), reading.header.name.encode(), job_id.encode()])
+    body = b"\0".join([os.fsencode(base), manifest.encode(), job_id.encode()])
     return Place(hashlib.sha256(body).hexdigest()[:PLACE_DIGITS])
 
 
