@@ -8,6 +8,7 @@ Infinity, deep nesting, dates, integers beyond 64 bits, text that is not UTF-8. 
 import io
 import json
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,7 +62,7 @@ class Document(Struct, frozen=True, kw_only=True):
 
 def read_document(body: bytes, file_name: str, limits: ManifestLimits) -> Document:
     """ManifestError when the manifest as a whole cannot be read."""
-    suffix = file_name.rpartition(".")[2].lower()
+    suffix = os.path.splitext(file_name)[1].lower().removeprefix(".")
     if suffix not in ("toml", "json", "jsonl", "ndjson"):
         raise ManifestError(f"'{display(file_name)}' is no manifest", hint="name it .toml, .json or .jsonl")
     is_lines = suffix in ("jsonl", "ndjson")

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
+from pipeline.core.errors import InputError
 from pipeline.core.kinds import JobContext, Kind, KindResult
 from pipeline.core.model import Family, Limits, Media, Refusal, Sha256, Source
 from pipeline.core.operations import Operation
@@ -91,14 +92,20 @@ class HeadIntake:
 
     def media(self, path: str) -> Media | None:
         self.looked.append(path)
-        with open(path, "rb") as file:
-            head = file.read(4)
+        head = _bytes_of(path)[:4]
         return next((Media(media_type=f"{f}/x", family=f, extension="x") for b, f in _HEADS if b == head), None)
 
     def sha256(self, path: str) -> Sha256:
         self.hashed.append(path)
+        return Sha256(hashlib.sha256(_bytes_of(path)).hexdigest())
+
+
+def _bytes_of(path: str) -> bytes:
+    try:
         with open(path, "rb") as file:
-            return Sha256(hashlib.sha256(file.read()).hexdigest())
+            return file.read()
+    except FileNotFoundError as error:
+        raise InputError("the input does not exist", code="input-missing", hint="check the path") from error
 
 
 class Desk:
