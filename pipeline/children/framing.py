@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
 
-MAX_FRAME_BYTES = 1 << 20
+MAX_FRAME_BYTES = 1 << 25  # the text of a long PDF; everything else is a few kilobytes
 _HEADER = struct.Struct(">I")
 _ODD = "\0"  # can begin no real name, so the two forms never meet
 M = TypeVar("M", bound=Struct)

@@ -1,4 +1,4 @@
-"""PyAV work, asked of a media child: typed specs going in, typed facts coming out.
+"""Work asked of a media child: PyAV's probing and encoding, a PDF's text. Typed specs go in, typed facts come out.
 
 No av here and no bytes: a caller builds a spec, sends it through `Lanes.run("media", spec)` and reads the facts. The
 demuxer comes from the recognised Media; a Media without one cannot be opened at all.
@@ -9,12 +9,14 @@ from collections.abc import Mapping
 import msgspec
 
 from pipeline.children.av_work import EncodeFacts, EncodeParams, ProbeFacts, ProbeParams, StreamFacts
+from pipeline.children.pdf_work import PdfFacts
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
 from pipeline.core.errors import InputError, UnsupportedOperation
 from pipeline.core.model import Media
 
 PROBE_DEADLINE_S = 60.0
 ENCODE_DEADLINE_S = 600.0
+PDF_DEADLINE_S = 300.0
 ENCODABLE = frozenset({"audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4"})
 NO_LIMITS = StageLimits()
 
@@ -54,12 +56,26 @@ def encode(
     )
 
 
+def pdf_text(ref: FileRef, *, max_pages: int | None = None, max_chars: int | None = None) -> StageSpec:
+    """The text of a PDF."""
+    return StageSpec(
+        stage="pdf_stage:text",
+        inputs=(ref,),
+        limits=StageLimits(max_pages=max_pages, max_chars=max_chars),
+        deadline_s=PDF_DEADLINE_S,
+    )
+
+
 def probe_facts(result: StageResult) -> ProbeFacts:
     return msgspec.json.decode(result.facts, type=ProbeFacts)
 
 
 def encode_facts(result: StageResult) -> EncodeFacts:
     return msgspec.json.decode(result.facts, type=EncodeFacts)
+
+
+def pdf_facts(result: StageResult) -> PdfFacts:
+    return msgspec.json.decode(result.facts, type=PdfFacts)
 
 
 def demuxer_of(media: Media) -> str:
@@ -76,11 +92,14 @@ def _raw(params: msgspec.Struct) -> msgspec.Raw:
 __all__ = [
     "ENCODABLE",
     "EncodeFacts",
+    "PdfFacts",
     "ProbeFacts",
     "StreamFacts",
     "demuxer_of",
     "encode",
     "encode_facts",
+    "pdf_facts",
+    "pdf_text",
     "probe",
     "probe_facts",
 ]
