@@ -1,0 +1,73 @@
+"""A child that misbehaves on demand: a real program behind the pool's own pipes. The stage's name says how."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+sys.path[:] = json.loads(sys.argv[1])
+
+import msgspec  # noqa: E402
+
+from pipeline.children import limits  # noqa: E402
+from pipeline.children.child import Child  # noqa: E402
+from pipeline.children.stage import Roots, StageResult, StageSpec  # noqa: E402
+
+ASKS, ANSWERS = os.dup(0), os.dup(1)
+KEPT: list[bytes] = []
+
+
+def fact(value: object) -> StageResult:
+    return StageResult(facts=msgspec.Raw(msgspec.json.encode(value)))
+
+
+def work(spec: StageSpec, roots: Roots) -> StageResult:
+    if spec.stage == "print":
+        os.write(1, b"an engine's chatter")
+        sys.stdout.write("more of it")
+        sys.stdout.flush()
+    elif spec.stage == "environ":
+        return fact(dict(os.environ))
+    elif spec.stage == "echo":
+        return StageResult(output=spec.inputs[0], facts=spec.params)
+    elif spec.stage == "group":
+        return fact(os.getpgrp())
+    elif spec.stage == "eat":
+        while True:
+            KEPT.append(b"\1" * 10_000_000)
+    elif spec.stage == "grow":
+        KEPT.append(b"\1" * 90_000_000)
+    elif spec.stage == "write":
+        with open(os.path.join(roots["staging"], "big"), "wb") as file:
+            file.write(bytes(10_000_000))
+    else:
+        end_badly(spec.stage)
+    return fact(os.getpid())
+
+
+def end_badly(how: str) -> None:
+    if how == "hang":
+        while True:
+            time.sleep(3600)
+    if how == "exit":
+        os._exit(7)
+    if how == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "raise":
+        raise ValueError("a sentence from the user's text")
+    if how == "garbage":
+        os.write(ANSWERS, b"\0\0\0\x05hello")
+    if how == "oversize":
+        os.write(ANSWERS, b"\xff\xff\xff\xff")
+    if how == "stranger":
+        os.write(ANSWERS, b'\0\0\0\x1a{"number":99,"result":{}}\n')
+    if how == "twice":
+        os.write(ANSWERS, b"\0\0\0\x19" + b'{"number":1,"result":{}} ')
+
+
+if __name__ == "__main__":
+    limits.die_with(int(sys.argv[2]))
+    limits.bound_process(int(sys.argv[3]) or None)
+    os.dup2(2, 1)
+    Child(ASKS, ANSWERS).serve(work)
