@@ -6,9 +6,7 @@ Promises: memory holds one piece at a time; the header is true once the block en
 
 import errno
 import io
-import struct
 import warnings
-import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +14,9 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from pipeline.core.errors import ContractError, StoreError
+from pipeline.core.errors import ContractError, InputError, StoreError
 from pipeline.core.limits import Meter
+from pipeline.media.wav import HEADER_BYTES, MAX_DATA_BYTES, SAMPLE_BYTES, read_pcm, wav_header
 
 with warnings.catch_warnings():
     # pydub warns at import of audioop's age, of its own patterns, and of an ffmpeg that it is never asked to run.
@@ -28,22 +27,16 @@ with warnings.catch_warnings():
 FADE_MS = 5
 EDGE_MS = 60
 SILENCE_DBFS = -50.0
-SAMPLE_BYTES = 2
 FULL_SCALE = 1 << 15
 SILENT_PEAK = 0.01
-MIN_RATE, MAX_RATE, MAX_CHANNELS = 4_000, 192_000, 8
-HEADER_BYTES = 44
-MAX_WAV_BYTES = (1 << 32) - 4096
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Joined(Struct, frozen=True, kw_only=True):
-    """What was written. `spoken_s` leaves out the pauses between the pieces."""
+class Piece(Struct, frozen=True, kw_only=True):
+    """What one piece added: the seconds between its first and last sound, and whether there was a sound at all."""
 
     seconds: float
-    spoken_s: float
-    pieces: int
-    silent_pieces: int
+    is_silent: bool
 
 
 class SpeechFile:
@@ -51,14 +44,13 @@ class SpeechFile:
 
     def __init__(self, file: BinaryIO, *, max_bytes: int | None) -> None:
         self._file = file
-        self._meter = Meter(min(max_bytes or MAX_WAV_BYTES, MAX_WAV_BYTES), code="limit-bytes", unit="bytes of speech")
+        self._meter = Meter(
+            min(max_bytes or MAX_DATA_BYTES, MAX_DATA_BYTES), code="limit-bytes", unit="bytes of speech"
+        )
         self._rate, self._channels = 0, 0
-        self._paused_bytes = 0
-        self._peak = 0
         self._pieces = 0
-        self._silent = 0
 
-    def append(self, body: bytes, *, pause_s: float) -> None:
+    def append(self, body: bytes, *, pause_s: float) -> Piece:
         """Add the speech of one WAV after a pause; there is no pause before the first."""
         piece = _trimmed(_piece(body))
         if not self._pieces:
@@ -70,28 +62,21 @@ class SpeechFile:
             self._pause(pause_s)
         self._write(piece.raw_data)
         self._pieces += 1
-        self._peak = max(self._peak, piece.max)
-        self._silent += piece.max < SILENT_PEAK * FULL_SCALE
+        return Piece(seconds=piece.frame_count() / self._rate, is_silent=piece.max < SILENT_PEAK * FULL_SCALE)
 
-    def facts(self) -> Joined:
-        second = self._rate * self._channels * SAMPLE_BYTES or 1
-        return Joined(
-            seconds=self._meter.used / second,
-            spoken_s=(self._meter.used - self._paused_bytes) / second,
-            pieces=self._pieces,
-            silent_pieces=self._silent,
-        )
+    @property
+    def seconds(self) -> float:
+        """What is in the file so far, pauses too."""
+        return self._meter.used / (self._rate * self._channels * SAMPLE_BYTES or 1)
 
     def close(self) -> None:
         """Put the true header in front. A file without a piece stays empty."""
         if self._pieces:
             self._file.seek(0)
-            self._file.write(wav_header(data_bytes=int(self._meter.used), rate=self._rate, channels=self._channels))
+            self._file.write(wav_header(int(self._meter.used), rate=self._rate, channels=self._channels))
 
     def _pause(self, seconds: float) -> None:
-        silence = bytes(round(seconds * self._rate) * self._channels * SAMPLE_BYTES)
-        self._write(silence)
-        self._paused_bytes += len(silence)
+        self._write(bytes(round(seconds * self._rate) * self._channels * SAMPLE_BYTES))
 
     def _write(self, pcm: bytes) -> None:
         self._meter.add(len(pcm))
@@ -111,28 +96,15 @@ def join_speech(path: Path, *, max_bytes: int | None) -> Iterator[SpeechFile]:
         raise StoreError(f"the speech cannot be written: {error.strerror}", code=code, hint="see the disk") from error
 
 
-def wav_header(*, data_bytes: int, rate: int, channels: int) -> bytes:
-    frame = SAMPLE_BYTES * channels
-    form = struct.pack("<HHIIHH", 1, channels, rate, rate * frame, frame, 8 * SAMPLE_BYTES)
-    riff = struct.pack("<4sI4s", b"RIFF", 36 + data_bytes, b"WAVE")
-    return riff + struct.pack("<4sI", b"fmt ", len(form)) + form + struct.pack("<4sI", b"data", data_bytes)
-
-
 def _piece(body: bytes) -> AudioSegment:
     try:
-        with wave.open(io.BytesIO(body), "rb") as reader:
-            if reader.getsampwidth() != SAMPLE_BYTES:
-                raise ContractError(f"speech of {8 * reader.getsampwidth()} bits, 16 are known", code="reply-type")
-            rate, channels = reader.getframerate(), reader.getnchannels()
-            pcm = reader.readframes(reader.getnframes())
-    except (wave.Error, EOFError) as error:
-        raise ContractError("the speech is not a PCM WAV", code="reply-type") from error
-    if not MIN_RATE <= rate <= MAX_RATE or channels > MAX_CHANNELS:
-        raise ContractError(f"speech of {channels} channels at {rate} Hz is not taken", code="reply-type")
-    pcm = pcm[: len(pcm) - len(pcm) % (SAMPLE_BYTES * channels)]
-    if not pcm:
+        pcm = read_pcm(io.BytesIO(body), len(body), max_bytes=len(body))
+    except InputError as error:
+        code = "reply-empty" if error.code == "input-empty" else "reply-damaged"
+        raise ContractError(f"the speech is {error.message}", code=code) from error
+    if not pcm.data:
         raise ContractError("the speech has no samples", code="reply-empty")
-    return AudioSegment(data=pcm, sample_width=SAMPLE_BYTES, frame_rate=rate, channels=channels)
+    return AudioSegment(data=pcm.data, sample_width=SAMPLE_BYTES, frame_rate=pcm.rate, channels=pcm.channels)
 
 
 def _trimmed(piece: AudioSegment) -> AudioSegment:

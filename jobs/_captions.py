@@ -41,7 +41,7 @@ def _srt(text: str) -> Iterator[_Shown]:
     """A cue reaches to the next timing line: files with blank lines inside a cue are common."""
     lines = text.split("\n")
     timings = [(number, match) for number, line in enumerate(lines) if (match := _TIMING.fullmatch(line))]
-    ends = [number for number, _ in timings[1:]] + [len(lines)]
+    ends = [*(number for number, _ in timings), len(lines)][1:]
     for (number, match), end in zip(timings, ends, strict=True):
         last = end - 1 if end < len(lines) and _DIGITS.fullmatch(lines[end - 1]) else end
         yield _shown(match, [_TAG.sub("", line) for line in lines[number + 1 : last]])

@@ -53,7 +53,7 @@ _LANGUAGES_OF = {
     for word in words.split()
 }
 
-_MD_LINK = re.compile(r"!?\[([^\[\]\n]{0,1000})\]\([^()\n]{0,2000}\)")
+_MD_LINK = re.compile(r"!?\[([^\[\]\n]{0,1000})\]\([^()\n]{0,2000}(?:\([^()\n]{0,200}\)[^()\n]{0,200})?\)")
 _MD_LINE_START = re.compile(r"^[ \t]{0,12}(?:#{1,6}[ \t]+|(?:>[ \t]?)+|[-*+][ \t]+)", re.MULTILINE)
 _MD_FENCE_OR_RULE = re.compile(r"^[ \t]*(?:`{3,}.*|~{3,}.*|[-*_=](?:[ \t]*[-*_=]){2,}[ \t]*)$", re.MULTILINE)
 _MD_PAIR = re.compile(r"\*\*|__|~~|`+")

@@ -256,7 +256,7 @@ def _times(groups: Sequence[Sequence[_Token]], clip_s: float) -> Iterator[tuple[
     clip_ms = _ms(clip_s) or _NO_END_MS
     starts = [min(_ms(group[0].start), clip_ms) for group in groups]
     free_ms = 0
-    for group, wanted, following in zip(groups, starts, [*starts[1:], clip_ms], strict=True):
+    for group, wanted, following in zip(groups, starts, [*starts, clip_ms][1:], strict=True):
         start = max(wanted, free_ms)
         room = following if following > start else clip_ms
         end = max(min(_ms(group[-1].end), clip_ms), start + READABLE_MS)

@@ -1,0 +1,173 @@
+"""Makers for kind tests: a scripted JobContext, sources, transcripts and speech. Fakes the outermost edge only."""
+
+import hashlib
+import math
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import trio
+
+from pipeline.core.errors import LimitExceeded
+from pipeline.core.model import Asset, Family, Limits, Media, Sha256, Source
+from pipeline.core.operations import Operation, Segment, Speak, Transcribe, Transcript, Word
+from pipeline.media.wav import wrap_pcm
+
+RATE = 16_000
+LETTERS_PER_S = 14.0
+
+_MEDIA: dict[str, tuple[Family, str]] = {
+    "audio/wav": ("audio", "wav"),
+    "video/mp4": ("video", "mp4"),
+    "image/png": ("image", "png"),
+    "application/pdf": ("document", "pdf"),
+    "application/zip": ("document", "zip"),
+    "application/json": ("text", "json"),
+    "text/plain": ("text", "txt"),
+    "text/markdown": ("text", "md"),
+    "text/html": ("text", "html"),
+    "text/vtt": ("text", "vtt"),
+    "application/x-subrip": ("text", "srt"),
+    "application/vnd.apple.mpegurl": ("text", "m3u8"),
+}
+
+
+def source(media_type: str, body: bytes = b"RIFF", *, size: int | None = None, tracks: tuple[str, ...] = ()) -> Source:
+    family, extension = _MEDIA[media_type]
+    return Source(
+        path=f"/data/canary-name.{extension}",
+        size=len(body) if size is None else size,
+        sha256=Sha256(hashlib.sha256(body).hexdigest()),
+        media=Media(media_type=media_type, family=family, extension=extension),
+        tracks=tracks,
+    )
+
+
+def transcript(
+    *texts: str,
+    segment_s: float = 4.0,
+    pause_s: float = 0.5,
+    seconds: float | None = None,
+    speech_seconds: float | None = None,
+    with_words: bool = True,
+) -> Transcript:
+    """One segment a text, one after the other, words spread evenly."""
+    segments = tuple(
+        spoken(text, start=number * (segment_s + pause_s), length=segment_s, with_words=with_words)
+        for number, text in enumerate(texts)
+    )
+    return Transcript(
+        schema=1,
+        language="en",
+        language_probability=0.98,
+        seconds=len(texts) * (segment_s + pause_s) if seconds is None else seconds,
+        speech_seconds=len(texts) * segment_s if speech_seconds is None else speech_seconds,
+        segments=segments,
+        engine="scripted 1",
+        model="one",
+    )
+
+
+def spoken(text: str, *, start: float = 0.0, length: float = 4.0, with_words: bool = True) -> Segment:
+    parts = text.split()
+    step = length / max(len(parts), 1)
+    words = tuple(
+        Word(start=start + place * step, end=start + (place + 0.9) * step, text=f" {part}")
+        for place, part in enumerate(parts)
+    )
+    return Segment(start=start, end=start + length, text=f" {text}", words=words if with_words else ())
+
+
+def tone(seconds: float, *, rate: int = RATE, edge_s: float = 0.0, amplitude: int = 8000, channels: int = 1) -> bytes:
+    """PCM of a 220 Hz tone with digital silence before and after it."""
+    edge = [0] * int(edge_s * rate)
+    sound = [int(amplitude * math.sin(place * 2 * math.pi * 220 / rate)) for place in range(int(seconds * rate))]
+    samples = [sample for sample in [*edge, *sound, *edge] for _ in range(channels)]
+    return struct.pack(f"<{len(samples)}h", *samples)
+
+
+def speech(seconds: float, *, rate: int = RATE, edge_s: float = 0.3, amplitude: int = 8000) -> bytes:
+    pcm = tone(seconds, rate=rate, edge_s=edge_s, amplitude=amplitude)
+    return wrap_pcm(pcm, rate=rate, channels=1)
+
+
+def fitting_speech(operation: Speak) -> bytes:
+    """Speech of about the length that a voice would need."""
+    letters = sum(char.isalnum() for char in operation.text)
+    return speech(max(letters / LETTERS_PER_S, 0.2) / operation.speed)
+
+
+class ScriptedContext:
+    """Implements `core.kinds.JobContext`: answers are given, calls are remembered, limits are kept."""
+
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        source: Source | None = None,
+        body: bytes = b"",
+        answer: Callable[[Operation], bytes] | None = None,
+        pdf: str = "",
+        limits: Limits | None = None,
+    ) -> None:
+        self.source = source
+        self.limits = limits or Limits()
+        self.scratch = scratch
+        self.calls: list[Operation] = []
+        self.encodings: list[tuple[str, dict[str, str]]] = []
+        self._body = body
+        self._answer = answer
+        self._pdf = pdf
+        self._assets: dict[str, bytes] = {}
+
+    async def call(self, operation: Operation) -> Asset:
+        await trio.lowlevel.checkpoint()
+        assert self._answer is not None, "this job was not meant to call anything"
+        self.calls.append(operation)
+        body = self._answer(operation)
+        digest = Sha256(hashlib.sha256(body).hexdigest())
+        self._assets[digest] = body
+        media = Media(media_type="application/octet-stream", family="text", extension="bin")
+        return Asset(sha256=digest, path=f"/assets/{digest}", size=len(body), media=media)
+
+    async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
+        await trio.lowlevel.checkpoint()
+        assert source.parent == target.parent == self.scratch
+        self.encodings.append((media_type, tags))
+        target.write_bytes(media_type.encode() + source.read_bytes())
+
+    async def pdf_text(self, source: Source) -> str:
+        await trio.lowlevel.checkpoint()
+        return self._pdf
+
+    async def read_asset(self, asset: Asset, *, max_bytes: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return _bounded(self._assets[asset.sha256], max_bytes)
+
+    async def read_source(self, *, max_bytes: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return _bounded(self._body, max_bytes)
+
+
+def answering(value: Transcript) -> Callable[[Operation], bytes]:
+    """Every call is answered with this transcript."""
+    return lambda operation: msgspec.json.encode(value)
+
+
+def speaking(operation: Operation) -> bytes:
+    assert isinstance(operation, Speak)
+    return fitting_speech(operation)
+
+
+def hearing_or_speaking(operation: Operation) -> bytes:
+    """A plausible answer to any operation."""
+    if isinstance(operation, Transcribe):
+        return msgspec.json.encode(transcript("And so, my fellow Americans.", "Ask not."))
+    return fitting_speech(operation)
+
+
+def _bounded(body: bytes, max_bytes: int) -> bytes:
+    if len(body) > max_bytes:
+        raise LimitExceeded(f"more than {max_bytes} bytes", code="limit-bytes")
+    return body

@@ -1,0 +1,110 @@
+"""Chunks for a voice, Markdown read aloud, and the guess at a language."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs._sentences import (
+    CLAUSE_PAUSE_S,
+    PARAGRAPH_PAUSE_S,
+    SENTENCE_PAUSE_S,
+    guess_language,
+    has_words,
+    plain_markdown,
+    sentences,
+    speech_chunks,
+    spoken_size,
+)
+from jobs._text import canonical
+
+prose = st.text(st.sampled_from("abZ é語。、.!?, \n0123\"')(👩\u200d👧\u0301"), max_size=200)
+
+
+@given(prose, st.integers(min_value=5, max_value=60))
+def test_chunks_are_short_enough_and_lose_no_letter(text: str, max_chars: int) -> None:
+    text = canonical(text)
+    chunks = speech_chunks(text, max_chars=max_chars)
+    assert all(0 < len(chunk.text) <= max_chars for chunk in chunks)
+    assert re.sub(r"\s", "", "".join(chunk.text for chunk in chunks)) == re.sub(r"\s", "", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            'He said "Hi!" Then he left... and came. Ok? Yes',
+            ['He said "Hi!"', "Then he left...", "and came.", "Ok?", "Yes"],
+        ),
+        ("Mr. Smith met Dr. J. K. Jones at 3.5 St. James.", ["Mr. Smith met Dr. J. K. Jones at 3.5 St. James."]),
+        ("Am 3. Mai kam er, z. B. mit dem Zug. Gut.", ["Am 3. Mai kam er, z. B. mit dem Zug.", "Gut."]),
+        ("今日は。元気？「はい。」さよなら", ["今日は。", "元気？", "「はい。」", "さよなら"]),
+        ("no stop here. and a small letter", ["no stop here. and a small letter"]),
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(text: str, wanted: list[str]) -> None:
+    assert sentences(text) == wanted
+
+
+def test_chunks_fill_up_with_whole_sentences_and_pause_as_the_text_does() -> None:
+    text = "One two. Three four. Five six.\n\nA line\nthat was wrapped."
+    chunks = speech_chunks(text, max_chars=22)
+    assert [(chunk.text, chunk.pause_s) for chunk in chunks] == [
+        ("One two. Three four.", PARAGRAPH_PAUSE_S),
+        ("Five six.", SENTENCE_PAUSE_S),
+        ("A line that was", PARAGRAPH_PAUSE_S),
+        ("wrapped.", CLAUSE_PAUSE_S),
+    ]
+
+
+def test_a_sentence_that_is_too_long_is_cut_at_a_clause_first() -> None:
+    chunks = speech_chunks("one two three, four five six seven eight", max_chars=25)
+    assert [chunk.text for chunk in chunks] == ["one two three,", "four five six seven eight"]
+
+
+def test_a_word_that_is_too_long_is_cut_between_characters() -> None:
+    assert [chunk.text for chunk in speech_chunks("é\u0323" * 5, max_chars=5)] == [
+        "é\u0323é\u0323",
+        "é\u0323é\u0323",
+        "é\u0323",
+    ]
+
+
+def test_markdown_is_read_without_its_marks() -> None:
+    text = (
+        "# Title\n\n- **bold** and *soft*, `code`\n> see [the page](https://x.y/z_(1))\n\n```py\nx = 2 * 3\n```\n---\n"
+    )
+    assert " ".join(plain_markdown(text).split()) == "Title bold and soft, code see the page x = 2 * 3"
+
+
+def test_snake_case_and_sums_survive_markdown() -> None:
+    assert plain_markdown("keep snake_case_name and 2 * 3 * 4") == "keep snake_case_name and 2 * 3 * 4"
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Good morning.", "en"),
+        ("The cat is in the house.", "en"),
+        ("Der Hund und die Katze sind nicht im Haus.", "de"),
+        ("El perro y la casa no es de los niños.", "es"),
+        ("Il cane è nella casa con la signora.", "it"),
+        ("Le chat est dans la maison avec les enfants.", "fr"),
+        ("De kat zit niet op het dak van een huis.", "nl"),
+        ("Привет, мир", "und"),
+        ("今日は", "und"),
+        ("", "en"),
+    ],
+)
+def test_the_little_words_tell_the_language(text: str, language: str) -> None:
+    assert guess_language(text) == language
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("… — !", False), ("🙂", False), ("7", True), ("a", True), ("語", True)])
+def test_a_text_without_letter_or_digit_has_no_words(text: str, wanted: bool) -> None:
+    assert has_words(text) is wanted
+
+
+def test_digits_and_signs_count_as_the_words_they_become() -> None:
+    assert (spoken_size("a b."), spoken_size("12 €"), spoken_size("語")) == (2, 12, 3)
