@@ -40,6 +40,8 @@ def ffmpeg_errors() -> Iterator[None]:
         yield
     except av.error.MemoryError as error:
         raise LimitExceeded("the decoder asked for more memory than allowed", code="limit-memory") from error
+    except av.error.PyAVCallbackError as error:  # our own source could not be read, or another file was wanted
+        raise InputError("cannot be read to its end", code="input-unreadable") from error
     except av.error.FFmpegError as error:
         raise InputError(f"cannot be decoded: {error.strerror}", code="input-damaged") from error
     except OSError as error:

@@ -115,7 +115,7 @@ def _written(spec: StageSpec, roots: Roots, recipe: Recipe, params: EncodeParams
         files.source(spec.inputs[0], roots) as source,
         audio.opened(source, "wav") as container,
         files.sink(spec.output, roots, spec.limits.max_output_bytes) as sink,
-        _encoder_errors(),
+        _encoder_errors(sink),
         av.open(sink, mode="w", format=recipe.muxer, options={"fflags": "+bitexact"}) as made,
     ):
         decoder = audio.Decoder(container, audio.audio_stream(container, 0), max_seconds=spec.limits.max_seconds)
@@ -125,10 +125,12 @@ def _written(spec: StageSpec, roots: Roots, recipe: Recipe, params: EncodeParams
 
 
 @contextmanager
-def _encoder_errors() -> Iterator[None]:
+def _encoder_errors(sink: files.Sink) -> Iterator[None]:
     try:
         yield
     except av.error.FFmpegError as error:
+        if sink.failure is not None:
+            raise sink.failure from error
         raise EngineError(f"cannot be encoded: {error.strerror}") from error
 
 

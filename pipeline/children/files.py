@@ -34,23 +34,36 @@ class Source:
 
 
 class Sink:
-    """A file to write, with a bound on its size. Writes everything or raises."""
+    """A file to write, with a bound on its size. Writes everything or raises.
+
+    `failure` keeps what was raised, because FFmpeg passes on only that something was.
+    """
 
     name = "output"
 
     def __init__(self, file: BinaryIO, max_bytes: int | None) -> None:
+        self.failure: MediaspoolError | None = None
         self._file = file
         self._max_bytes = max_bytes
 
     def write(self, chunk: bytes) -> int:
-        if self._max_bytes is not None and self._file.tell() + len(chunk) > self._max_bytes:
-            raise LimitExceeded(f"the output has more than {self._max_bytes} bytes", code="limit-bytes")
-        with _store_errors():
+        with self._remembered():
+            if self._max_bytes is not None and self._file.tell() + len(chunk) > self._max_bytes:
+                raise LimitExceeded(f"the output has more than {self._max_bytes} bytes", code="limit-bytes")
             return self._file.write(chunk)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        with _store_errors():  # a buffered write may fail here
+        with self._remembered():  # a buffered write may fail here
             return self._file.seek(offset, whence)
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        try:
+            with _store_errors():
+                yield
+        except MediaspoolError as error:
+            self.failure = self.failure or error
+            raise
 
     def tell(self) -> int:
         return self._file.tell()
