@@ -19,7 +19,7 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
 from typing import ClassVar, Literal
 
 Billed = Literal["no", "maybe", "yes"]
-Reach = Literal["call", "route", "run"]
+Reach = Literal["call", "route", "manifest", "run"]
 Settles = Literal["failed", "rejected", "refused", "in_doubt"]
 Ends = Literal["refused", "failed", "held", "not-started"]
 
@@ -145,7 +145,7 @@ class UnsupportedOperation(MediaspoolError):
 class BudgetExhausted(MediaspoolError):
     settles: ClassVar[Settles] = "refused"
     outcome: ClassVar[Ends] = "not-started"
-    reach: ClassVar[Reach] = "run"
+    reach: ClassVar[Reach] = "manifest"
     default_code = "budget-spend"
 
 

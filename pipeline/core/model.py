@@ -4,6 +4,7 @@ Nothing here opens, waits or decides. A step takes one noun and returns the next
 Paths of files are `str` as `os.fsdecode` gives them, so an odd byte in a name survives (surrogateescape).
 """
 
+import hashlib
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal, NewType, Protocol, TypeVar, TypeVarTuple
@@ -230,3 +231,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     route: str | None = None
     model: str | None = None
     earlier: Verdict | None = None
+
+
+def refusal_identity(reasons: tuple[Refusal, ...]) -> str:
+    """Stands for a set of reasons in the ledger, so that the same refusal is news only once."""
+    return hashlib.sha256(msgspec.json.encode(reasons)).hexdigest()[:32]

@@ -1,0 +1,47 @@
+"""The console script. Answers an idle spool tick itself, at little more than the price of starting Python.
+
+Everything else is handed to `pipeline.cli`; its import is inside the function, because Typer, trio and httpx would
+cost an idle cron tick ten times as much as the answer.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from pipeline.state.idle import is_idle
+
+_TICK_OPTIONS = ("--spool", "--if-busy", "--config")
+
+
+def main() -> None:
+    spool = tick_spool(sys.argv[1:])
+    if spool is not None and is_idle(spool):
+        sys.exit(0)
+    from pipeline.cli import main as cli_main
+
+    cli_main()
+
+
+def tick_spool(arguments: Sequence[str]) -> str | None:
+    """The spool of a plain cron tick, or None when the command line asks for anything more."""
+    if not arguments or arguments[0] != "run" or sys.stderr.isatty():
+        return None
+    options = _pairs(arguments[1:])
+    if options is None or not set(options) <= set(_TICK_OPTIONS) or "--spool" not in options:
+        return None
+    return os.path.abspath(options["--spool"])
+
+
+def _pairs(arguments: Sequence[str]) -> dict[str, str] | None:
+    pairs: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        name, is_joined, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or (not is_joined and not rest):
+            return None
+        pairs[name] = value if is_joined else rest.pop(0)
+    return pairs
+
+
+if __name__ == "__main__":
+    main()

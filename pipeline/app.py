@@ -1,0 +1,289 @@
+"""One function per thing a user can ask: run and plan. Read `run` for the whole main path, step by step.
+
+lock -> claim -> recover -> read -> plan -> run -> report -> finish
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from pipeline import __version__
+from pipeline.batch import Batch, Stop, run_plan
+from pipeline.core.errors import ManifestError, MediaspoolError
+from pipeline.core.limits import MEGABYTE, Budget
+from pipeline.core.model import BadJob, Outcome, Verdict, refusal_identity
+from pipeline.intake import Intake
+from pipeline.manifest import Manifest, ManifestLimits, place_of, read_manifest
+from pipeline.plan import Planner, decide_all
+from pipeline.recovery import recover
+from pipeline.report import RunReport, has_news, make_report, report_json
+from pipeline.runtime import Runtime, World, open_runtime
+from pipeline.signals import Caught, watch_signals
+from pipeline.state.durable import free_bytes
+from pipeline.state.idle import remove_marker, write_marker
+from pipeline.state.roots import Roots
+from pipeline.state.settings import Settings
+from pipeline.state.spool import Claim, Spool
+
+MAX_MANIFEST_BYTES = 256_000_000
+
+
+class RunRequest(Struct, frozen=True, kw_only=True):
+    """What to run. `files` are manifests that stay where they are; without any, the spool's own folders are run."""
+
+    spool: str
+    files: tuple[str, ...] = ()
+    time_limit_s: float | None = None
+    is_forced: bool = False
+    is_rehashing: bool = False
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """A claimed manifest after reading: either a manifest with its roots, or the error that stopped it."""
+
+    claim: Claim
+    manifest: Manifest | None = None
+    roots: Roots | None = None
+    error: MediaspoolError | None = None
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What a run did: one report per manifest that could be read or not, and one over all of them."""
+
+    reports: tuple[RunReport, ...]
+    whole: RunReport
+
+
+async def run(request: RunRequest, settings: Settings, world: World, caught: Caught | None = None) -> Result:
+    """Run manifests to their verdicts. Safe to kill at any point and to start again; two runs never overlap."""
+    caught = caught or Caught()
+    spool = Spool.create(request.spool)
+    with spool.lock():
+        remove_marker(str(spool.root))
+        claims = claim(request, settings, spool, world.now())
+        stop = Stop()
+        async with (
+            watch_signals(stop, caught, grace_s=settings.drain_grace_s, time_limit_s=request.time_limit_s),
+            open_runtime(settings, spool, world, roots=lane_roots(settings, spool, claims)) as runtime,
+        ):
+            world.reached("claimed")
+            await runtime.runner(recover, runtime.ledger, runtime.store, spool)
+            world.reached("recovered")
+            readings = await runtime.runner(read, runtime, claims, request)
+            batches = await runtime.runner(plan, runtime, readings, request, stop)
+            world.reached("planned")
+            outcomes = await run_plan(runtime.bench, batches, stop, width_of=runtime.drivers.width, watch=world.watch)
+            world.reached("ran")
+            result = await runtime.runner(report, runtime, readings, outcomes, stop, caught.signal)
+            await runtime.runner(finish, runtime, readings, result)
+            world.reached("finished")
+        return result
+
+
+def claim(request: RunRequest, settings: Settings, spool: Spool, now: float) -> list[Claim]:
+    """What an earlier run left first, then the standing manifests, then what was dropped and has settled."""
+    if request.files:
+        return [_file_claim(path) for path in request.files]
+    return [*spool.claimed(), *spool.standing(), *spool.claim_incoming(settings.manifest_settle_s, now)]
+
+
+def lane_roots(settings: Settings, spool: Spool, claims: Sequence[Claim]) -> dict[str, str]:
+    """Every folder that a child may open, by name; each manifest is confined to its own share of them."""
+    folders = dict.fromkeys(folder for claim in claims for folder in root_folders(settings, spool, claim))
+    return Roots(tuple(folders)).names()
+
+
+def root_folders(settings: Settings, spool: Spool, claim: Claim) -> tuple[str, ...]:
+    """Where inputs and outputs may lie: the settings' roots, else the manifest's folder (and the spool's parent)."""
+    if settings.roots:
+        return settings.roots
+    if claim.origin == "file":
+        return (claim.base,)
+    return (claim.base, os.path.dirname(os.path.abspath(spool.root)))
+
+
+def read(runtime: Runtime, claims: Sequence[Claim], request: RunRequest) -> list[Reading]:
+    return [_read_one(runtime, claim, request) for claim in claims]
+
+
+def _read_one(runtime: Runtime, claim: Claim, request: RunRequest) -> Reading:
+    settings = runtime.settings
+    try:
+        roots = Roots(root_folders(settings, runtime.spool, claim))
+        manifest = read_manifest(
+            _body(claim.path),
+            file_name=claim.name,
+            base=claim.base,
+            kinds=runtime.kinds,
+            default_routes=settings.default_route,
+            roots=roots,
+            intake=Intake(runtime.ledger, roots, is_rehashing=request.is_rehashing),
+            now=runtime.world.now(),
+            limits=ManifestLimits(),
+        )
+    except MediaspoolError as error:
+        runtime.log.event("manifest-unreadable", level="error", code=error.code)
+        return Reading(claim=claim, error=error)
+    return Reading(claim=claim, manifest=manifest, roots=roots)
+
+
+def _body(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            body = file.read(MAX_MANIFEST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ManifestError("the manifest does not exist", code="manifest-missing", hint="check the path") from error
+    except OSError as error:
+        raise ManifestError(f"the manifest cannot be read: {error.strerror}") from error
+    if len(body) > MAX_MANIFEST_BYTES:
+        raise ManifestError("the manifest is larger than 256 MB", code="manifest-too-large", hint="split it")
+    return body
+
+
+def plan(runtime: Runtime, readings: Sequence[Reading], request: RunRequest, stop: Stop) -> list[Batch]:
+    with runtime.ledger.group():
+        return [plan_one(runtime, reading, request, stop) for reading in readings if reading.manifest is not None]
+
+
+def plan_one(runtime: Runtime, reading: Reading, request: RunRequest, stop: Stop) -> Batch:
+    manifest, roots = reading.manifest, reading.roots
+    assert manifest is not None
+    assert roots is not None
+    planner = Planner(
+        ledger=runtime.ledger,
+        intake=Intake(runtime.ledger, roots, is_rehashing=request.is_rehashing),
+        kinds=runtime.kinds,
+        drivers=runtime.drivers,
+        expand=runtime.drivers.expand,
+        limits=runtime.settings.job_limits,
+        is_forced=request.is_forced,
+    )
+    bad = frozenset(job.id for job in manifest.bad)
+    return Batch(
+        manifest=manifest.name,
+        decisions=decide_all(planner, manifest.jobs, bad, lambda: stop.reason is not None),
+        bad=bad,
+        planner=planner,
+        roots=roots,
+        budget=Budget(manifest.caps),
+    )
+
+
+def report(
+    runtime: Runtime, readings: Sequence[Reading], outcomes: Sequence[list[Outcome]], stop: Stop, signal: int | None
+) -> Result:
+    """One report per manifest, and one over the whole run, whose exit code is the program's."""
+    rest = iter(outcomes)
+    reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
+    errors = [item.error for item in readings if item.error is not None]
+    whole = make_report(
+        run=runtime.run,
+        manifest=None,
+        started_at=runtime.started_at,
+        finished_at=runtime.world.clock(),
+        outcomes=[outcome for report in reports for outcome in report.outcomes],
+        stopped_by=stop.error.code if stop.error else None,
+        warnings=_warnings(runtime),
+        errors=errors,
+        signal=signal,
+    )
+    return Result(reports=tuple(reports), whole=whole)
+
+
+def _report_one(
+    runtime: Runtime, reading: Reading, outcomes: list[Outcome], stop: Stop, signal: int | None
+) -> RunReport:
+    bad = [_bad_outcome(runtime, reading, job) for job in reading.manifest.bad] if reading.manifest else []
+    return make_report(
+        run=runtime.run,
+        manifest=reading.manifest.name if reading.manifest else reading.claim.name,
+        started_at=runtime.started_at,
+        finished_at=runtime.world.clock(),
+        outcomes=[*bad, *outcomes],
+        stopped_by=stop.error.code if stop.error else None,
+        errors=[reading.error] if reading.error else [],
+        signal=signal,
+    )
+
+
+def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
+    """A refusal that is news once: the ledger remembers it until the manifest says something else."""
+    assert reading.manifest is not None
+    place = place_of(reading.claim.base, reading.manifest.name, bad.id)
+    identity = refusal_identity(bad.reasons)
+    row = runtime.ledger.job(place)
+    is_known = row is not None and row.verdict == "refused" and row.identity == identity
+    reason = "; ".join(reason.message for reason in bad.reasons)
+    code, hint = bad.reasons[0].code, bad.reasons[0].hint
+    if not is_known:
+        runtime.ledger.settle_job(
+            place=place,
+            job=bad.id,
+            manifest=reading.manifest.name,
+            receipt=None,
+            verdict="refused",
+            code=code,
+            reason=reason,
+            key=None,
+            identity=identity,
+        )
+    verdict: Verdict = "unchanged" if is_known else "refused"
+    earlier: Verdict | None = "refused" if is_known else None
+    reason = f"{bad.where}: {reason}"
+    return Outcome(job=bad.id, kind="", verdict=verdict, reason=reason, code=code, hint=hint, earlier=earlier)
+
+
+def _warnings(runtime: Runtime) -> list[str]:
+    free, floor = free_bytes(str(runtime.spool.root)), runtime.settings.low_disk_mb * MEGABYTE
+    low = [f"only {free // MEGABYTE} MB are free where the spool lies"] if free < floor else []
+    odd = [f"{drop.name} was moved to failed/: {drop.message}" for drop in runtime.spool.refused]
+    lost = runtime.debug.failures
+    return odd + low + ([f"{lost} debug artifacts could not be written"] if lost else [])
+
+
+def finish(runtime: Runtime, readings: Sequence[Reading], result: Result) -> None:
+    """Reports to disk, manifests to where they belong, and the idle marker if nothing is left to do."""
+    for reading, item in zip(readings, result.reports, strict=True):
+        if has_news(item):
+            runtime.spool.write_report(f"{runtime.run}-{reading.claim.name}", report_json(item))
+        if reading.claim.origin == "incoming":
+            runtime.spool.finish(reading.claim, _destination(reading, item), report_json(item))
+    runtime.ledger.finish_run(result.whole.exit_code)
+    if _is_at_rest(readings, result):
+        watched = {path for reading in readings if reading.manifest for path in _watched(reading.manifest)}
+        write_marker(
+            str(runtime.spool.root),
+            watched=sorted(watched),
+            settle_s=runtime.settings.manifest_settle_s,
+            version=__version__,
+        )
+
+
+def _destination(reading: Reading, report: RunReport) -> Literal["done", "failed", "claimed"]:
+    """Work that is left keeps its manifest claimed; what needs a person goes to `failed/`; the rest is done."""
+    counts = report.counts
+    if reading.error is not None:
+        return "failed"
+    if counts.get("not-started") or counts.get("held") or (reading.manifest and reading.manifest.unsettled):
+        return "claimed"
+    return "failed" if counts.keys() & {"failed", "refused", "blocked"} else "done"
+
+
+def _is_at_rest(readings: Sequence[Reading], result: Result) -> bool:
+    left = result.whole.counts.keys() & {"not-started", "held"}
+    unsettled = any(reading.manifest is None or reading.manifest.unsettled for reading in readings)
+    by_hand = any(reading.claim.origin == "file" for reading in readings)
+    return not left and not unsettled and not by_hand and result.whole.stopped_by is None
+
+
+def _watched(manifest: Manifest) -> set[str]:
+    """What the manifest reads, and the folders of its products: a deleted product must be noticed too."""
+    folders = {os.path.dirname(product.path) for job in manifest.jobs for product in job.products}
+    return {*manifest.watched, *folders}
+
+
+def _file_claim(path: str) -> Claim:
+    full = os.path.abspath(path)
+    return Claim(name=os.path.basename(full), path=full, base=os.path.dirname(full), origin="file")

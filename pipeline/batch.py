@@ -1,0 +1,254 @@
+"""run_plan: one lane per route, children after their parents, drain on request.
+
+Every decision gets exactly one outcome, whatever happens. A lane is a queue of ready jobs and its own workers, so a
+fast route never waits for a slow one. A drain lets running jobs finish and starts nothing; the rest says not-started.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import trio
+from msgspec import Struct
+
+from pipeline.core.errors import MediaspoolError
+from pipeline.core.limits import Budget
+from pipeline.core.model import Decision, Job, JobId, Outcome, Verdict
+from pipeline.plan import Parent, Planner
+from pipeline.state.roots import Roots
+from pipeline.worker import Bench, run_job, settle
+
+HERE = "here"
+HERE_WIDTH = 2
+_VERDICTS: dict[str, Verdict] = {
+    "unchanged": "unchanged",
+    "empty": "empty",
+    "held": "held",
+    "refused": "refused",
+    "blocked": "blocked",
+}
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """The plan of one manifest with what its jobs are bounded by. `bad` are ids that never became jobs."""
+
+    manifest: str
+    decisions: tuple[Decision, ...]
+    bad: frozenset[JobId]
+    planner: Planner
+    roots: Roots
+    budget: Budget
+
+
+class Watch(Protocol):
+    """Told how a run gets on, for a person who waits. Neither raises nor blocks."""
+
+    def planned(self, jobs: int) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+
+class Unwatched:
+    """Nobody waits."""
+
+    def planned(self, jobs: int) -> None:
+        return
+
+    def ended(self, outcome: Outcome) -> None:
+        return
+
+
+class Stop:
+    """Why a run, or one batch of it, is draining. Set once; the first reason stays. `cut` ends what still runs."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.error: MediaspoolError | None = None
+        self.cut = trio.Event()
+
+    def drain(self, reason: str, error: MediaspoolError | None = None) -> None:
+        if self.reason is None:
+            self.reason, self.error = reason, error
+
+
+class _Item(Struct, frozen=True, kw_only=True):
+    run: "_BatchRun"
+    decision: Decision
+
+
+class _BatchRun:
+    """One batch on its way: outcomes so far and who waits for whom."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.stop = Stop()
+        self.outcomes: dict[JobId, Outcome] = {}
+        self.waiting: dict[JobId, Job] = {}
+        self.children: defaultdict[JobId, list[JobId]] = defaultdict(list)
+        self._decided = {decision.job.id: decision for decision in batch.decisions}
+
+    def open_decisions(self) -> list[Decision]:
+        """All but the unchanged ones, which have their outcome already and cost nothing."""
+        decisions = self.batch.decisions
+        self.outcomes = {item.job.id: outcome_of(item) for item in decisions if item.choice == "unchanged"}
+        return [item for item in decisions if item.choice != "unchanged"]
+
+    def parents(self, job: Job) -> dict[JobId, Parent]:
+        return {need: self._parent(need) for need in job.needs}
+
+    def _parent(self, need: JobId) -> Parent:
+        if need in self.batch.bad or need not in self._decided:
+            return Parent(verdict="refused", path=None)
+        outcome = self.outcomes.get(need)
+        path = self._decided[need].job.products[0].path
+        if outcome is None:
+            return Parent(verdict=None, path=path)
+        if outcome.verdict == "unchanged":
+            return Parent(verdict=outcome.earlier or "done", path=path, is_news=False)
+        return Parent(verdict=outcome.verdict, path=path)
+
+
+class _Lanes:
+    """The lanes of one run: opened when the first job comes, closed when no job is left anywhere."""
+
+    def __init__(
+        self, bench: Bench, nursery: trio.Nursery, stop: Stop, width_of: Callable[[str], int], watch: Watch
+    ) -> None:
+        self.left = 0
+        self._watch = watch
+        self._bench = bench
+        self._nursery = nursery
+        self._stop = stop
+        self._width_of = width_of
+        self._queues: dict[str, trio.MemorySendChannel[_Item]] = {}
+        self._closed_routes: dict[str, MediaspoolError] = {}
+
+    def add(self, run: _BatchRun, decision: Decision) -> None:
+        """Queue a decision that is to run; anything else gets its outcome at once, and its children their turn."""
+        if decision.choice == "later":
+            run.waiting[decision.job.id] = decision.job
+            for need in decision.job.needs:
+                run.children[need].append(decision.job.id)
+        else:
+            self._queue(decision).send_nowait(_Item(run=run, decision=decision))
+
+    def close(self) -> None:
+        for queue in self._queues.values():
+            queue.close()
+
+    def _queue(self, decision: Decision) -> trio.MemorySendChannel[_Item]:
+        lane = decision.binding.route if decision.binding else HERE
+        if lane not in self._queues:
+            width = self._width_of(lane) if decision.binding else HERE_WIDTH
+            # Unbounded: the jobs are in memory already, and a worker that queues a child must never wait for itself.
+            self._queues[lane], receive = trio.open_memory_channel[_Item](math.inf)
+            for _ in range(width):
+                self._nursery.start_soon(self._work, receive.clone())
+            receive.close()
+        return self._queues[lane]
+
+    async def _work(self, queue: trio.MemoryReceiveChannel[_Item]) -> None:
+        async with queue:
+            async for item in queue:
+                outcome = await self._outcome(item)
+                await self._done(item.run, outcome)
+
+    async def _outcome(self, item: _Item) -> Outcome:
+        run, decision = item.run, item.decision
+        if decision.choice not in ("run", "place"):
+            outcome = outcome_of(decision)
+            await self._bench.runner(settle, self._bench.ledger, decision, outcome, run.batch.manifest)
+            return outcome
+        stopped = self._why_not(run, decision)
+        if stopped is not None:
+            return stopped
+        try:
+            batch = run.batch
+            return await run_job(self._bench, decision, roots=batch.roots, budget=batch.budget, manifest=batch.manifest)
+        except MediaspoolError as error:
+            return self._stopped_by(run, decision, error)
+
+    def _stopped_by(self, run: _BatchRun, decision: Decision, error: MediaspoolError) -> Outcome:
+        """A closed route ends its lane, a cap its manifest, a broken machine the run."""
+        if error.reach == "route" and decision.binding is not None:
+            self._closed_routes[decision.binding.route] = error
+        elif error.reach == "manifest":
+            run.stop.drain(error.message, error)
+        else:
+            self._stop.drain(error.message, error)
+        return not_started(decision.job, error.message, code=error.code, hint=error.hint)
+
+    def _why_not(self, run: _BatchRun, decision: Decision) -> Outcome | None:
+        """The outcome of a job whose run, manifest or route takes nothing more."""
+        closed = self._closed_routes.get(decision.binding.route) if decision.binding else None
+        error = self._stop.error or run.stop.error or closed
+        reason = self._stop.reason or run.stop.reason or (closed.message if closed else None)
+        if reason is None:
+            return None
+        code, hint = (error.code, error.hint) if error else (None, "")
+        return not_started(decision.job, reason, code=code, hint=hint)
+
+    async def _done(self, run: _BatchRun, outcome: Outcome) -> None:
+        run.outcomes[outcome.job] = outcome
+        self._watch.ended(outcome)
+        self.left -= 1
+        ready = [child for child in run.children.pop(outcome.job, []) if self._is_ready(run, child)]
+        for child in ready:
+            job = run.waiting.pop(child)
+            self.add(run, await self._bench.runner(run.batch.planner.decide, job, run.parents(job)))
+        if self.left == 0:
+            self.close()
+
+    def _is_ready(self, run: _BatchRun, child: JobId) -> bool:
+        job = run.waiting.get(child)
+        return job is not None and all(parent.verdict is not None for parent in run.parents(job).values())
+
+
+async def run_plan(
+    bench: Bench, batches: Sequence[Batch], stop: Stop, *, width_of: Callable[[str], int], watch: Watch
+) -> list[list[Outcome]]:
+    """The outcomes of each batch, in the order of its decisions: one for every decision."""
+    runs = [_BatchRun(batch) for batch in batches]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cut, stop, nursery.cancel_scope)
+        async with trio.open_nursery() as workers:
+            lanes = _Lanes(bench, workers, stop, width_of, watch)
+            open_decisions = [(run, decision) for run in runs for decision in run.open_decisions()]
+            lanes.left = len(open_decisions)
+            watch.planned(lanes.left)
+            for run, decision in open_decisions:
+                lanes.add(run, decision)
+            if lanes.left == 0:
+                lanes.close()
+        nursery.cancel_scope.cancel()
+    return [[_outcome_in(run, decision, stop) for decision in run.batch.decisions] for run in runs]
+
+
+async def _cut(stop: Stop, scope: trio.CancelScope) -> None:
+    await stop.cut.wait()
+    scope.cancel()
+
+
+def _outcome_in(run: _BatchRun, decision: Decision, stop: Stop) -> Outcome:
+    reason = stop.reason or run.stop.reason or "the run ended before its turn"
+    return run.outcomes.get(decision.job.id) or not_started(decision.job, reason)
+
+
+def not_started(job: Job, reason: str, *, code: str | None = None, hint: str = "") -> Outcome:
+    return Outcome(job=job.id, kind=job.kind, verdict="not-started", reason=reason, code=code, hint=hint or "run again")
+
+
+def outcome_of(decision: Decision) -> Outcome:
+    """The outcome of a decision that needs no work. All reasons are told, the first one's code stands for them."""
+    reasons = decision.reasons
+    return Outcome(
+        job=decision.job.id,
+        kind=decision.job.kind,
+        verdict=_VERDICTS[decision.choice],
+        reason="; ".join(reason.message for reason in reasons),
+        code=reasons[0].code if reasons else None,
+        hint=reasons[0].hint if reasons else "",
+        products=tuple(product.path for product in decision.job.products) if decision.choice == "unchanged" else (),
+        earlier=decision.earlier,
+    )

@@ -1,0 +1,295 @@
+"""make_call: the only gate to a provider or an engine.
+
+A finished call is never made again: its receipt answers. An attempt is written down before the wire sees it and gets a
+verdict whatever happens. Limits, money, redaction and memory live here, so no kind and no driver needs reminding.
+"""
+
+import random
+import time
+from collections.abc import Callable
+
+import trio
+from msgspec import Struct
+
+from pipeline.core.drivers import Driver, Reply
+from pipeline.core.errors import EngineError, InDoubt, MediaspoolError, UnsupportedOperation
+from pipeline.core.limits import Budget
+from pipeline.core.model import (
+    Asset,
+    Binding,
+    CallKey,
+    CallReceipt,
+    Clock,
+    Estimate,
+    Limits,
+    Media,
+    Place,
+    Reached,
+    Runner,
+)
+from pipeline.core.operations import Operation, Speak, Transcribe, call_key, operation_name
+from pipeline.core.retry import delay_s
+from pipeline.exchange import Receiving
+from pipeline.state.ledger import Ledger
+from pipeline.state.store import Store
+from pipeline.trace.debug import DebugArtifact, DebugWriter, ReplyFacts, RequestFacts
+
+SETTLE_GRACE_S = 10.0
+ROOM_BYTES = 1_000_000
+
+
+class CallOwner(Struct, frozen=True, kw_only=True):
+    """On whose behalf a call is made, and within which bounds."""
+
+    place: Place
+    kind: str
+    limits: Limits
+    budget: Budget
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """An operation bound to a route and model: has a key, is paid at most once."""
+
+    key: CallKey
+    operation: Operation
+    binding: Binding
+    owner: CallOwner
+    driver: Driver
+
+
+class Made(Struct, frozen=True, kw_only=True):
+    """A finished call: the asset and the receipt that proves it. `is_new` is False when the receipt answered."""
+
+    asset: Asset
+    receipt: CallReceipt
+    is_new: bool
+
+
+class Caller:
+    """Owns the limiters and the calls in flight of one run. Lives as long as the runtime that opened it."""
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        ledger: Ledger,
+        store: Store,
+        runner: Runner,
+        drivers: Callable[[str], Driver],
+        debug: DebugWriter,
+        clock: Clock,
+        reached: Reached,
+    ) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._store = store
+        self._runner = runner
+        self._drivers = drivers
+        self._debug = debug
+        self._clock = clock
+        self._reached = reached
+        self._limiters: dict[str, trio.CapacityLimiter] = {}
+        self._in_flight: dict[CallKey, trio.Lock] = {}
+
+    async def make_call(self, operation: Operation, binding: Binding, owner: CallOwner) -> Made:
+        """The answer to `operation`. Identical calls of one run are merged; a receipt answers without the route."""
+        key = call_key(operation, route=binding.route, model=binding.model, engine=binding.engine)
+        async with self._in_flight.setdefault(key, trio.Lock()):
+            made = await self._runner(self._from_receipt, key)
+            if made is not None:
+                return made
+            driver = self._drivers(binding.route)
+            return await self._make(Call(key=key, operation=operation, binding=binding, owner=owner, driver=driver))
+
+    def _from_receipt(self, key: CallKey) -> Made | None:
+        receipt, media = self._ledger.call_receipt(key), self._ledger.call_media(key)
+        if receipt is not None and media is not None:
+            asset = self._store.asset(receipt.asset, media)
+            if asset is not None:
+                return Made(asset=asset, receipt=receipt, is_new=False)
+        if any(row.paid for row in self._ledger.held_attempts(key)):
+            raise InDoubt("an earlier try of this paid call has no verdict", hint="mediaspool resolve")
+        return None
+
+    async def _make(self, call: Call) -> Made:
+        _admit(call)
+        budget = call.owner.budget
+        reserved = budget.reserve(call.driver.estimate(call.operation, call.binding))
+        used = Estimate()
+        try:
+            made = await self._try(call)
+            used = Estimate(usd=made.receipt.usd, audio_seconds=reserved.audio_seconds)
+            return made
+        except MediaspoolError as error:
+            if error.billed != "no" and call.binding.paid:
+                used = reserved
+            raise
+        finally:
+            budget.settle(reserved, used)
+
+    async def _try(self, call: Call) -> Made:
+        """Retry policy is read from the error; the wait is outside the limiter and inside the job's deadline."""
+        limiter = self._limiters.setdefault(call.binding.route, trio.CapacityLimiter(call.driver.route.width))
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                async with limiter:
+                    return await self._attempt(call, tries)
+            except MediaspoolError as error:
+                wait = delay_s(error, tries=tries, jitter=random.random())  # noqa: S311  # spreads load, guards nothing
+                if wait is None:
+                    raise
+            await trio.sleep(wait)
+
+    async def _attempt(self, call: Call, tries: int) -> Made:
+        exchange = await self._runner(self._open, call)
+        self._reached("opened")
+        started = time.monotonic()
+        reply: Reply | None = None
+        made: Made | None = None
+        error: MediaspoolError | None = None
+        try:
+            with trio.fail_after(call.driver.route.call_timeout_s):
+                reply = await call.driver.perform(call.operation, call.binding, exchange)
+                media = await exchange.finish(reply)
+            made = await self._keep(call, exchange, reply, media)
+            return made
+        except trio.TooSlowError as cause:
+            error = _unanswered(call, exchange, f"no answer within {call.driver.route.call_timeout_s:g} s")
+            raise error from cause
+        except MediaspoolError as cause:
+            error = cause
+            raise
+        finally:
+            if made is None and error is None:
+                error = _unanswered(call, exchange, "the run stopped")
+            with trio.move_on_after(SETTLE_GRACE_S, shield=True):
+                millis = (time.monotonic() - started) * 1000
+                await self._runner(self._close, call, exchange, error)
+                await self._runner(self._debug.write, _artifact(self._run, call, tries, exchange, reply, error, millis))
+
+    def _open(self, call: Call) -> Receiving:
+        """Room on the disk first, then the ledger: nothing is paid for that could not be stored."""
+        binding, owner = call.binding, call.owner
+        self._store.ensure_room(ROOM_BYTES)
+        attempt = self._ledger.open_attempt(
+            call=call.key,
+            place=owner.place,
+            route=binding.route,
+            model=binding.model,
+            operation=operation_name(call.operation),
+            paid=binding.paid,
+            worst_usd=call.driver.estimate(call.operation, binding).usd,
+        )
+        return Receiving(
+            attempt,
+            staged=self._store.stage(f"{attempt}.payload"),
+            ledger=self._ledger,
+            runner=self._runner,
+            reached=self._reached,
+            allowed=call.driver.facts.media_out,
+            max_bytes=owner.limits.max_output_bytes,
+        )
+
+    async def _keep(self, call: Call, exchange: Receiving, reply: Reply, media: Media) -> Made:
+        """From verified bytes to a receipt. Shielded: what was paid for is kept even while the run is cancelled."""
+        with trio.fail_after(SETTLE_GRACE_S, shield=True):
+            return await self._runner(self._adopt, call, exchange, reply, media)
+
+    def _adopt(self, call: Call, exchange: Receiving, reply: Reply, media: Media) -> Made:
+        staged, binding = exchange.staged, call.binding
+        receipt = CallReceipt(
+            key=call.key,
+            route=binding.route,
+            model=reply.model,
+            engine=binding.engine,
+            operation=operation_name(call.operation),
+            asset=staged.sha256,
+            media_type=media.media_type,
+            size=staged.size,
+            usd=reply.usd,
+            request_id=reply.request_id or exchange.request_id,
+            finished_at=self._clock(),
+            seconds=reply.seconds,
+            facts=reply.facts,
+        )
+        self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=staged.name, media=media)
+        self._reached("received")
+        asset = self._store.adopt(staged.path, sha256=staged.sha256, media=media)
+        self._reached("adopted")
+        self._ledger.mark_stored(exchange.attempt, receipt)
+        self._reached("stored")
+        return Made(asset=asset, receipt=receipt, is_new=True)
+
+    def _close(self, call: Call, exchange: Receiving, error: MediaspoolError | None) -> None:
+        if error is None:
+            return
+        state = error.settles
+        if not exchange.is_sent or (state == "in_doubt" and not call.binding.paid):
+            state = "failed"
+        if error.billed == "yes" and exchange.staged.size:
+            exchange.staged.sync()
+            self._store.quarantine(exchange.staged.path)
+        else:
+            exchange.staged.discard()
+        self._ledger.settle_attempt(exchange.attempt, state, code=error.code, message=error.message, usd=None)
+
+
+def _admit(call: Call) -> None:
+    refusals = call.driver.check(call.operation, call.binding)
+    if refusals:
+        text = "; ".join(refusal.message for refusal in refusals)
+        raise UnsupportedOperation(text, code=refusals[0].code, hint=refusals[0].hint)
+
+
+def _unanswered(call: Call, exchange: Receiving, what: str) -> MediaspoolError:
+    """A call that ended without an answer: perhaps paid on a paid route, surely free on an embedded one."""
+    if exchange.is_sent and call.binding.paid:
+        return InDoubt(what, hint="mediaspool resolve")
+    return EngineError(what, code="limit-time", hint="mediaspool retry")
+
+
+def _artifact(
+    run: str,
+    call: Call,
+    tries: int,
+    exchange: Receiving,
+    reply: Reply | None,
+    error: MediaspoolError | None,
+    millis: float,
+) -> DebugArtifact:
+    return DebugArtifact(
+        run=run,
+        attempt=exchange.attempt,
+        place=call.owner.place,
+        kind=call.owner.kind,
+        route=call.binding.route,
+        model=call.binding.model,
+        engine=call.binding.engine,
+        operation=operation_name(call.operation),
+        try_number=tries,
+        request=_request_facts(call.operation),
+        reply=ReplyFacts(
+            declared=reply.media_type if reply else None,
+            recognised=exchange.recognised.media_type if exchange.recognised else None,
+            bytes=exchange.staged.size,
+            sha256=exchange.staged.sha256,
+        ),
+        timings_ms={"attempt": round(millis, 1)},
+        usd=reply.usd if reply else None,
+        verdict=error.settles if error else "stored",
+        code=error.code if error else None,
+        message=error.message if error else "",
+    )
+
+
+def _request_facts(operation: Operation) -> RequestFacts:
+    match operation:
+        case Speak():
+            return RequestFacts(bytes=len(operation.text.encode()), chars=len(operation.text))
+        case Transcribe():
+            audio = operation.audio
+            return RequestFacts(
+                bytes=audio.size, media_type=audio.media.media_type, seconds=audio.seconds, sha256=audio.sha256
+            )

@@ -1,0 +1,123 @@
+"""What an input is: its content type, its hash and its structure, asked once and remembered by the ledger.
+
+A remembered answer is used while size, mtime, ctime and inode stand; `rehash` forgets that trust. A file that changes
+while it is read is refused, so a hash never stands for bytes that nobody saw. Nothing here decodes media.
+"""
+
+import hashlib
+import os
+from typing import BinaryIO
+
+from pipeline.core.errors import InputError, LimitExceeded
+from pipeline.core.model import Media, Sha256, Source
+from pipeline.media.containers import examine, recognise
+from pipeline.media.sniff import HEAD_BYTES
+from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import FileFacts
+from pipeline.state.roots import Roots
+
+CHUNK = 1 << 20
+
+
+class Intake:
+    """Answers for one manifest: `roots` confine what it may open."""
+
+    def __init__(self, ledger: Ledger, roots: Roots, *, is_rehashing: bool = False) -> None:
+        self._ledger = ledger
+        self._roots = roots
+        self._is_rehashing = is_rehashing
+        self._fresh: set[str] = set()
+
+    def media(self, path: str) -> Media | None:
+        """The type by content, from the first bytes; None when the content is not known or not readable."""
+        try:
+            known = self._known(path)
+            if known is not None:
+                return known.media
+            with self._open(path) as file:
+                return recognise(file.read(HEAD_BYTES), size=os.fstat(file.fileno()).st_size)
+        except InputError:
+            return None
+
+    def sha256(self, path: str) -> Sha256:
+        return self._facts(path, max_bytes=None).sha256
+
+    def source(self, path: str, *, max_bytes: int | None) -> Source:
+        """The whole truth about one input; InputError or LimitExceeded says why it is none."""
+        facts = self._facts(path, max_bytes=max_bytes)
+        if facts.media is None:
+            raise InputError("the content is of no known type", hint="check what the file really is")
+        return Source(
+            path=path,
+            size=facts.size,
+            sha256=facts.sha256,
+            media=facts.media,
+            seconds=facts.seconds,
+            tracks=facts.tracks,
+        )
+
+    def _known(self, path: str) -> FileFacts | None:
+        if self._is_rehashing and path not in self._fresh:
+            return None
+        return self._ledger.known_file(path, _stat(path))
+
+    def _facts(self, path: str, *, max_bytes: int | None) -> FileFacts:
+        known = self._known(path)
+        if known is not None:
+            return known
+        facts = self._learn(path, max_bytes)
+        self._fresh.add(path)
+        return facts
+
+    def _learn(self, path: str, max_bytes: int | None) -> FileFacts:
+        with self._open(path) as file:
+            before = os.fstat(file.fileno())
+            _check_size(before.st_size, max_bytes)
+            if before.st_size == 0:
+                raise InputError("the file is empty", code="input-empty", hint="copy it again")
+            found = examine(file, before.st_size)
+            file.seek(0)
+            digest = _digest(file, before.st_size)
+            after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise InputError(
+                "the file changed while it was read", code="input-changing", hint="run again when it is whole"
+            )
+        if not found.ok:
+            raise InputError(found.reason, code=found.code, hint="replace the file with a whole copy")
+        facts = FileFacts(
+            sha256=digest, size=before.st_size, media=found.media, seconds=found.seconds, tracks=found.streams
+        )
+        self._ledger.remember_file(path, after, facts)
+        return facts
+
+    def _open(self, path: str) -> BinaryIO:
+        return os.fdopen(self._roots.open(path), "rb", buffering=0)
+
+
+def _stat(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except FileNotFoundError as error:
+        raise InputError("the input does not exist", code="input-missing", hint="check the path") from error
+    except OSError as error:
+        raise InputError(f"the input cannot be read: {error.strerror}", code="input-unreadable") from error
+
+
+def _check_size(size: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        raise LimitExceeded(
+            f"{size} bytes, {max_bytes} allowed", code="limit-bytes", hint="raise max_input_mb or split the file"
+        )
+
+
+def _digest(file: BinaryIO, size: int) -> Sha256:
+    digest = hashlib.sha256()
+    left = size
+    while left > 0:
+        chunk = file.read(min(CHUNK, left))
+        if not chunk:
+            raise InputError("the file became shorter while it was read", code="input-changing")
+        digest.update(chunk)
+        left -= len(chunk)
+    return Sha256(digest.hexdigest())

@@ -1,0 +1,161 @@
+"""From drafts to products: checked again, intended in the ledger, placed whole, with a receipt beside them.
+
+Order: drafts verified -> ledger intent with hashes -> parts synced and linked -> receipt -> job settled. Killed at any
+point, a name shows the old file or the new one, and the next run knows which parts and products are ours.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from pipeline.core.errors import ContractError
+from pipeline.core.kinds import Draft, KindResult
+from pipeline.core.model import (
+    CallReceipt,
+    Clock,
+    Decision,
+    JobReceipt,
+    Media,
+    Product,
+    Reached,
+    Sha256,
+)
+from pipeline.core.pricing import total
+from pipeline.media.containers import examine, same_type
+from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import FileFacts, IntendedProduct
+from pipeline.state.roots import Roots
+from pipeline.state.store import Publication, Store, part_name
+
+RECEIPT_SCHEMA = 1
+RECEIPT_SUFFIX = ".receipt.json"
+CHUNK = 1 << 20
+
+
+class Publisher:
+    """Publishes the products of one job at a time. Blocking; asked through the runner."""
+
+    def __init__(self, *, ledger: Ledger, store: Store, clock: Clock, reached: Reached) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._clock = clock
+        self._reached = reached
+
+    def publish(
+        self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], *, roots: Roots, manifest: str
+    ) -> JobReceipt:
+        """Durable on return: products, receipt and ledger row. May be called again after a crash."""
+        job = decision.job
+        paths = {product.name: roots.resolve_output(product.path) for product in job.products}
+        products = tuple(_product(draft, paths[draft.name]) for draft in result.drafts)
+        receipt = self._receipt(decision, result, calls, products)
+        publications = [
+            self._publication(draft, product, job.place) for draft, product in zip(result.drafts, products, strict=True)
+        ]
+        if publications:
+            publications.append(self._receipt_publication(products[0].path + RECEIPT_SUFFIX, receipt, job.place))
+            assert decision.key is not None
+            self._ledger.intend_publish(job.place, decision.key, [_intended(item) for item in publications])
+            self._reached("intended")
+            self._store.publish(publications)
+            self._reached("published")
+        self._remember(products, result.drafts)
+        self._ledger.settle_job(
+            place=job.place,
+            job=job.id,
+            manifest=manifest,
+            receipt=receipt,
+            verdict=result.verdict,
+            code=None,
+            reason=result.reason,
+            key=decision.key,
+            identity="",
+        )
+        self._reached("settled")
+        return receipt
+
+    def _receipt(
+        self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], products: tuple[Product, ...]
+    ) -> JobReceipt:
+        source, binding = decision.source, decision.binding
+        assert decision.key is not None
+        return JobReceipt(
+            schema=RECEIPT_SCHEMA,
+            job=decision.job.id,
+            kind=decision.job.kind,
+            key=decision.key,
+            verdict=result.verdict,
+            reason=result.reason,
+            source_sha256=source.sha256 if source else None,
+            source_name=os.path.basename(source.path) if source else None,
+            route=binding.route if binding else None,
+            model=binding.model if binding else None,
+            engine=binding.engine if binding else None,
+            calls=tuple(calls),
+            products=products,
+            usd=total(call.usd for call in calls),
+            finished_at=self._clock(),
+            facts=result.facts,
+        )
+
+    def _publication(self, draft: Draft, product: Product, place: str) -> Publication:
+        return Publication(
+            path=product.path,
+            part=part_name(product.path, place),
+            sha256=product.sha256,
+            content=draft.content,
+            source=str(draft.path) if draft.path else None,
+            replace=self._ours(product.path),
+        )
+
+    def _receipt_publication(self, path: str, receipt: JobReceipt, place: str) -> Publication:
+        """A name that ends in our receipt suffix is ours, so the receipt of an earlier result gives way."""
+        content = msgspec.json.format(msgspec.json.encode(receipt), indent=2) + b"\n"
+        old = _digest_file(path) if os.path.isfile(path) else None
+        return Publication(
+            path=path,
+            part=part_name(path, place),
+            sha256=Sha256(hashlib.sha256(content).hexdigest()),
+            content=content,
+            source=None,
+            replace=old,
+        )
+
+    def _ours(self, path: str) -> Sha256 | None:
+        """The hash that may be replaced. The plan has refused everything else, or was told to force."""
+        return _digest_file(path) if os.path.isfile(path) else None
+
+    def _remember(self, products: tuple[Product, ...], drafts: tuple[Draft, ...]) -> None:
+        for product, draft in zip(products, drafts, strict=True):
+            media = Media(media_type=draft.media_type, family="text", extension=draft.name)
+            facts = FileFacts(sha256=product.sha256, size=product.size, media=media, seconds=None, tracks=())
+            if draft.content is not None:
+                self._ledger.remember_file(product.path, os.stat(product.path), facts)
+
+
+def _product(draft: Draft, path: str) -> Product:
+    """Hash what will be published; media drafts must be what they claim, whole."""
+    if draft.content is not None:
+        digest, size = Sha256(hashlib.sha256(draft.content).hexdigest()), len(draft.content)
+        return Product(name=draft.name, path=path, sha256=digest, size=size)
+    assert draft.path is not None
+    with open(draft.path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        found = examine(file, size)
+    if not found.ok or found.media is None or not same_type(draft.media_type, found.media):
+        raise ContractError(f"the {draft.name} product is not whole {draft.media_type}: {found.reason}")
+    return Product(name=draft.name, path=path, sha256=_digest_file(str(draft.path)), size=size)
+
+
+def _digest_file(path: str) -> Sha256:
+    with open(path, "rb") as file:
+        return Sha256(hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _intended(item: Publication) -> IntendedProduct:
+    size = len(item.content) if item.content is not None else os.stat(item.source or "").st_size
+    return IntendedProduct(
+        name=os.path.basename(item.path), path=item.path, part=item.part, sha256=item.sha256, size=size
+    )

@@ -1,0 +1,234 @@
+"""The composition root: settings -> opened Runtime. The only module that sees both tables, KINDS and DRIVERS.
+
+`open_runtime` owns everything that must be closed: ledger, child processes, writers. Nothing is started before a job
+needs it: a run in which all is unchanged starts no engine and no child.
+"""
+
+import importlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, cast
+
+import msgspec
+from msgspec import Struct
+
+from jobs import KINDS
+from pipeline.batch import Unwatched, Watch
+from pipeline.calls import Caller
+from pipeline.children.lanes import Lanes, auto_workers
+from pipeline.core.drivers import Driver, RouteConfig
+from pipeline.core.errors import ConfigError
+from pipeline.core.kinds import Kind
+from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
+from pipeline.publishing import Publisher
+from pipeline.routes import DRIVERS
+from pipeline.state.ledger import Ledger
+from pipeline.state.runner import ThreadRunner
+from pipeline.state.settings import Settings, expand_routes, route_configs
+from pipeline.state.spool import Spool
+from pipeline.state.store import Store
+from pipeline.trace.debug import DebugWriter
+from pipeline.trace.logs import Log
+from pipeline.trace.redact import Redactor
+from pipeline.worker import Bench
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """The outermost edge, injected: environment, log stream, clocks, crash points; tests bring their own drivers."""
+
+    environ: Mapping[str, str]
+    log_stream: IO[str]
+    clock: Clock
+    now: Callable[[], float]
+    reached: Reached
+    drivers: Mapping[str, str] = msgspec.field(default_factory=lambda: DRIVERS)
+    watch: Watch = Unwatched()
+
+
+class Drivers:
+    """The route table, opened row by row when a job first asks: a broken driver breaks only its own jobs."""
+
+    def __init__(self, settings: Settings, lanes: Lanes, table: Mapping[str, str]) -> None:
+        self.configs: dict[RouteId, RouteConfig] = route_configs(settings)
+        self._lanes = lanes
+        self._table = table
+        self._open: dict[str, Driver] = {}
+
+    def __call__(self, route: str) -> Driver:
+        if route not in self._open:
+            config = self.configs[RouteId(route)]
+            self._open[route] = _load_driver(config, self._lanes, self._table)
+        return self._open[route]
+
+    def expand(self, names: Sequence[str]) -> tuple[str, ...]:
+        return expand_routes(names, self.configs)
+
+    def width(self, route: str) -> int:
+        """Workers of a lane: twice the calls it may have under way, so that publishing overlaps with calling."""
+        return 2 * self(route).route.width
+
+
+class Runtime(Struct, frozen=True, kw_only=True):
+    """What one run has open."""
+
+    run: RunId
+    started_at: str
+    settings: Settings
+    world: World
+    spool: Spool
+    ledger: Ledger
+    store: Store
+    runner: Runner
+    lanes: Lanes
+    drivers: Drivers
+    kinds: Mapping[str, Kind]
+    redactor: Redactor
+    debug: DebugWriter
+    log: Log
+    bench: Bench
+
+
+def utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def new_run_id() -> RunId:
+    return RunId(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}")
+
+
+def load_kinds() -> dict[str, Kind]:
+    return {name: cast("Kind", _load(row)()) for name, row in KINDS.items()}
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: Settings, spool: Spool, world: World, *, roots: Mapping[str, str]
+) -> AsyncIterator[Runtime]:
+    run = new_run_id()
+    runner = ThreadRunner()
+    redactor = Redactor()
+    ledger = await runner(lambda: Ledger.open(str(spool.ledger_path), run=run, clock=world.clock))
+    lanes = _open_lanes(settings, spool, roots)
+    try:
+        yield _assemble(settings, spool, world, run, runner, redactor, ledger, lanes)
+    finally:
+        lanes.close()
+        ledger.close()
+
+
+@contextmanager
+def open_view(settings: Settings, root: str, world: World) -> Iterator[Runtime]:
+    """A runtime for looking: of the main path it serves `read` and `plan_one`. Nothing is locked, made or started."""
+    spool = Spool(root)
+    ledger = Ledger.view(spool.ledger_path, clock=world.clock)
+    lanes = _open_lanes(settings, spool, {})
+    try:
+        yield _assemble(settings, spool, world, new_run_id(), ThreadRunner(), Redactor(), ledger, lanes)
+    finally:
+        lanes.close()
+        ledger.close()
+
+
+def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> Lanes:
+    engines = settings.engines
+    workers = engines.workers or auto_workers()
+    return Lanes(
+        roots=roots,
+        staging=str(spool.staging),
+        engine_workers=workers,
+        media_workers=engines.media_workers,
+        memory_mb=engines.memory_mb,
+    )
+
+
+def _assemble(
+    settings: Settings,
+    spool: Spool,
+    world: World,
+    run: RunId,
+    runner: Runner,
+    redactor: Redactor,
+    ledger: Ledger,
+    lanes: Lanes,
+) -> Runtime:
+    store = Store(staging=str(spool.staging), assets=str(spool.assets), quarantine=str(spool.quarantine))
+    debug = DebugWriter(
+        str(spool.debug),
+        level=settings.debug.level,
+        max_kb=settings.debug.max_kb,
+        max_count=settings.debug.max_count,
+        max_age_days=settings.debug.max_age_days,
+        redactor=redactor,
+        now=world.now,
+    )
+    log = Log(
+        world.log_stream,
+        redactor=redactor,
+        now=world.clock,
+        format=settings.log.format,
+        level=settings.log.level,
+    )
+    drivers = Drivers(settings, lanes, world.drivers)
+    kinds = load_kinds()
+    caller = Caller(
+        run=run,
+        ledger=ledger,
+        store=store,
+        runner=runner,
+        drivers=drivers,
+        debug=debug,
+        clock=world.clock,
+        reached=world.reached,
+    )
+    bench = Bench(
+        run=run,
+        ledger=ledger,
+        publisher=Publisher(ledger=ledger, store=store, clock=world.clock, reached=world.reached),
+        lanes=lanes,
+        caller=caller,
+        kinds=kinds,
+        runner=runner,
+        log=log,
+        clock=world.clock,
+        reached=world.reached,
+        scratch=Path(spool.staging),
+    )
+    return Runtime(
+        run=run,
+        started_at=world.clock(),
+        settings=settings,
+        world=world,
+        spool=spool,
+        ledger=ledger,
+        store=store,
+        runner=runner,
+        lanes=lanes,
+        drivers=drivers,
+        kinds=kinds,
+        redactor=redactor,
+        debug=debug,
+        log=log,
+        bench=bench,
+    )
+
+
+def _load(row: str) -> Callable[..., object]:
+    module, _, name = row.partition(":")
+    return cast("Callable[..., object]", getattr(importlib.import_module(module), name))
+
+
+def _load_driver(config: RouteConfig, lanes: Lanes, table: Mapping[str, str]) -> Driver:
+    if config.driver not in table:
+        known = ", ".join(sorted(table))
+        raise ConfigError(f"route {config.id} names the unknown driver {config.driver!r}", hint=f"drivers are: {known}")
+    try:
+        return cast("Driver", _load(table[config.driver])(config, lanes))
+    except ImportError as error:
+        raise ConfigError(
+            f"route {config.id} cannot be loaded: {error.name or error}",
+            code="extra-missing",
+            hint='pip install "mediaspool[local]"',
+        ) from error

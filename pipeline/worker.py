@@ -1,0 +1,204 @@
+"""run_job: one decision -> one Outcome, under one deadline. Here, and only here, every error is caught.
+
+An expected error becomes the outcome its facts ask for; a bug becomes `failed` with its traceback in the log and harms
+nothing else. What a job made is published with intent written first, so a crash leaves old files or new ones.
+"""
+
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from pipeline.calls import Caller, CallOwner, Made
+from pipeline.children.lanes import Lanes
+from pipeline.core.errors import EngineError, InputError, MediaspoolError
+from pipeline.core.kinds import Kind, KindResult
+from pipeline.core.limits import Budget
+from pipeline.core.model import (
+    SETTLED,
+    Asset,
+    Clock,
+    Decision,
+    Limits,
+    Outcome,
+    Reached,
+    Runner,
+    Source,
+    refusal_identity,
+)
+from pipeline.core.operations import Operation
+from pipeline.core.pricing import total
+from pipeline.media import av
+from pipeline.publishing import Publisher
+from pipeline.state.ledger import Ledger
+from pipeline.state.roots import Roots
+from pipeline.trace.logs import Log
+
+DEFAULT_JOB_S = 7200.0
+
+
+class Bench(Struct, frozen=True, kw_only=True):
+    """What a worker needs, opened by the runtime; one for a whole run."""
+
+    run: str
+    ledger: Ledger
+    publisher: Publisher
+    lanes: Lanes
+    caller: Caller
+    kinds: Mapping[str, Kind]
+    runner: Runner
+    log: Log
+    clock: Clock
+    reached: Reached
+    scratch: Path
+
+
+class Work:
+    """Implements `core.kinds.JobContext` for one job, and remembers the calls it made."""
+
+    def __init__(self, bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, scratch: Path) -> None:
+        self.source: Source | None = decision.source
+        self.limits: Limits = decision.limits
+        self.scratch = scratch
+        self.calls: list[Made] = []
+        self._bench = bench
+        self._decision = decision
+        self.roots = roots
+        self._owner = CallOwner(place=decision.job.place, kind=decision.job.kind, limits=decision.limits, budget=budget)
+
+    async def call(self, operation: Operation) -> Asset:
+        assert self._decision.binding is not None, "a kind that calls declares its operations"
+        made = await self._bench.caller.make_call(operation, self._decision.binding, self._owner)
+        self.calls.append(made)
+        return made.asset
+
+    async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
+        lanes = self._bench.lanes
+        spec = av.encode(lanes.ref(str(source)), lanes.ref(str(target)), media_type=media_type, tags=tags)
+        await lanes.run("media", spec)
+
+    async def pdf_text(self, source: Source) -> str:
+        lanes = self._bench.lanes
+        spec = av.pdf_text(lanes.ref(source.path), max_pages=self.limits.max_pages, max_chars=self.limits.max_chars)
+        return av.pdf_facts(await lanes.run("media", spec)).text
+
+    async def read_asset(self, asset: Asset, *, max_bytes: int) -> bytes:
+        return await self._bench.runner(_read, lambda: os.open(asset.path, os.O_RDONLY), max_bytes)
+
+    async def read_source(self, *, max_bytes: int) -> bytes:
+        source = self.source
+        assert source is not None, "a kind that reads a source has one"
+        return await self._bench.runner(_read, lambda: self.roots.open(source.path), max_bytes)
+
+
+async def run_job(bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, manifest: str) -> Outcome:
+    """Raises only Cancelled and errors that reach beyond this job: a route, a manifest or the run stops for them."""
+    job = decision.job
+    started = time.monotonic()
+    bench.log.event("job-started", place=job.place, kind=job.kind)
+    try:
+        outcome = await _run(bench, decision, roots, budget, manifest)
+    except MediaspoolError as error:
+        if error.reach != "call":
+            raise
+        outcome = await _ended(bench, decision, manifest, error)
+    except Exception as error:  # the one place: a bug costs its job, not the run
+        bench.log.event("bug", level="error", place=job.place, traceback=traceback.format_exc(limit=20))
+        bug = EngineError(f"a bug in mediaspool: {type(error).__name__}", code="internal", hint="please report it")
+        outcome = await _ended(bench, decision, manifest, bug)
+    wall = time.monotonic() - started
+    bench.log.event("job-ended", place=job.place, kind=job.kind, verdict=outcome.verdict, ms=round(wall * 1000))
+    return msgspec.structs.replace(outcome, wall_s=round(wall, 3))
+
+
+async def _run(bench: Bench, decision: Decision, roots: Roots, budget: Budget, manifest: str) -> Outcome:
+    kind = bench.kinds[decision.job.kind]
+    scratch = await bench.runner(_make_scratch, bench.scratch, decision.job.place)
+    work = Work(bench, decision, roots=roots, budget=budget, scratch=scratch)
+    try:
+        with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
+            result = await kind.run(decision.job.spec, work)
+        bench.reached("made")
+        return await _publish(bench, decision, work, result, manifest)
+    except trio.TooSlowError as error:
+        raise EngineError(
+            "the job's deadline passed", code="limit-time", hint="raise limits.max_job_runtime"
+        ) from error
+    finally:
+        with trio.CancelScope(shield=True):
+            await bench.runner(shutil.rmtree, scratch, True)  # ignore_errors
+
+
+async def _publish(bench: Bench, decision: Decision, work: Work, result: KindResult, manifest: str) -> Outcome:
+    """Shielded: a result that exists is not thrown away because the run ends."""
+    receipts = [made.receipt for made in work.calls]
+    with trio.CancelScope(shield=True):
+        receipt = await bench.runner(
+            lambda: bench.publisher.publish(decision, result, receipts, roots=work.roots, manifest=manifest)
+        )
+    return Outcome(
+        job=decision.job.id,
+        kind=decision.job.kind,
+        verdict=result.verdict,
+        reason=result.reason,
+        products=tuple(product.path for product in receipt.products),
+        usd=total(made.receipt.usd for made in work.calls if made.is_new),
+        audio_seconds=result.audio_seconds,
+        route=receipt.route,
+        model=receipt.model,
+    )
+
+
+async def _ended(bench: Bench, decision: Decision, manifest: str, error: MediaspoolError) -> Outcome:
+    """Settle what the error's facts say. A job that may simply run again later is not settled."""
+    outcome = Outcome(
+        job=decision.job.id,
+        kind=decision.job.kind,
+        verdict=error.outcome,
+        reason=error.message,
+        code=error.code,
+        hint=error.hint,
+        route=decision.binding.route if decision.binding else None,
+        model=decision.binding.model if decision.binding else None,
+    )
+    with trio.CancelScope(shield=True):
+        await bench.runner(settle, bench.ledger, decision, outcome, manifest)
+    return outcome
+
+
+def settle(ledger: Ledger, decision: Decision, outcome: Outcome, manifest: str) -> None:
+    """Remember a verdict that has no products. A held job stays open, but is known by name from now on."""
+    if outcome.verdict not in SETTLED | {"held"}:
+        return
+    ledger.settle_job(
+        place=decision.job.place,
+        job=decision.job.id,
+        manifest=manifest,
+        receipt=None,
+        verdict=outcome.verdict,
+        code=outcome.code,
+        reason=outcome.reason,
+        key=decision.key,
+        identity=refusal_identity(decision.reasons),
+    )
+
+
+def _make_scratch(folder: Path, place: str) -> Path:
+    scratch = folder / f"job-{place}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(mode=0o700)
+    return scratch
+
+
+def _read(open_file: Callable[[], int], max_bytes: int) -> bytes:
+    with os.fdopen(open_file(), "rb") as file:
+        body = file.read(max_bytes + 1)
+    if len(body) > max_bytes:
+        raise InputError(f"more than {max_bytes} bytes", code="limit-bytes")
+    return body

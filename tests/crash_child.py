@@ -1,0 +1,75 @@
+"""A real run in a process of its own that kills itself with SIGKILL at one chosen instant.
+
+`python -m tests.crash_child SPOOL CONFIG point:NAME` dies when the main path passes the named point;
+`audit:N` dies at the N-th change of the file system (open for writing, rename, link, remove, mkdir);
+`none` runs to the end and prints how many such changes there were.
+"""
+
+import os
+import signal
+import sys
+
+import trio
+
+from pipeline.app import RunRequest, run
+from pipeline.core.model import Reached
+from pipeline.runtime import World, utc_now
+from pipeline.state.settings import load_settings
+from tests.makers import DRIVERS, FAR_FUTURE
+
+CHANGES = frozenset({"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"})
+WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class AuditKill:
+    """Counts the changes of the file system below one folder and dies at the chosen one."""
+
+    def __init__(self, folder: str, at: int) -> None:
+        self.count = 0
+        self._folder = folder
+        self._at = at
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        if not self._is_change(event, arguments):
+            return
+        self.count += 1
+        if self.count == self._at:
+            die()
+
+    def _is_change(self, event: str, arguments: tuple[object, ...]) -> bool:
+        if event == "open":
+            path, _, flags = arguments
+            return isinstance(flags, int) and bool(flags & WRITE_FLAGS) and self._is_ours(path)
+        return event in CHANGES and any(self._is_ours(argument) for argument in arguments[:2])
+
+    def _is_ours(self, path: object) -> bool:
+        return isinstance(path, str) and path.startswith(self._folder)
+
+
+def kill_at(name: str) -> Reached:
+    return lambda point: die() if point == name else None
+
+
+def main(spool: str, config: str, kill: str) -> int:
+    mode, _, value = kill.partition(":")
+    audit = AuditKill(os.path.dirname(spool), int(value) if mode == "audit" else 0)
+    world = World(
+        environ={},
+        log_stream=sys.stderr,
+        clock=utc_now,
+        now=lambda: FAR_FUTURE,
+        reached=kill_at(value) if mode == "point" else lambda _point: None,
+        drivers=DRIVERS,
+    )
+    sys.addaudithook(audit)
+    result = trio.run(run, RunRequest(spool=spool), load_settings(config, {}), world)
+    print(audit.count)
+    return result.whole.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

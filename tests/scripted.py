@@ -1,0 +1,123 @@
+"""A driver that is scripted instead of running an engine: the outermost edge, faked. It counts its calls on disk.
+
+Every call appends one line to the file named by the route option `calls` at the instant its first byte would leave, so
+that a test can count what a killed process had really sent. The answers are real bytes: a WAV or a transcript.
+"""
+
+import os
+import struct
+from decimal import Decimal
+
+import msgspec
+import trio
+
+from pipeline.children.lanes import Lanes
+from pipeline.core import errors
+from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
+from pipeline.core.model import Binding, Estimate, Refusal
+from pipeline.core.operations import Operation, Segment, Speak, Transcribe, Transcript, Word
+
+RATE = 16_000
+
+
+class ScriptedDriver:
+    """Options: `calls` (file), `paid` (USD per call), `fail` (error class), `garbage`, `delay_s`, `text`."""
+
+    def __init__(self, route: RouteConfig, lanes: Lanes) -> None:
+        self.route = route
+        self._options = route.options
+        self.facts = DriverFacts(
+            name="scripted",
+            operations=frozenset({"speak", "transcribe"}),
+            media_out=frozenset({"audio/wav", "application/json"}),
+            paid="paid" in self._options,
+        )
+
+    def bind(self, operation: str, model: str | None) -> Binding:
+        return Binding(route=self.route.id, model=model or "one", engine="scripted 1", paid=self.facts.paid)
+
+    def check(self, operation: Operation, binding: Binding) -> list[Refusal]:
+        if isinstance(operation, Speak) and operation.voice == "nobody":
+            return [Refusal(code="voice-unknown", message="no voice 'nobody'", hint="choose another")]
+        return []
+
+    def estimate(self, operation: Operation, binding: Binding) -> Estimate:
+        return Estimate(usd=Decimal(self._options.get("paid", "0")), audio_seconds=1.0)
+
+    def probe(self) -> Health:
+        return Health(ok=True, summary="scripted")
+
+    async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
+        if self._options.get("fail") == "before":
+            raise errors.Unavailable("not reachable")
+        await exchange.sending()
+        self._count(operation)
+        await trio.sleep(float(self._options.get("delay_s", "0")))
+        if "fail" in self._options:
+            raise getattr(errors, self._options["fail"])("scripted failure")
+        body, media_type = self._answer(operation)
+        for start in range(0, len(body), 1000):
+            await exchange.write(body[start : start + 1000])
+        return Reply(media_type=media_type, model=binding.model, usd=Decimal(self._options.get("paid", "0")))
+
+    def _count(self, operation: Operation) -> None:
+        line = f"{type(operation).__name__}\n".encode()
+        handle = os.open(self._options["calls"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(handle, line)
+        finally:
+            os.close(handle)
+
+    def _answer(self, operation: Operation) -> tuple[bytes, str]:
+        garbage = self._options.get("garbage")
+        match operation:
+            case Speak():
+                return (garbage.encode() if garbage else wav(1.0)), "audio/wav"
+            case Transcribe():
+                text = self._options.get("text", "one two three")
+                return (garbage.encode() if garbage else transcript(text)), "application/json"
+
+
+def open_driver(route: RouteConfig, lanes: Lanes) -> ScriptedDriver:
+    return ScriptedDriver(route, lanes)
+
+
+def wav(seconds: float) -> bytes:
+    """A mono 16-bit square wave at 16 kHz, quiet enough for nobody to mind."""
+    frames = int(RATE * seconds)
+    body = b"".join(struct.pack("<h", 3000 if index % 80 < 40 else -3000) for index in range(frames))
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + len(body),
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        RATE,
+        RATE * 2,
+        2,
+        16,
+        b"data",
+        len(body),
+    )
+    return head + body
+
+
+def transcript(text: str) -> bytes:
+    words = text.split()
+    spoken = tuple(Word(start=float(i) / 2, end=float(i) / 2 + 0.4, text=word) for i, word in enumerate(words))
+    segments = (Segment(start=0.0, end=len(words) / 2, text=text, words=spoken),) if words else ()
+    return msgspec.json.encode(
+        Transcript(
+            schema=1,
+            language="en",
+            language_probability=1.0,
+            seconds=max(1.0, len(words) / 2),
+            speech_seconds=len(words) / 2,
+            segments=segments,
+            engine="scripted 1",
+            model="one",
+        )
+    )

@@ -1,0 +1,153 @@
+"""Whole runs over a real folder, a real ledger and a real store; only the route is scripted."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.makers import MANIFEST, Folder, outcomes, verdicts
+
+pytestmark = pytest.mark.real_time
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_a_folder_of_recordings_becomes_transcripts_and_canonical_text(folder: Folder) -> None:
+    folder.record("a.wav")
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    assert folder.product("a.wav.text.txt").read_text().strip() == "one two three"
+    assert "one two three" in folder.product("a.wav.canon.txt").read_text()
+    assert folder.product("a.wav.text.txt.receipt.json").exists()
+
+
+def test_a_second_run_is_unchanged_and_calls_nobody(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.run()
+    assert set(verdicts(folder.run()).values()) == {"unchanged"}
+    assert folder.calls() == 1
+
+
+def test_a_renamed_recording_is_placed_from_its_receipt_without_a_call(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.run()
+    os.rename(folder.root / "recordings/a.wav", folder.root / "recordings/b.wav")
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    assert folder.product("b.wav.text.txt").exists()
+    assert folder.calls() == 1
+
+
+def test_two_recordings_with_the_same_bytes_are_called_once(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.record("b.wav")
+    folder.run()
+    assert folder.calls() == 1
+    assert folder.product("b.wav.text.txt").exists()
+
+
+def test_an_edited_transcript_is_kept_and_the_next_step_reads_it(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.run()
+    folder.product("a.wav.text.txt").write_text("one two four\n")
+    result = folder.run()
+    assert outcomes(result)["notes/a.wav#text"].code == "product-edited"
+    assert folder.product("a.wav.text.txt").read_text() == "one two four\n"
+    assert "one two four" in folder.product("a.wav.canon.txt").read_text()
+
+
+def test_an_edited_transcript_is_never_overwritten_by_new_options_without_force(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.run()
+    folder.product("a.wav.text.txt").write_text("mine\n")
+    folder.manifest.write_text(MANIFEST.replace('["txt", "srt"]', '["txt", "vtt"]'))
+    assert outcomes(folder.run())["notes/a.wav#text"].code == "product-edited"
+    assert folder.product("a.wav.text.txt").read_text() == "mine\n"
+    folder.run(is_forced=True)
+    assert folder.product("a.wav.text.txt").read_text() != "mine\n"
+
+
+def test_a_file_that_is_not_ours_is_never_overwritten(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.product("a.wav.text.txt").parent.mkdir()
+    folder.product("a.wav.text.txt").write_text("precious")
+    result = folder.run()
+    assert outcomes(result)["notes/a.wav#text"].code == "output-exists"
+    assert outcomes(result)["notes/a.wav#canon"].verdict == "blocked"
+    assert folder.product("a.wav.text.txt").read_text() == "precious"
+    assert folder.calls() == 0
+
+
+def test_html_dressed_as_audio_is_refused_and_the_others_go_on(folder: Folder) -> None:
+    folder.record("good.wav")
+    (folder.root / "recordings/bad.mp3").write_bytes(b"<!doctype html><html><body>404</body></html>")
+    result = folder.run()
+    assert outcomes(result)["notes/bad.mp3#text"].verdict == "refused"
+    assert outcomes(result)["notes/good.wav#canon"].verdict == "done"
+
+
+def test_a_refusal_is_news_only_once(folder: Folder) -> None:
+    (folder.root / "recordings/bad.mp3").write_bytes(b"<!doctype html><html><body>404</body></html>")
+    assert folder.run().reports[0].exit_code == 3
+    second = folder.run()
+    assert verdicts(second)["notes/bad.mp3#text"] == "unchanged"
+    assert second.reports[0].exit_code == 0
+
+
+def test_a_garbage_answer_is_never_published(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, options={"garbage": "<html>sorry</html>"})
+    folder.record("a.wav")
+    result = folder.run()
+    assert outcomes(result)["notes/a.wav#text"].code == "reply-type"
+    assert not folder.product("a.wav.text.txt").exists()
+    assert not list((folder.spool / "assets").rglob("*.*"))
+
+
+def test_silence_is_validly_empty_for_the_whole_chain(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, options={"text": ""})
+    folder.record("a.wav")
+    result = folder.run()
+    assert set(verdicts(result).values()) == {"empty"}
+    assert result.reports[0].exit_code == 0
+    assert set(verdicts(folder.run()).values()) == {"unchanged"}
+    assert folder.calls() == 1
+
+
+def test_a_failed_call_costs_its_job_and_its_children_only(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, options={"fail": "EngineError"})
+    folder.record("a.wav")
+    result = folder.run()
+    assert verdicts(result) == {"notes/a.wav#text": "failed", "notes/a.wav#canon": "blocked"}
+    assert result.reports[0].exit_code == 3
+
+
+def test_a_doubtful_paid_call_is_held_and_never_repeated_by_itself(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, options={"fail": "InDoubt", "paid": "0.10"})
+    folder.record("a.wav")
+    assert verdicts(folder.run())["notes/a.wav#text"] == "held"
+    folder.configure({"paid": "0.10"})
+    assert verdicts(folder.run())["notes/a.wav#text"] == "held"
+    assert folder.calls() == 1
+
+
+def test_the_audio_cap_stops_the_run_with_work_left_and_code_4(folder: Folder) -> None:
+    folder.manifest.write_text(MANIFEST.replace("[[folder]]", "[limits]\nmax_audio_minutes = 0.01\n[[folder]]", 1))
+    folder.record("a.wav")
+    result = folder.run()
+    assert verdicts(result)["notes/a.wav#text"] == "not-started"
+    assert result.reports[0].exit_code == 4
+    assert folder.calls() == 0
+
+
+def test_a_refused_voice_sends_nothing(tmp_path: Path) -> None:
+    job = '[[job]]\nid = "hi"\nkind = "tts"\ntext = "hello"\nvoice = "nobody"\nout = "out/hi.wav"\n'
+    folder = Folder(tmp_path, manifest=f'schema = 1\nname = "s"\n{job}')
+    assert outcomes(folder.run())["hi"].code == "voice-unknown"
+    assert folder.calls() == 0
+
+
+def test_nothing_is_left_in_staging_after_a_run(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.run()
+    assert list((folder.spool / "staging").iterdir()) == []
