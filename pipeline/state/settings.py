@@ -1,0 +1,373 @@
+"""Settings: one TOML file, single values from the environment, and the routes they make with the built-in ones.
+
+Strict: an unknown key is refused with the nearest known one. A secret is never a setting; settings name it, and
+`find_secret` fetches it late into a value that prints stars. Reads files, writes none, decides nothing about jobs.
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pipeline.core.confine import display
+from pipeline.core.drivers import RouteConfig
+from pipeline.core.errors import ConfigError
+from pipeline.core.limits import MEGABYTE, parse_duration
+from pipeline.core.model import Limits, RouteId
+
+MAX_SETTINGS_BYTES = 1_000_000
+MAX_SECRET_BYTES = 65_536
+DEFAULT_WIDTH = 2
+PREFIX = "MEDIASPOOL_"
+
+GROUPS: dict[str, tuple[str, ...]] = {"local": ("whisper", "hibari", "pico")}
+"""Names that stand for several routes, in the order in which they are tried."""
+
+
+Amount = Annotated[float, Meta(gt=0, le=1_000_000_000)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
+
+
+class LimitTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds on every job. A job, a route or a kind may only ask for less."""
+
+    max_input_mb: Amount = 2000.0
+    max_output_mb: Amount = 2000.0
+    max_audio_minutes_per_file: Amount = 600.0
+    max_pixels: Count = 100_000_000
+    max_pages: Count = 5000
+    max_chars: Count = 2_000_000
+
+
+class RouteLimitTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds on what goes through one route; none unless said."""
+
+    max_input_mb: Amount | None = None
+    max_output_mb: Amount | None = None
+    max_audio_minutes_per_file: Amount | None = None
+    max_pixels: Count | None = None
+    max_pages: Count | None = None
+    max_chars: Count | None = None
+
+
+class DebugTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Debug artifacts: how much they tell, and how many are kept."""
+
+    level: Literal["off", "digest", "redacted"] = "digest"
+    max_kb: Count = 64
+    max_count: Count = 2000
+    max_age_days: Count = 14
+
+
+class LogTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+    format: Literal["text", "json"] = "text"
+
+
+class EngineTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Child processes. `workers` 0 follows cores and memory; `memory_mb` bounds one engine child."""
+
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    media_workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    memory_mb: Annotated[int, Meta(ge=100)] = 2500
+
+
+class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way out. `key` is the name of a secret. A table with the id of a built-in route overrides its fields."""
+
+    driver: str | None = None
+    width: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    models: dict[str, str] | None = None
+    call_timeout: str | None = None
+    key: str | None = None
+    base_url: str | None = None
+    options: dict[str, str] | None = None
+    limits: RouteLimitTable = RouteLimitTable()
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a settings file may say. Durations are written like "2s" or "1h30m"."""
+
+    roots: tuple[str, ...] = ()
+    default_route: tuple[str, ...] = ("local",)
+    limits: LimitTable = LimitTable()
+    debug: DebugTable = DebugTable()
+    log: LogTable = LogTable()
+    engines: EngineTable = EngineTable()
+    manifest_settle: str = "2s"
+    low_disk_mb: Annotated[int, Meta(ge=0)] = 500
+    doubt_per_call_usd: Decimal = Decimal("0.02")
+    doubt_per_run_usd: Decimal = Decimal("0.25")
+    drain_grace: str = "20s"
+    job_timeout: str = "2h"
+    routes: dict[str, RouteTable] = {}
+
+    @property
+    def manifest_settle_s(self) -> float:
+        return parse_duration(self.manifest_settle)
+
+    @property
+    def drain_grace_s(self) -> float:
+        return parse_duration(self.drain_grace)
+
+    @property
+    def job_limits(self) -> Limits:
+        return _limits(self.limits, max_job_s=parse_duration(self.job_timeout))
+
+
+_TABLES: dict[str, type[Struct]] = {"limits": LimitTable, "debug": DebugTable, "log": LogTable, "engines": EngineTable}
+
+_BUILT_IN: dict[str, int | None] = {"whisper": None, "hibari": None, "pico": 2}
+"""Embedded routes and how many calls each may have under way; None is the number of engine children."""
+
+
+def settings_path(path: str | None, environ: Mapping[str, str]) -> str:
+    """The file that is read if it exists: the flag, MEDIASPOOL_CONFIG, or the user's own."""
+    chosen = path or environ.get(f"{PREFIX}CONFIG")
+    if chosen:
+        return os.path.abspath(chosen)
+    return os.path.join(_home(environ, "XDG_CONFIG_HOME", ".config"), "mediaspool", "mediaspool.toml")
+
+
+def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
+    """Flag and environment name the file; MEDIASPOOL_<NAME> overrides single values. ConfigError says what is wrong."""
+    must_exist = bool(path or environ.get(f"{PREFIX}CONFIG"))
+    body = _read_settings(settings_path(path, environ), must_exist=must_exist)
+    _override(body, environ)
+    _refuse_unknown(body)
+    try:
+        settings = msgspec.convert(body, Settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the settings are wrong: {error}", hint="see docs/operations.md") from error
+    _check(settings)
+    return settings
+
+
+def settings_schema() -> dict[str, object]:
+    """The JSON Schema of the settings file."""
+    return dict(msgspec.json.schema(Settings))
+
+
+def state_home(environ: Mapping[str, str]) -> str:
+    """The spool of a run that names none."""
+    return os.path.join(_home(environ, "XDG_STATE_HOME", ".local/state"), "mediaspool")
+
+
+def _home(environ: Mapping[str, str], variable: str, default: str) -> str:
+    """A relative XDG path is to be ignored, says the XDG specification."""
+    given = environ.get(variable, "")
+    if given.startswith("/"):
+        return given
+    return os.path.join(environ.get("HOME") or os.path.expanduser("~"), default)
+
+
+def _read_settings(path: str, *, must_exist: bool) -> dict[str, object]:
+    shown = display(path)
+    try:
+        with open(path, "rb") as file:
+            body = file.read(MAX_SETTINGS_BYTES + 1)
+    except FileNotFoundError as error:
+        if must_exist:
+            raise ConfigError(f"the settings file '{shown}' does not exist", hint="check the path") from error
+        return {}
+    except OSError as error:
+        raise ConfigError(f"the settings file '{shown}' cannot be read: {error.strerror}") from error
+    if len(body) > MAX_SETTINGS_BYTES:
+        raise ConfigError(f"the settings file '{shown}' is larger than a megabyte", hint="is it the right file?")
+    try:
+        return tomllib.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"the settings file '{shown}' is not TOML: {error}", hint="correct that place") from error
+
+
+def _override(body: dict[str, object], environ: Mapping[str, str]) -> None:
+    for name, field in _fields(Settings).items():
+        if name in _TABLES:
+            table = body.setdefault(name, {})
+            for inner, inner_field in _fields(_TABLES[name]).items():
+                if isinstance(table, dict):
+                    _override_one(table, inner, inner_field, environ, f"{name}_{inner}")
+        elif name != "routes":
+            _override_one(body, name, field, environ, name)
+
+
+def _override_one(
+    table: dict[str, object], name: str, field: msgspec.structs.FieldInfo, environ: Mapping[str, str], variable: str
+) -> None:
+    text = environ.get(PREFIX + variable.upper())
+    if text is None:
+        return
+    value: object = (
+        [item.strip() for item in text.split(",") if item.strip()] if isinstance(field.default, tuple) else text
+    )
+    try:
+        table[name] = msgspec.to_builtins(msgspec.convert(value, field.type, strict=False))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{PREFIX}{variable.upper()} is wrong: {error}", hint="correct or unset it") from error
+
+
+def _refuse_unknown(body: Mapping[str, object]) -> None:
+    _refuse_keys(body, Settings, "")
+    for name, kind in _TABLES.items():
+        _refuse_keys(body.get(name), kind, f"{name}.")
+    routes = body.get("routes")
+    for route, table in routes.items() if isinstance(routes, dict) else ():
+        _refuse_keys(table, RouteTable, f"routes.{route}.")
+        limits = table.get("limits") if isinstance(table, dict) else None
+        _refuse_keys(limits, RouteLimitTable, f"routes.{route}.limits.")
+
+
+def _refuse_keys(table: object, kind: type[Struct], where: str) -> None:
+    if not isinstance(table, dict):
+        return
+    known = list(_fields(kind))
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"the settings have no key '{display(where + str(key))}'", hint=_nearest(str(key), known))
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = get_close_matches(word, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+
+
+def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(kind)}
+
+
+def _check(settings: Settings) -> None:
+    """What types cannot say. Raises ConfigError as the values are first used."""
+    durations = (settings.manifest_settle, settings.drain_grace, settings.job_timeout)
+    for text in (*durations, *(table.call_timeout for table in settings.routes.values() if table.call_timeout)):
+        parse_duration(text)
+    for money in (settings.doubt_per_call_usd, settings.doubt_per_run_usd):
+        if not money.is_finite() or money < 0:
+            raise ConfigError(f"the doubt allowance is {money}", hint="write an amount in USD, 0 to allow none")
+    for root in settings.roots:
+        if not os.path.isabs(root):
+            raise ConfigError(f"the root '{display(root)}' is not an absolute path", hint="write it from / on")
+    expand_routes(settings.default_route, route_configs(settings))
+
+
+def route_configs(settings: Settings, *, engine_workers: int | None = None) -> dict[RouteId, RouteConfig]:
+    """Every configured route: the embedded ones, joined field by field with the settings' tables."""
+    workers = engine_workers or settings.engines.workers or DEFAULT_WIDTH
+    ids = [*_BUILT_IN, *(name for name in settings.routes if name not in _BUILT_IN)]
+    return {RouteId(name): _route_config(name, settings.routes.get(name, RouteTable()), workers) for name in ids}
+
+
+def _route_config(name: str, table: RouteTable, workers: int) -> RouteConfig:
+    if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in GROUPS:
+        raise ConfigError(f"'{display(name)}' cannot be the id of a route", hint="use letters, digits, - and _")
+    driver = table.driver or (name if name in _BUILT_IN else None)
+    if driver is None:
+        raise ConfigError(f"route '{name}' names no driver", hint=f'write driver = "..." under [routes.{name}]')
+    if table.key is not None and not table.key.isidentifier():
+        raise ConfigError(
+            f"`key` of route '{name}' is not the name of a secret", hint="write the variable's name, never the key"
+        )
+    width = table.width if table.width is not None else _BUILT_IN.get(name, DEFAULT_WIDTH) or workers
+    config = RouteConfig(
+        id=RouteId(name),
+        driver=driver,
+        width=width,
+        models=table.models or {},
+        limits=_limits(table.limits),
+        key=table.key,
+        base_url=table.base_url,
+        options=table.options or {},
+    )
+    if table.call_timeout is None:
+        return config
+    return msgspec.structs.replace(config, call_timeout_s=parse_duration(table.call_timeout))
+
+
+def expand_routes(names: Sequence[str], configs: Mapping[RouteId, RouteConfig]) -> tuple[str, ...]:
+    """Route ids, or "id/model", groups such as `local` written out; each once, in order. ConfigError if unknown."""
+    selectors = [selector for name in names for selector in GROUPS.get(name, (name,))]
+    for selector in selectors:
+        route = selector.partition("/")[0]
+        if RouteId(route) not in configs:
+            hint = _nearest(route, [*configs, *GROUPS])
+            raise ConfigError(f"there is no route '{display(route)}'", code="route-unknown", hint=hint)
+    return tuple(dict.fromkeys(selectors))
+
+
+def _limits(table: LimitTable | RouteLimitTable, *, max_job_s: float | None = None) -> Limits:
+    return Limits(
+        max_input_bytes=_megabytes(table.max_input_mb),
+        max_output_bytes=_megabytes(table.max_output_mb),
+        max_seconds=None if table.max_audio_minutes_per_file is None else table.max_audio_minutes_per_file * 60,
+        max_pixels=table.max_pixels,
+        max_pages=table.max_pages,
+        max_chars=table.max_chars,
+        max_job_s=max_job_s,
+    )
+
+
+def _megabytes(value: float | None) -> int | None:
+    return None if value is None else round(value * MEGABYTE)
+
+
+class Secret:
+    """A value that is used and never shown: every way of printing it gives stars."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "Secret(********)"
+
+    def __str__(self) -> str:
+        return "********"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a secret is not pickled or copied to another process")
+
+    def reveal(self) -> str:
+        return self._value
+
+
+def find_secret(name: str, environ: Mapping[str, str]) -> Secret | None:
+    """From $CREDENTIALS_DIRECTORY/name, the file that NAME_FILE names, or NAME itself, in this order."""
+    folder, file = environ.get("CREDENTIALS_DIRECTORY"), environ.get(f"{name}_FILE")
+    if folder and os.path.isfile(os.path.join(folder, name)):
+        return _secret(name, _read_secret(os.path.join(folder, name), name, is_private=False))
+    if file:
+        return _secret(name, _read_secret(file, name, is_private=True))
+    value = environ.get(name)
+    return _secret(name, value) if value else None
+
+
+def _read_secret(path: str, name: str, *, is_private: bool) -> str:
+    """The service manager guards its own credentials; a file of the user's must be closed to others."""
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            body = file.read(MAX_SECRET_BYTES)
+    except OSError as error:
+        raise ConfigError(
+            f"the file of secret {name} cannot be read: {error.strerror}", hint="check its path"
+        ) from error
+    if is_private and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"the file of secret {name} is open to others", hint="chmod 600 it")
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the file of secret {name} is not text", hint="is it the right file?") from error
+
+
+def _secret(name: str, text: str) -> Secret:
+    value = text.rstrip("\r\n")
+    if not value.isprintable() or not value.strip():
+        raise ConfigError(f"secret {name} is empty or has line breaks in it", hint="store the key alone in it")
+    return Secret(value)
