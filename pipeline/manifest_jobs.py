@@ -24,9 +24,11 @@ from pipeline.manifest_model import (
     Header,
     ItemKeys,
     JobInvalid,
+    JobLimitKeys,
     convert,
     invalid,
     job_limits,
+    keys_of,
     routes_of,
     spec_keys,
     unknown,
@@ -109,9 +111,12 @@ def read_recipe(table: Table, reading: Reading, *, out: Template | None = None, 
     common = {key: value for key, value in table.items() if key in known}
     own = {key: value for key, value in table.items() if key not in known}
     reasons = unknown(own, known | spec_keys(kind), f"the {kind.name} key")
+    bounds = common.get("limits")
+    reasons += unknown(bounds if isinstance(bounds, dict) else (), keys_of(JobLimitKeys), "the limits key")
     own = {key: value for key, value in own.items() if key in spec_keys(kind)}
     keys = _gather(reasons, lambda: convert({**common, "kind": kind.name}, ItemKeys, "job"))
-    template = _gather(reasons, lambda: parse_template(keys.out) if keys and keys.out else out)
+    own_out = common.get("out")
+    template = _gather(reasons, lambda: parse_template(own_out) if isinstance(own_out, str) else out)
     spec = _gather(reasons, lambda: convert(_spec_table(own, kind, template, reading.header), kind.spec, kind.name))
     if keys is None or spec is None or reasons:
         raise JobInvalid(reasons)

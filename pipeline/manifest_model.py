@@ -5,7 +5,8 @@ nearest known one. Nothing here looks at a file.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, TypeVar, get_args
 
@@ -26,6 +27,7 @@ DEFAULT_FOLDER_SETTLE_S = 2.0
 MAX_ID_CHARS = 1000
 _SECRET_WORDS = ("secret", "token", "password", "api_key", "apikey", "authorization")
 
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 Megabytes = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 Minutes = Annotated[float, Meta(gt=0, le=1_000_000_000)]
@@ -98,7 +100,7 @@ class HeaderKeys(Struct, frozen=True, kw_only=True):
     """What stands above the jobs. `schema` was checked when the text was read."""
 
     schema: int
-    name: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    name: Name | None = None
     defaults: dict[str, object] = {}
     limits: dict[str, object] = {}
 
@@ -136,6 +138,7 @@ def reasons_of(error: MediaspoolError) -> tuple[Refusal, ...]:
     return (Refusal(code=error.code, message=error.message, hint=error.hint),)
 
 
+@functools.cache
 def keys_of(struct: type[Struct]) -> frozenset[str]:
     return frozenset(struct.__struct_encode_fields__)
 
@@ -148,10 +151,9 @@ JOB_KEYS = keys_of(ItemKeys) - {"from"}
 STEP_KEYS = keys_of(ItemKeys) - {"input"}
 
 
-def unknown(words: Iterable[str], known: Iterable[str], what: str) -> list[Refusal]:
+def unknown(words: Iterable[str], known: Collection[str], what: str) -> list[Refusal]:
     """One refusal for each word that is not known, with the nearest known one. A value is never repeated."""
-    known = sorted(known)
-    return [_unknown_word(word, known, what) for word in words if word not in known]
+    return [_unknown_word(word, sorted(known), what) for word in words if word not in known]
 
 
 def _unknown_word(word: str, known: list[str], what: str) -> Refusal:
@@ -270,7 +272,7 @@ def _limits_of_each_job(keys: RunLimitKeys) -> Limits:
 def manifest_schema(kinds: Mapping[str, Kind]) -> dict[str, object]:
     """A JSON Schema of the TOML and JSON form, for editors; the same kinds always give the same schema."""
     names = sorted(kinds)
-    structs = [FolderKeys, ItemKeys, RunLimitKeys, DefaultKeys, HeaderKeys]
+    structs = [FolderKeys, ItemKeys, RunLimitKeys, DefaultKeys]
     _, parts = msgspec.json.schema_components(structs, ref_template="#/$defs/{name}")
     props = {name: part["properties"] for name, part in parts.items()}
     defaults = dict(props["DefaultKeys"])
@@ -289,7 +291,7 @@ def manifest_schema(kinds: Mapping[str, Kind]) -> dict[str, object]:
         **_closed(
             {
                 "schema": {"const": SCHEMA},
-                "name": props["HeaderKeys"]["name"],
+                "name": msgspec.json.schema(Name),
                 "defaults": _closed(defaults, []),
                 "limits": _closed(props["RunLimitKeys"], []),
                 "folder": {"type": "array", "items": _closed(folder, ["id", "glob", "step"])},

@@ -17,7 +17,7 @@ from pipeline.core.model import Family, ProductPath
 from pipeline.manifest_model import JobInvalid, invalid, unknown
 from pipeline.state.roots import Roots
 
-FIELDS = ("date", "ext", "hash8", "id", "index", "lang", "name", "reldir", "stem", "step")
+FIELDS = frozenset({"date", "ext", "hash8", "id", "index", "lang", "name", "reldir", "stem", "step"})
 DEFAULT_JOB_OUT = "{id}.{ext}"
 MAX_REMEMBERED_FOLDERS = 50_000
 
@@ -44,10 +44,7 @@ class Template(Struct, frozen=True, kw_only=True):
 
     text: str
     pieces: tuple[tuple[str, str | None], ...]
-
-    @property
-    def fields(self) -> frozenset[str]:
-        return frozenset(field for _, field in self.pieces if field is not None)
+    fields: frozenset[str]
 
     @property
     def literal_extension(self) -> str:
@@ -70,10 +67,11 @@ def parse_template(text: str) -> Template:
     kept = tuple(piece for piece in pieces if piece != ("", None))
     if not kept or text.endswith("/"):
         raise invalid(f"out '{display(text)}' names a folder", "end it with a file name, as in {stem}.{ext}")
-    reasons = unknown([field for _, field in kept if field is not None], FIELDS, "the template field")
+    fields = frozenset(field for _, field in kept if field is not None)
+    reasons = unknown(sorted(fields), FIELDS, "the template field")
     if reasons:
         raise JobInvalid(reasons)
-    return Template(text=text, pieces=kept)
+    return Template(text=text, pieces=kept, fields=fields)
 
 
 def _piece(match: re.Match[str]) -> tuple[str, str | None]:

@@ -15,7 +15,7 @@ from pipeline.core.confine import MAX_PATH_BYTES, display
 from pipeline.core.errors import InputError, MediaspoolError
 from pipeline.core.model import BadJob, Family, Job, JobId
 from pipeline.manifest_checks import in_circle
-from pipeline.manifest_folder import Found, Harvest, Selection, select, suggested_families, walk
+from pipeline.manifest_folder import Found, Harvest, Selection, select, walk
 from pipeline.manifest_jobs import Reading, Recipe, Subject, Wiring, build_job, checked_id, read_recipe
 from pipeline.manifest_model import (
     DEFAULT_FOLDER_SETTLE_S,
@@ -26,7 +26,7 @@ from pipeline.manifest_model import (
     reasons_of,
     seconds,
 )
-from pipeline.manifest_paths import Template, escaped, parse_template
+from pipeline.manifest_paths import Template, escaped, parse_template, suggested_families
 from pipeline.manifest_text import Table
 from pipeline.state.roots import Roots
 
@@ -132,7 +132,7 @@ def _read_step(step: object, namesakes: int, template: Template | None, reading:
 def _disconnect(read: dict[str, Recipe], problems: dict[str, JobInvalid]) -> None:
     """Move to the problems what waits for itself, and what reads from a step that does not stand."""
     graph = {name: [need for need in (step.parent, *step.needs) if need in read] for name, step in read.items()}
-    for name in in_circle(graph):  # type: ignore[arg-type]  # None is in no dict
+    for name in in_circle(graph):
         problems[name] = invalid("it waits for itself", "remove one of the `from` or `needs`", "job-cycle")
         del read[name]
     while lost := [name for name, step in read.items() if step.parent is not None and step.parent not in read]:

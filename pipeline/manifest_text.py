@@ -186,8 +186,10 @@ def _item(value: Value, where: str, limits: ManifestLimits) -> Item:
     if not isinstance(value, dict):
         return _bad(where, f"{where} is not a table of keys and values")
     for key, below in value.items():
-        why = flaw(below, limits.max_depth, is_path=key in PATH_KEYS)
-        if why is not None or flaw(key, 1) is not None:
+        is_path = key in PATH_KEYS
+        is_plain = not isinstance(below, dict | list)
+        why = _scalar_flaw(below, is_path) if is_plain else flaw(below, limits.max_depth, is_path=is_path)
+        if why is not None or _scalar_flaw(key, False) is not None:
             return _bad(where, f"{display(key)} {why or 'is no key'}")
     return Item(where=where, table=value)
 

@@ -1,0 +1,460 @@
+"""Folders of a manifest: which files are meant, what becomes of the others, and the jobs of each step."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.errors import ManifestError
+from pipeline.manifest import Manifest, ManifestLimits
+from pipeline.manifest_folder import is_ignored
+from tests.manifest.conftest import Desk, codes, hints
+
+STEP = '[[folder.step]]\nid = "text"\nkind = "transcription"\n'
+CANON = '[[folder.step]]\nid = "canon"\nkind = "canonical_text"\nfrom = "text"\n'
+AUDIO = 'accept = ["audio"]\n'
+
+
+def folder(glob: str = "in/**/*", keys: str = AUDIO, steps: str = STEP) -> str:
+    return f'[[folder]]\nid = "f"\nglob = "{glob}"\n{keys}\n{steps}'
+
+
+def taken(desk: Desk, manifest: Manifest) -> list[str]:
+    return [os.path.relpath(job.input, desk.base) for job in manifest.jobs if job.input]
+
+
+GLOBS = {
+    "in/**/*": ["in/a.wav", "in/b/c.wav", "in/b/d/e.wav"],
+    "in/**": ["in/a.wav", "in/b/c.wav", "in/b/d/e.wav"],
+    "**/*.wav": ["in/a.wav", "in/b/c.wav", "in/b/d/e.wav", "z.wav"],
+    "**/d/**/*": ["in/b/d/e.wav"],
+    "in/**/**/d/*": ["in/b/d/e.wav"],
+    "in/*": ["in/a.wav"],
+    "*/*.wav": ["in/a.wav"],
+    "in/*/*": ["in/b/c.wav"],
+    "in/?/[a-c].wav": ["in/b/c.wav"],
+    "in/[!x]/c.wav": ["in/b/c.wav"],
+    "./in//b/./*": ["in/b/c.wav"],
+    "in/a.wav": ["in/a.wav"],
+    "in/b/../*": [],
+    "*.mp3": [],
+    "*": ["z.wav"],
+}
+
+
+@pytest.mark.parametrize("glob", GLOBS)
+def test_a_glob_means_the_files_that_people_expect(desk: Desk, glob: str) -> None:
+    for name in ("in/a.wav", "in/b/c.wav", "in/b/d/e.wav", "z.wav"):
+        desk.file(name)
+    want = GLOBS[glob] or (["in/a.wav"] if ".." in glob else [])
+    assert taken(desk, desk.toml(folder(glob))) == want
+
+
+def test_an_absolute_glob_inside_a_root_is_fine(desk: Desk) -> None:
+    desk.file("in/a.wav")
+    manifest = desk.toml(folder(f"{desk.base}/in/*"))
+    assert desk.paths(manifest) == ["in/a.text.txt"]
+
+
+def test_a_glob_may_begin_above_the_manifest_where_the_roots_allow_it(desk: Desk) -> None:
+    desk.file("../beside/a.wav")
+    assert codes(desk.toml(folder("../beside/*"))) == {"f": ["path-outside-roots"]}
+    desk.roots = [str(desk.base.parent)]
+    assert taken(desk, desk.toml(folder("../beside/*"))) == ["../beside/a.wav"]
+
+
+NO_GLOBS = {
+    "/etc/*": "path-outside-roots",
+    "../*": "path-outside-roots",
+    "away/*": "path-outside-roots",
+    "none/*": "input-missing",
+    "in": "job-invalid",
+    "in/b": "job-invalid",
+    "in/*/../*": "job-invalid",
+    "/": "job-invalid",
+    ".": "job-invalid",
+    "in/\\n*": "job-invalid",
+    "in/a.wav/*": "path-unsafe",
+}
+
+
+@pytest.mark.parametrize("glob", NO_GLOBS)
+def test_a_glob_that_cannot_work_is_told(desk: Desk, glob: str) -> None:
+    desk.file("in/a.wav")
+    desk.file("in/b/c.wav")
+    (desk.base / "away").symlink_to("/tmp")
+    assert codes(desk.toml(folder(glob))) == {"f": [NO_GLOBS[glob]]}
+
+
+def test_a_folder_that_is_missing_is_watched_for(desk: Desk) -> None:
+    assert desk.toml(folder("none/deep/*")).watched == (f"{desk.base}/notes.toml", f"{desk.base}/none/deep")
+
+
+def test_a_pattern_made_to_be_slow_is_not(desk: Desk) -> None:
+    desk.file("in/" + "a" * 240 + ".wav")
+    started = time.perf_counter()
+    desk.toml(folder("in/" + "*a" * 60 + "b"))
+    desk.toml(folder("in/" + "**/*" * 30))
+    assert time.perf_counter() - started < 2
+
+
+IGNORED = [
+    *(".hidden.wav", "a.wav.part", "a.tmp", "a.wav.crdownload", "~syncthing~a.wav.tmp", "@eaDir", "a.txt.receipt.json"),
+    *(".git", ".stfolder", "A.PART", "..wav"),
+]
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_names_that_are_never_inputs(desk: Desk, name: str) -> None:
+    desk.file(f"in/{name}")
+    desk.file(f"in/{name}.d/{name}/b.wav")
+    manifest = desk.toml(folder("in/**"))
+    inside = [path for path in taken(desk, manifest) if f"/{name}/" in path or path.endswith(f"/{name}")]
+    assert (is_ignored(name), inside, manifest.ignored) == (True, [], 0)
+
+
+EXCLUDES = {
+    "in/b/**": ["in/a.wav", "in/x/b/e.wav"],
+    "in/b": ["in/a.wav", "in/x/b/e.wav"],
+    "in/b/": ["in/a.wav", "in/x/b/e.wav"],
+    "./in/b": ["in/a.wav", "in/x/b/e.wav"],
+    "b": ["in/a.wav"],
+    "b/": ["in/a.wav"],
+    "*.wav": [],
+    "[ae].wav": ["in/b/c.wav"],
+    "**/e.wav": ["in/a.wav", "in/b/c.wav"],
+    "c.wa": ["in/a.wav", "in/b/c.wav", "in/x/b/e.wav"],
+}
+
+
+@pytest.mark.parametrize("pattern", EXCLUDES)
+def test_an_exclude_names_a_path_or_anything_of_that_name(desk: Desk, pattern: str) -> None:
+    for name in ("in/a.wav", "in/b/c.wav", "in/x/b/e.wav"):
+        desk.file(name)
+    manifest = desk.toml(folder(keys=f'{AUDIO}exclude = ["{pattern}"]'))
+    assert taken(desk, manifest) == EXCLUDES[pattern]
+
+
+def test_content_decides_where_the_name_says_nothing(desk: Desk) -> None:
+    desk.file("in/voice", b"RIFF")
+    desk.file("in/notes", b"TEXT")
+    desk.file("in/unknown", b"????")
+    manifest = desk.toml(folder())
+    assert (taken(desk, manifest), manifest.ignored) == (["in/voice"], 2)
+
+
+def test_a_name_that_promises_too_much_is_kept_for_the_plan_to_refuse(desk: Desk) -> None:
+    desk.file("in/a.wav", b"TEXT")
+    assert taken(desk, desk.toml(folder())) == ["in/a.wav"]
+
+
+def test_what_is_not_accepted_is_counted(desk: Desk) -> None:
+    desk.file("in/a.wav")
+    desk.file("in/cover.jpg", b"JPEG")
+    manifest = desk.toml(folder())
+    assert (taken(desk, manifest), manifest.ignored, manifest.bad) == (["in/a.wav"], 1, ())
+
+
+def test_without_accept_a_folder_takes_what_its_first_steps_take(desk: Desk) -> None:
+    desk.file("in/a.wav")
+    desk.file("in/b.mp4", b"MOOV")
+    desk.file("in/c.txt", b"TEXT")
+    assert taken(desk, desk.toml(folder(keys="", steps=STEP + CANON))) == ["in/a.wav", "in/b.mp4"]
+
+
+def test_a_file_that_still_changes_waits_and_is_listed(desk: Desk) -> None:
+    old, new = desk.file("in/a.wav"), desk.file("in/b.wav")
+    desk.now = new.stat().st_ctime + 20
+    os.utime(old, (desk.now - 60, desk.now - 60))
+    manifest = desk.toml(folder(keys=AUDIO + 'settle = "30s"'))
+    assert (manifest.jobs, manifest.unsettled) == ((), (str(old), str(new)))
+    desk.now += 30
+    assert len(desk.toml(folder(keys=AUDIO + 'settle = "30s"')).jobs) == 2
+
+
+def test_a_file_from_the_future_waits(desk: Desk) -> None:
+    path = desk.file("in/a.wav")
+    os.utime(path, (desk.now + 3600, desk.now + 3600))
+    assert desk.toml(folder()).unsettled == (str(path),)
+
+
+def test_settle_zero_waits_for_nothing(desk: Desk) -> None:
+    path = desk.file("in/a.wav")
+    os.utime(path, (desk.now + 3600, desk.now + 3600))
+    assert desk.toml(folder(keys=AUDIO + 'settle = "0s"')).unsettled == ()
+
+
+@pytest.mark.parametrize(("header", "keys", "want"), [("", "", 2.0), ('settle = "5s"', "", 5.0), ("", "7s", 7.0)])
+def test_the_nearest_settle_time_wins(desk: Desk, header: str, keys: str, want: float) -> None:
+    desk.file("in/a.wav")
+    own = f'settle = "{keys}"' if keys else ""
+    assert desk.toml(f"[defaults]\n{header}\n" + folder(keys=AUDIO + own)).jobs[0].settle_s == want
+
+
+def test_what_waits_but_is_not_accepted_is_not_listed(desk: Desk) -> None:
+    path = desk.file("in/a.txt", b"TEXT")
+    desk.now = path.stat().st_ctime
+    manifest = desk.toml(folder())
+    assert (manifest.unsettled, manifest.ignored) == ((), 1)
+
+
+def test_each_step_of_each_file_is_a_job_with_its_parent(desk: Desk) -> None:
+    desk.file("in/b/a.wav")
+    text, canon = desk.toml(folder(steps=STEP + CANON)).jobs
+    assert (text.id, text.parent, text.accept) == ("f/b/a.wav#text", None, ("audio",))
+    assert (canon.id, canon.parent, canon.needs, canon.input) == (
+        "f/b/a.wav#canon",
+        "f/b/a.wav#text",
+        ("f/b/a.wav#text",),
+        None,
+    )
+
+
+def test_a_step_may_need_a_sibling_or_another_job(desk: Desk) -> None:
+    desk.file("in/a.wav")
+    more = '[[folder.step]]\nid = "c"\nkind = "canonical_text"\nneeds = ["text", "hello"]\n'
+    manifest = desk.toml(folder(steps=STEP + more) + '[[job]]\nid = "hello"\nkind = "tts"\n')
+    assert manifest.jobs[1].needs == ("f/a.wav#text", "hello")
+    assert manifest.jobs[1].input == str(desk.base / "in" / "a.wav")
+
+
+def test_the_default_name_mirrors_the_tree_beside_the_inputs(desk: Desk) -> None:
+    desk.file("in/a.wav")
+    desk.file("in/b/c.d.wav")
+    assert desk.paths(desk.toml(folder())) == ["in/a.text.txt", "in/b/c.d.text.txt"]
+
+
+def test_the_default_name_keeps_the_extension_where_two_inputs_share_a_stem(desk: Desk) -> None:
+    desk.file("in/talk.mp3", b"ID3.")
+    desk.file("in/talk.wav")
+    desk.file("in/b/talk.wav")
+    assert desk.paths(desk.toml(folder())) == ["in/b/talk.text.txt", "in/talk.mp3.text.txt", "in/talk.wav.text.txt"]
+
+
+def test_a_file_that_waits_counts_for_shared_stems_so_that_names_stay(desk: Desk) -> None:
+    settled, waiting = desk.file("in/talk.mp3", b"ID3."), desk.file("in/talk.wav")
+    desk.now = settled.stat().st_ctime + 3600
+    os.utime(waiting, (desk.now, desk.now))
+    assert desk.paths(desk.toml(folder())) == ["in/talk.mp3.text.txt"]
+
+
+def test_out_of_a_folder_holds_for_all_steps_and_a_step_may_have_its_own(desk: Desk) -> None:
+    desk.file("in/b/a.wav")
+    steps = STEP + CANON + 'out = "c/{stem}.{ext}"\n'
+    manifest = desk.toml(folder(keys=AUDIO + 'out = "t/{reldir}/{index}.{lang}.{step}.{ext}"', steps=steps))
+    assert desk.paths(manifest) == ["t/b/0001.auto.text.txt", "c/a.txt", "c/a.provenance.json"]
+
+
+def test_braces_in_the_name_of_a_folder_are_only_braces(desk: Desk) -> None:
+    desk.file("in {x}/a.wav")
+    assert desk.paths(desk.toml(folder("in {x}/*"))) == ["in {x}/a.text.txt"]
+
+
+WRONG_FOLDERS = {
+    AUDIO: ("", "the folder has no steps"),
+    'accept = ["sound"]': (STEP, "sound"),
+    "accept = []": (STEP, "$.accept"),
+    'acept = ["audio"]': (STEP, 'did you mean "accept"?'),
+    'settle = "soon"': (STEP, "not a duration"),
+    'out = "{stam}.{ext}"': (STEP, 'did you mean "stem"?'),
+    'kind = "tts"': (STEP, "'kind' is not known"),
+    "exclude = [1]": (STEP, "$.exclude"),
+    "step = 5": ("", "the folder has no steps"),
+}
+
+
+@pytest.mark.parametrize("keys", WRONG_FOLDERS)
+def test_a_wrong_folder_harms_only_itself_and_says_why(desk: Desk, keys: str) -> None:
+    desk.file("in/a.wav")
+    steps, want = WRONG_FOLDERS[keys]
+    manifest = desk.toml(folder(keys=keys, steps=steps) + '[[job]]\nid = "hello"\nkind = "tts"\n')
+    assert ([job.id for job in manifest.jobs], list(codes(manifest))) == (["hello"], ["f"])
+    assert want in hints(manifest)
+
+
+def test_two_folders_of_one_id_are_both_refused(desk: Desk) -> None:
+    desk.file("in/a.wav")
+    manifest = desk.toml(folder() + folder())
+    assert [(bad.id, bad.where, bad.reasons[0].code) for bad in manifest.bad] == [
+        ("f", "folder 1", "job-duplicate"),
+        ("f", "folder 2", "job-duplicate"),
+    ]
+
+
+WRONG_STEPS = {
+    '[[folder.step]]\nid = "x"\nkind = "tttts"\n': {"f#x": "job-invalid"},
+    '[[folder.step]]\nkind = "tts"\n': {"f#2": "job-invalid"},
+    '[[folder.step]]\nid = "x"\nkind = "tts"\ninput = "a"\n': {"f#x": "job-invalid"},
+    '[[folder.step]]\nid = "x"\nkind = "canonical_text"\nfrom = "y"\n': {"f#x": "job-parent-unknown"},
+    '[[folder.step]]\nid = "x"\nkind = "canonical_text"\nfrom = "x"\n': {"f#x": "job-cycle"},
+    '[[folder.step]]\nid = "x"\nkind = "no"\n[[folder.step]]\nid = "y"\nkind = "canonical_text"\nfrom = "x"\n': {
+        "f#x": "job-invalid",
+        "f#y": "job-invalid",
+    },
+    '[[folder.step]]\nid = "x"\nkind = "canonical_text"\nfrom = "y"\n'
+    '[[folder.step]]\nid = "y"\nkind = "canonical_text"\nneeds = ["x"]\n': {"f#x": "job-cycle", "f#y": "job-cycle"},
+}
+
+
+@pytest.mark.parametrize("steps", WRONG_STEPS)
+def test_a_wrong_step_is_told_once_and_takes_its_readers_with_it(desk: Desk, steps: str) -> None:
+    for name in ("in/a.wav", "in/b.wav"):
+        desk.file(name)
+    manifest = desk.toml(folder(steps=STEP + steps))
+    assert {key: found[0] for key, found in codes(manifest).items()} == WRONG_STEPS[steps]
+    assert [job.id for job in manifest.jobs] == ["f/a.wav#text", "f/b.wav#text"]
+
+
+def test_two_steps_of_one_id_are_both_refused(desk: Desk) -> None:
+    assert codes(desk.toml(folder(".gone*", steps=STEP + STEP))) == {"f#text": ["job-duplicate"]}
+
+
+def test_several_products_need_the_extension_in_the_template(desk: Desk) -> None:
+    steps = STEP + 'formats = ["txt", "srt"]\n'
+    assert "no {ext} but there are 2 products" in hints(desk.toml(folder("*", AUDIO + 'out = "o/{stem}.txt"', steps)))
+
+
+def test_a_link_inside_the_roots_is_followed_once_under_its_first_name(desk: Desk) -> None:
+    desk.file("in/real/a.wav")
+    desk.file("other/b.wav")
+    (desk.base / "in" / "again").symlink_to("real")
+    (desk.base / "in" / "loop").symlink_to("..")
+    (desk.base / "in" / "out").symlink_to("../other")
+    (desk.base / "in" / "z.wav").symlink_to("../other/b.wav")
+    manifest = desk.toml(folder())
+    assert [job.id for job in manifest.jobs] == ["f/loop/other/b.wav#text", "f/real/a.wav#text", "f/z.wav#text"]
+    assert taken(desk, manifest) == ["other/b.wav", "in/real/a.wav", "other/b.wav"]
+
+
+def test_what_cannot_be_used_is_told_if_its_name_is_wanted(desk: Desk) -> None:
+    (desk.base / "in").mkdir()
+    os.mkfifo(desk.base / "in" / "pipe.wav")
+    os.mkfifo(desk.base / "in" / "pipe")
+    for name, target in {"away.wav": "/etc/passwd", "none.wav": "none", "loop.wav": "loop.wav", "dir": "/tmp"}.items():
+        (desk.base / "in" / name).symlink_to(target)
+    manifest = desk.toml(folder())
+    assert codes(manifest) == {
+        "f/away.wav": ["path-outside-roots"],
+        "f/dir": ["path-outside-roots"],
+        "f/loop.wav": ["path-unsafe"],
+        "f/none.wav": ["input-missing"],
+        "f/pipe.wav": ["path-unsafe"],
+    }
+    assert manifest.ignored == 1
+
+
+@pytest.fixture
+def open_desk() -> Iterator[Desk]:
+    """A desk that everybody can reach, unlike the folders of pytest."""
+    with tempfile.TemporaryDirectory() as base:
+        os.chmod(base, 0o755)
+        yield Desk(Path(base))
+
+
+def test_an_unreadable_folder_is_told(open_desk: Desk) -> None:
+    closed = open_desk.file("in/closed/a.wav").parent
+    open_desk.file("in/b.wav")
+    closed.chmod(0)
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(65534)  # root reads what its mode forbids
+    try:
+        manifest = open_desk.toml(folder())
+    finally:
+        os.seteuid(mine)
+        closed.chmod(0o700)
+    assert (codes(manifest), len(manifest.jobs)) == ({"f/closed": ["input-unreadable"]}, 1)
+
+
+ODD_NAMES = [
+    b"a\nb.wav",
+    b"\x1b[2J.wav",
+    b"x" * 251 + b".wav",
+    b"x" * 230 + b".wav",
+    b"\xff\xfe.wav",
+    "evil\u202ewav.wav".encode(),
+    "caf\u00e9.wav".encode(),
+    "cafe\u0301.wav".encode(),
+    b"-rf.wav",
+    b"{stem}.wav",
+    b"a b\\c'\"$(x).wav",
+    "語🎧.wav".encode(),
+]
+
+
+def test_invariant_28_odd_names_are_taken_or_refused_and_always_shown_harmless(desk: Desk) -> None:
+    for name in ODD_NAMES:
+        desk.file(os.fsdecode(b"in/" + name))
+    manifest = desk.toml(folder(keys=AUDIO + 'out = "t/{stem}.{step}.{ext}"'))
+    shown = [job.id for job in manifest.jobs] + [bad.id for bad in manifest.bad]
+    harmless = sum(text.isprintable() for text in shown)
+    print(f"invariant 28: {harmless}/{len(ODD_NAMES)} odd file names taken or refused under a harmless id")
+    assert harmless == len(shown) == len(ODD_NAMES)
+    assert codes(manifest) == {
+        "f/a\\x0ab.wav": ["path-unsafe"],
+        "f/\\x1b[2J.wav": ["path-unsafe"],
+        f"f/{'x' * 251}.wav#text": ["path-unsafe"],
+        "f/caf\u00e9.wav#text": ["output-collision"],
+        "f/cafe\u0301.wav#text": ["output-collision"],
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(names=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=4, unique=True))
+def test_invariant_28_any_file_name_gives_harmless_ids_and_messages(
+    tmp_path_factory: pytest.TempPathFactory, names: list[bytes]
+) -> None:
+    desk = Desk(tmp_path_factory.mktemp("names"))
+    for name in names:
+        if name not in (b".", b"..") and not set(name) & set(b"/\0"):
+            desk.file(os.fsdecode(b"in/" + name + b".wav"))
+    (desk.base / "in").mkdir(exist_ok=True)
+    manifest = desk.toml(folder())
+    assert all(job.id.isprintable() for job in manifest.jobs)
+    assert all(text.isprintable() for text in [bad.id for bad in manifest.bad] + hints(manifest).splitlines())
+
+
+def test_the_same_folder_gives_the_same_jobs_in_the_same_order(desk: Desk) -> None:
+    for name in ("in/b.wav", "in/a.wav", "in/B/a.wav", "in/é.wav", "in/a/z.wav"):
+        desk.file(name)
+    first, again = (desk.toml(folder(steps=STEP + CANON)) for _ in range(2))
+    assert (first.jobs, first.jobs[0].id) == (again.jobs, "f/B/a.wav#text")
+
+
+def test_a_folder_with_too_many_entries_is_refused(desk: Desk) -> None:
+    for number in range(21):
+        desk.file(f"in/{number}.txt", b"TEXT")
+    desk.limits = ManifestLimits(max_jobs=2)
+    with pytest.raises(ManifestError, match="too many entries"):
+        desk.toml(folder())
+
+
+def test_a_folder_that_makes_too_many_jobs_is_refused(desk: Desk) -> None:
+    for number in range(3):
+        desk.file(f"in/{number}.wav")
+    desk.limits = ManifestLimits(max_jobs=5)
+    with pytest.raises(ManifestError, match="more than 5 jobs"):
+        desk.toml(folder(steps=STEP + CANON))
+
+
+def test_the_folder_and_what_links_lead_to_are_watched(desk: Desk, tmp_path: Path) -> None:
+    desk.file("in/a.wav")
+    desk.file("other/b.wav")
+    (desk.base / "in" / "link").symlink_to("../other")
+    watched = desk.toml(folder()).watched
+    assert watched == (f"{desk.base}/notes.toml", f"{desk.base}/in", f"{desk.base}/other")
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="only a memory file system keeps such a time")
+def test_a_date_that_no_calendar_has_harms_only_its_file() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as base:
+        desk = Desk(Path(base))
+        desk.file("in/a.wav")
+        os.utime(desk.file("in/b.wav"), (1, -(2**40)))
+        manifest = desk.toml(folder(keys=AUDIO + 'out = "o/{date}.{name}.{ext}"'))
+    assert (len(manifest.jobs), codes(manifest)) == (1, {"f/b.wav#text": ["input-unreadable"]})
