@@ -19,7 +19,7 @@ MAX_BLOCKS = 1024
 MAX_CANDIDATES = 64
 MAX_CHECKED_BYTES = 4 * MAX_READ
 _INFO_BYTES = 34
-_TAIL_BYTES = 65536
+_SPARE_BYTES = 1024
 
 
 class StreamInfo(Struct, frozen=True, kw_only=True):
@@ -91,8 +91,8 @@ def _last_sample(window: Window, info: StreamInfo, first: int) -> int:
     end = window.size - (ID3V1_BYTES if is_id3v1(window.read(window.size - ID3V1_BYTES, ID3V1_BYTES)) else 0)
     if end <= first:
         raise DamagedError("a FLAC header without a single frame", code="input-empty")
-    widest = info.max_frame or info.max_block * info.channels * (info.bits + 1) // 8
-    start = max(first, end - min(MAX_READ, widest + _TAIL_BYTES))
+    widest = (info.max_frame or info.max_block * info.channels * (info.bits + 1) // 8) + _SPARE_BYTES
+    start = max(first, end - min(MAX_READ, widest))
     tail = window.read(start, end - start)
     at, checked = len(tail), 0
     for _ in range(MAX_CANDIDATES):

@@ -57,18 +57,19 @@ def _by_visible_tracks(head: bytes, media: Media) -> Media:
     """A picture track in the head decides for video; sound alone decides only where the head holds the whole index."""
     window = Window(io.BytesIO(head), len(head))
     kinds: list[str | None] = []
-    is_whole = False
+    codec: str | None = None
     try:
         for box in boxes(window, 0, len(head)):
             if box.kind == b"moov":
-                is_whole = box.end <= len(head)
                 kinds.extend(
                     handler_of(window, trak) for trak in boxes(window, box.at, box.end) if trak.kind == b"trak"
                 )
+                codec = _tracks(window, box)[0].codec
     except DamagedError:
-        is_whole = False
-    if "video" in kinds or ("audio" in kinds and is_whole):
-        return _typed(media, has_video="video" in kinds)
+        # The head ends here; a list keeps what was added to it before.
+        codec = codec if kinds else None
+    if "video" in kinds or codec is not None:
+        return with_codec(_typed(media, has_video="video" in kinds), codec)
     return media
 
 

@@ -58,7 +58,7 @@ def mpeg_frame(header: bytes) -> Frame | None:
 @functools.cache
 def _mpeg_frame(second: int, third: int, mode: int) -> Frame | None:
     version, layer = second >> 3 & 3, second >> 1 & 3
-    if version == 1 or layer not in (_LAYER_2, _LAYER_3):
+    if version == 1 or layer not in (_LAYER_2, _LAYER_3) or (version == 0 and layer == _LAYER_2):
         return None
     kbits, rate = _BITRATES[version == 3, layer][third >> 4], _RATES[version][third >> 2 & 3]
     if not kbits or not rate:

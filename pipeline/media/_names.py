@@ -9,6 +9,8 @@ from msgspec import Struct
 
 _MP4 = frozenset(
     [
+        # No opinion on the many brands it has not heard of; that one we know is among them is checked on our side.
+        "application/octet-stream",
         *("audio/x-m4a", "audio/mp4", "video/mp4", "video/x-m4v", "video/quicktime", "application/mp4"),
         *("audio/3gpp", "audio/3gpp2", "video/3gpp", "video/3gpp2"),
     ]
@@ -27,7 +29,7 @@ _TEXT = frozenset(
     [
         *(f"text/{name}" for name in _PROSE.split()),
         *("application/csv", "application/json", "application/x-ndjson", "application/javascript"),
-        *("application/x-subrip", "message/rfc822", "message/news"),
+        *("application/x-subrip", "application/vnd.hp-hpgl", "message/rfc822", "message/news"),
     ]
 )
 
@@ -50,7 +52,7 @@ OPINIONS: Mapping[str, frozenset[str]] = {
     "application/pdf": frozenset(("application/pdf",)),
     "text/plain": _TEXT,
     "text/html": _MARKUP,
-    "application/json": frozenset(("application/json", "application/x-ndjson", "text/plain")),
+    "application/json": frozenset(("application/json", "application/x-ndjson", "text/plain", "text/html")),
     "text/vtt": frozenset(("text/vtt", "text/plain")),
     "application/x-subrip": frozenset(("application/x-subrip", "text/plain")),
     "application/vnd.apple.mpegurl": frozenset(

@@ -36,17 +36,20 @@ _PACKED = {
     0x55: "mp3",
     0xFF: "aac",
 }
+_BLOCKED = frozenset((0x02, 0x11, 0x31))
 
 
 class WavLayout(Struct, frozen=True, kw_only=True):
-    """Where the samples of a WAV lie and what they are. `bits` is the width of one sample in its container."""
+    """Where the samples of a WAV lie and what they are. `bits` is the width of one sample in its container; `seconds`
+    is None where a packed codec states no rate of bytes.
+    """
 
     codec: str
     rate: int
     channels: int
     bits: int
     frame_bytes: int
-    seconds: float
+    seconds: float | None
     data_at: int
     data_bytes: int
     chunk_at: int
@@ -59,7 +62,7 @@ class _Format(Struct, frozen=True, kw_only=True):
     channels: int
     bits: int
     frame_bytes: int
-    bytes_per_second: int
+    bytes_per_second: float
 
 
 class _Chunk(Struct, frozen=True, kw_only=True):
@@ -115,7 +118,7 @@ def layout(window: Window, *, streaming: bool = False) -> WavLayout:
         channels=shape.channels,
         bits=shape.bits,
         frame_bytes=shape.frame_bytes,
-        seconds=size / shape.bytes_per_second,
+        seconds=size / shape.bytes_per_second if shape.bytes_per_second else None,
         data_at=data.at,
         data_bytes=size,
         chunk_at=data.at - 8,
@@ -201,6 +204,8 @@ def _is_open(size: int, here: int) -> bool:
 
 
 def _cut(window: Window, declared: _Declared, chunk: _Chunk) -> DamagedError:
+    if chunk.at - 8 >= declared.end:
+        return DamagedError(f"{window.size - declared.end} bytes follow that the header does not count")
     missing = max(declared.end, chunk.at + chunk.size) - window.size
     return DamagedError(f"cut short: {missing} bytes are missing of what the header says")
 
@@ -222,11 +227,16 @@ def _format(window: Window, chunk: _Chunk) -> _Format:
         raise DamagedError(f"a WAV with codec {tag:#06x} and {bits} bits is not one that is read", code="input-type")
     if tag in _PLAIN:
         _check_plain(rate, channels, bits, per_second=per_second, frame_bytes=frame_bytes)
-    if per_second == 0 or frame_bytes == 0:
-        raise DamagedError("the header says that a second of sound has no bytes")
-    return _Format(
-        codec=codec, rate=rate, channels=channels, bits=bits, frame_bytes=frame_bytes, bytes_per_second=per_second
-    )
+    if frame_bytes == 0:
+        raise DamagedError("the header says that a sample has no bytes")
+    pace = _packed_pace(tag, body, rate, frame_bytes=frame_bytes) or per_second
+    return _Format(codec=codec, rate=rate, channels=channels, bits=bits, frame_bytes=frame_bytes, bytes_per_second=pace)
+
+
+def _packed_pace(tag: int, body: bytes, rate: int, *, frame_bytes: int) -> float | None:
+    """Bytes a second of a codec that states the samples in a block; what such writers put there directly is often 0."""
+    samples = int.from_bytes(body[18:20], "little") if tag in _BLOCKED and len(body) >= 20 else 0
+    return rate * frame_bytes / samples if samples else None
 
 
 def _plain_codec(tag: int, bits: int) -> str | None:

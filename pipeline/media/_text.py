@@ -30,7 +30,7 @@ _XML = re.compile(r"\s*<(?:\?xml|svg|rss|!doctype|smil|mpd)\b", re.I)
 _SRT = re.compile(r"\s*\d{1,9}[ \t]*\r?\n\d{1,3}:\d\d:\d\d[,.]\d{1,3}[ \t]*-->")
 _VTT = re.compile(r"WEBVTT(?:[ \t\r\n]|\Z)")
 _JSON_START = re.compile(r'\s*(?:\{\s*(?:"|\}|\Z)|\[\s*(?:[{\["\]]|-?\d|true|false|null|\Z))')
-_CUT_TOKEN = re.compile(r"-|[.eE][+-]?|t|tr|tru|f|fa|fal|fals|n|nu|nul|u[0-9a-fA-F]{0,3}")
+_CUT_TOKEN = re.compile(r"-|[.eE][+-]?|t|tr|tru|f|fa|fal|fals|n|nu|nul|u[0-9a-fA-F]{0,4}")
 
 
 class _Encoding(Struct, frozen=True):

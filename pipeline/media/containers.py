@@ -103,6 +103,9 @@ def examine(file: BinaryIO, size: int, *, streaming: bool = False) -> Examinatio
     if size <= 0:
         return Examination(media=None, ok=False, code="input-empty", reason="there are no bytes")
     window = Window(file, size)
+    if not window.read(size - 1, 1):
+        reason = f"cut short: the file ends before the {size} bytes it should have"
+        return Examination(media=None, ok=False, code="input-damaged", reason=reason)
     start = _content_start(window)
     if start >= size:
         return Examination(
