@@ -45,27 +45,29 @@ class ShortWhisper(WhisperModel):  # type: ignore[misc]  # the engine is untyped
     here trailing zeros are cut and a repeated stretch is answered from the last one. Nothing else differs.
     """
 
+    encodings = 0
     _last: tuple[Samples, StorageView] | None = None
 
+    @staticmethod
+    def needed_frames(features: Samples) -> int:
+        """Frames up to the last one with content, and the padding that keeps the endings; even, for the stride."""
+        used = np.flatnonzero(features.any(axis=tuple(range(features.ndim - 1))))
+        content = int(used[-1]) + 1 if len(used) else 0
+        needed = max(MIN_FRAMES, content + EXTRA_FRAMES)
+        padded: int = features.shape[-1]
+        return min(padded, needed + needed % 2)
+
     def encode(self, features: Samples) -> StorageView:
-        needed = features[..., : _needed_frames(features)]
+        needed = features[..., : self.needed_frames(features)]
         if self._last is None or not np.array_equal(self._last[0], needed):
             self._last = (needed, super().encode(needed))
+            self.encodings += 1
         return self._last[1]
 
     def detect_language(self, audio: None = None, features: Samples | None = None, **options: int | float) -> object:
         """As the engine's, on the stretch that is transcribed next: without the one frame that it leaves out there."""
         assert features is not None
         return super().detect_language(features=features[..., : max(1, features.shape[-1] - 1)], **options)
-
-
-def _needed_frames(features: Samples) -> int:
-    """Frames up to the last one with content, and the padding that keeps the endings right; even, for the stride."""
-    used = np.flatnonzero(features.any(axis=tuple(range(features.ndim - 1))))
-    content = int(used[-1]) + 1 if len(used) else 0
-    needed = max(MIN_FRAMES, content + EXTRA_FRAMES)
-    padded: int = features.shape[-1]
-    return min(padded, needed + needed % 2)
 
 
 @functools.lru_cache(maxsize=LOADED_MODELS)

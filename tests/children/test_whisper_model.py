@@ -1,0 +1,106 @@
+"""The engine's wrapper: short features change no word and no time that matters, and each stretch is encoded once."""
+
+import jiwer
+import numpy as np
+import pytest
+from faster_whisper import WhisperModel, decode_audio
+
+from pipeline.children import weights
+from pipeline.children.whisper_model import EXTRA_FRAMES, MIN_FRAMES, RATE, Samples, ShortWhisper, listen, loaded
+from tests.children.conftest import MEDIA
+
+pytestmark = pytest.mark.engines
+CLIPS = ("jfk.wav", "austen-0870.wav", "austen-0880.wav", "austen-0930.wav")
+
+
+@pytest.fixture(scope="module")
+def padded() -> WhisperModel:
+    """The engine as it comes: every clip padded to 30 s."""
+    files = weights.load(weights.WHISPER["base"])
+    return WhisperModel("base", files=files, device="cpu", compute_type="int8", cpu_threads=1)
+
+
+def clip(name: str) -> Samples:
+    samples: Samples = decode_audio(str(MEDIA / name))
+    return samples
+
+
+def plain(text: str) -> str:
+    return " ".join("".join(char if char.isalnum() else " " for char in text.lower()).split())
+
+
+def words_of(model: WhisperModel, samples: Samples) -> tuple[list[tuple[str, float, float]], str]:
+    """What the engine's usual call says: words with times, and the language that it detected."""
+    segments, info = model.transcribe(
+        samples, beam_size=5, temperature=0.0, condition_on_previous_text=False, vad_filter=True, word_timestamps=True
+    )
+    return [(plain(w.word), w.start, w.end) for segment in segments for w in segment.words], info.language
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_short_features_keep_words_times_and_language(padded: WhisperModel, name: str) -> None:
+    expected, language = words_of(padded, clip(name))
+    heard = listen(loaded("base"), clip(name), language=None, words=True, multilingual=False)
+    found = [(plain(word.text), word.start, word.end) for segment in heard.segments for word in segment.words]
+    assert heard.language == language == "en"
+    assert jiwer.wer(" ".join(w for w, *_ in expected), " ".join(w for w, *_ in found)) <= 0.1
+    same = [(a, b) for a, b in zip(expected, found, strict=False) if a[0] == b[0]]
+    assert len(same) >= 0.9 * len(expected)
+    assert np.median([abs(a[1] - b[1]) + abs(a[2] - b[2]) for a, b in same]) <= 0.04
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"), [(0, 1000), (200, 1000), (950, 1050), (1201, 1302), (2950, 3000), (3000, 3000)]
+)
+def test_the_encoder_gets_features_as_long_as_the_clip_and_a_second(content: int, kept: int) -> None:
+    features = np.zeros((80, 3000), dtype=np.float32)
+    features[:, :content] = 0.5
+    assert ShortWhisper.needed_frames(features) == kept
+    assert kept >= min(3000, max(MIN_FRAMES, content + EXTRA_FRAMES))
+
+
+def test_a_repeated_stretch_is_encoded_once() -> None:
+    model = loaded("base")
+    features = np.full((80, 3000), 0.25, dtype=np.float32)
+    first = model.encode(features)
+    assert model.encode(features.copy()) is first
+    assert model.encode(features * 2) is not first
+
+
+def test_a_short_clip_is_encoded_once_to_detect_its_language_and_to_transcribe_it() -> None:
+    model = loaded("base")
+    before = model.encodings
+    listen(model, clip("austen-0880.wav"), language=None, words=True, multilingual=False)
+    assert model.encodings - before == 1
+
+
+@pytest.mark.parametrize("kind", ["silence", "white", "brown", "tone", "click"])
+def test_where_nobody_speaks_there_is_no_text(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    white = rng.standard_normal(8 * RATE).astype(np.float32)
+    sounds: dict[str, Samples] = {
+        "silence": np.zeros(8 * RATE, dtype=np.float32),
+        "white": white * np.float32(0.1),
+        "brown": np.cumsum(white).astype(np.float32) / np.float32(500),
+        "tone": (0.3 * np.sin(np.arange(8 * RATE) * (2 * np.pi * 440 / RATE))).astype(np.float32),
+        "click": np.eye(1, 8 * RATE, 4 * RATE, dtype=np.float32)[0],
+    }
+    heard = listen(loaded("base"), sounds[kind], language=None, words=True, multilingual=False)
+    assert (heard.segments, heard.language) == ((), None)
+
+
+def test_times_stay_inside_the_clip_and_never_go_back() -> None:
+    samples = clip("jfk.wav")[: 5 * RATE]  # cut in the middle of a word
+    heard = listen(loaded("base"), samples, language="en", words=True, multilingual=False)
+    times = [time for segment in heard.segments for word in segment.words for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert times
+    assert 0 <= times[0] <= times[-1] <= 5.0
+    assert all(0 <= segment.start <= segment.end <= 5.0 for segment in heard.segments)
+
+
+def test_a_model_that_is_none_is_an_engine_error() -> None:
+    from pipeline.core.errors import EngineError
+
+    with pytest.raises(EngineError):
+        loaded("/nonexistent/model")
