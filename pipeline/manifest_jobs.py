@@ -263,18 +263,7 @@ def _reldir(recipe: Recipe, reading: Reading) -> str:
 
 def _values(fields: frozenset[str], subject: Subject, recipe: Recipe, reading: Reading) -> dict[str, str]:
     """Only what the template asks for: a hash costs reading the file."""
-    makers: dict[str, Callable[[], str]] = {
-        "id": lambda: subject.id,
-        "stem": lambda: subject.stem,
-        "name": lambda: subject.name,
-        "reldir": lambda: subject.reldir,
-        "step": lambda: subject.step,
-        "lang": lambda: _plain(recipe.language),
-        "index": lambda: f"{subject.index:0{INDEX_DIGITS}d}",
-        "date": lambda: _date(subject),
-        "hash8": lambda: _hash8(subject, recipe, reading.intake),
-    }
-    return {field: makers[field]() for field in fields if field != "ext"}
+    return {field: _MAKERS[field](subject, recipe, reading) for field in fields if field != "ext"}
 
 
 def _plain(language: str) -> str:
@@ -303,3 +292,16 @@ def _hash8(subject: Subject, recipe: Recipe, intake: Intake) -> str:
     text = getattr(recipe.spec, "text", None)
     body = text.encode() if isinstance(text, str) else msgspec.json.encode(recipe.spec)
     return hashlib.sha256(body).hexdigest()[:8]
+
+
+_MAKERS: dict[str, Callable[[Subject, Recipe, Reading], str]] = {
+    "id": lambda subject, _recipe, _reading: subject.id,
+    "stem": lambda subject, _recipe, _reading: subject.stem,
+    "name": lambda subject, _recipe, _reading: subject.name,
+    "reldir": lambda subject, _recipe, _reading: subject.reldir,
+    "step": lambda subject, _recipe, _reading: subject.step,
+    "lang": lambda _subject, recipe, _reading: _plain(recipe.language),
+    "index": lambda subject, _recipe, _reading: f"{subject.index:0{INDEX_DIGITS}d}",
+    "date": lambda subject, _recipe, _reading: _date(subject),
+    "hash8": lambda subject, recipe, reading: _hash8(subject, recipe, reading.intake),
+}
