@@ -105,6 +105,17 @@ def test_japanese_takes_21_characters_a_line_and_no_line_begins_with_a_full_stop
     assert "".join(lines) == JAPANESE
 
 
+def test_a_full_stop_takes_its_character_along_when_the_lines_are_full() -> None:
+    shown = cues(of(Segment(start=0, end=6, text="あ" * 42 + "。")))
+    assert shown[-1].lines == ("あ。",)
+
+
+def test_slow_speech_is_shown_in_cues_of_seven_seconds_at_most() -> None:
+    shown = cues(of(spoken("one two three four five six seven eight nine ten", length=20.0)))
+    assert len(shown) > 2
+    assert all(cue.end_ms - cue.start_ms <= 7000 for cue in shown)
+
+
 def test_words_that_do_not_spell_the_text_are_not_believed() -> None:
     segment = Segment(start=0, end=4, text="Four score and seven", words=(Word(start=0, end=9, text="other"),))
     (cue,) = cues(of(segment))

@@ -139,6 +139,10 @@ def test_json_escapes_become_readable_unless_they_would_break_a_line() -> None:
     assert laid_out == r'"Grüße 😀 \u2028 \n \\u0041 /"'
 
 
+def test_line_separators_inside_a_json_string_survive_the_canonical_rules() -> None:
+    assert json.loads(canonical(layout_json('["a\u2028b\x85c"]', max_chars=None))) == ["a\u2028b\x85c"]
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"a":1,}', "[NaN]", "'a'", "[1] [2]", '"\\ud800"', "[" * 5000])
 def test_what_is_not_json_is_refused_as_damaged(text: str) -> None:
     with pytest.raises(InputError) as caught:
