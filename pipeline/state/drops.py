@@ -1,0 +1,29 @@
+"""Which names count as a dropped manifest, which are never looked at, and when a file has come to rest.
+
+Standard library only and cheap to import: an idle cron tick asks these questions before anything else is loaded.
+"""
+
+import os
+
+MANIFEST_SUFFIXES = (".toml", ".json", ".jsonl")
+REPORT_SUFFIX = ".report.json"
+_IGNORED_ENDS = (".part", ".tmp", ".crdownload", ".receipt.json", REPORT_SUFFIX)
+
+
+def is_ignored(name: str) -> bool:
+    """Names of unfinished, hidden or generated files."""
+    return name.startswith((".", "~syncthing~")) or name == "@eaDir" or name.endswith(_IGNORED_ENDS)
+
+
+def is_manifest_name(name: str) -> bool:
+    return name.lower().endswith(MANIFEST_SUFFIXES) and not is_ignored(name)
+
+
+def stood_still(found: os.stat_result, *, now: float, settle_s: float) -> bool:
+    """Has the file been left alone for `settle_s`? A change time in the future is not proof of anything.
+
+    The change time is the kernel's own and follows every write. The modification time may be set at will: one in the
+    future, as a copy from a machine with a fast clock brings it, says nothing.
+    """
+    is_old_enough = now - found.st_ctime >= settle_s
+    return is_old_enough and (found.st_mtime > now or now - found.st_mtime >= settle_s)

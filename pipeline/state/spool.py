@@ -1,0 +1,313 @@
+"""The spool: its folders, the lock of a run, and the way of a dropped manifest from `incoming/` to `done/`.
+
+One run at a time holds the lock, a flock that the kernel frees with its holder, so no clock and no clean-up is needed.
+A manifest is moved by rename only, its base folder recorded before: killed at any point, it lies in exactly one folder
+and the next run finds it. Nothing dropped is opened here.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from pipeline.core.confine import display, is_safe_name
+from pipeline.core.errors import ConfigError, RunBusy
+from pipeline.state.drops import REPORT_SUFFIX, is_ignored, is_manifest_name, stood_still
+from pipeline.state.durable import NEW_FILE, PRIVATE, border, remove, sync_folder, write_all
+from pipeline.state.linux import rename_without_replace
+
+__all__ = ["Claim", "Refused", "Spool", "is_ignored"]
+
+FOLDER_MODE = 0o700
+MAX_CLAIMS = 1000
+MAX_NAME_BYTES = 200  # leaves room for a number and for ".report.json"
+MAX_REPORTS = 1000
+MAX_NOTE_BYTES = 65_536
+_FOLDERS = (
+    "incoming",
+    "standing",
+    "claimed",
+    "done",
+    "failed",
+    "staging",
+    "assets",
+    "debug",
+    "reports",
+    "quarantine",
+)
+
+Origin = Literal["incoming", "standing", "file"]
+End = Literal["done", "failed", "claimed"]
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """A manifest that this run may read. `base` is the folder its relative paths start from."""
+
+    name: str
+    path: str
+    base: str
+    origin: Origin
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """Something odd that was dropped under the name of a manifest, moved away unopened. `name` is safe to show."""
+
+    name: str
+    path: str
+    message: str
+
+
+class Spool:
+    """The folders of one spool. Writing methods are called under `lock`, by one caller at a time."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.realpath(root)
+        self.incoming = self._folder("incoming")
+        self.staging = self._folder("staging")
+        self.assets = self._folder("assets")
+        self.quarantine = self._folder("quarantine")
+        self.debug = self._folder("debug")
+        self.reports = self._folder("reports")
+        self.ledger_path = self._folder("ledger.db")
+        self.refused: list[Refused] = []
+
+    @classmethod
+    def create(cls, root: str) -> "Spool":
+        """Open a spool, making what is missing, for its owner only. ConfigError when anybody may write into it."""
+        spool = cls(root)
+        with border(spool.root):
+            os.makedirs(spool.root, mode=FOLDER_MODE, exist_ok=True)
+            if os.stat(spool.root).st_mode & stat.S_IWOTH:
+                raise ConfigError(
+                    f"everybody may write into the spool folder '{display(spool.root)}'", hint="chmod o-w it"
+                )
+            for name in _FOLDERS:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(spool._folder(name), FOLDER_MODE)
+        return spool
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held until the block or the process ends, however it ends. RunBusy at once when another run has it."""
+        path = self._folder("lock")
+        with border(path):
+            fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+        try:
+            _take(fd, path)
+            yield
+        finally:
+            os.close(fd)
+
+    def claim_incoming(self, settle_s: float, now: float) -> list[Claim]:
+        """Take what was dropped and has come to rest, oldest first; it is ours on return, also after a power cut.
+
+        Links, devices and odd names are moved to `failed/` unopened and listed in `refused`.
+        """
+        self.refused = []
+        claims = []
+        with border(self.incoming):
+            for name, found in _manifests(self.incoming)[:MAX_CLAIMS]:
+                reason = _oddity(name, found)
+                if reason is not None:
+                    self._refuse(os.path.join(self.incoming, name), name, reason)
+                elif stood_still(found, now=now, settle_s=settle_s):
+                    claims += self._claim(name)
+            if claims or self.refused:
+                sync_folder(self.incoming)
+        return claims
+
+    def claimed(self) -> list[Claim]:
+        """What earlier runs claimed and could not finish, oldest first."""
+        with border(self._folder("claimed")):
+            names = [name for name, found in _manifests(self._folder("claimed")) if stat.S_ISREG(found.st_mode)]
+            self._forget_stale_notes(set(names))
+            return [self._reclaim(name) for name in names]
+
+    def standing(self) -> list[Claim]:
+        """The manifests that are run at every tick and stay where they are, by name."""
+        folder = self._folder("standing")
+        with border(folder):
+            names = sorted(name for name, _ in _manifests(folder) if os.path.isfile(os.path.join(folder, name)))
+        return [Claim(name=name, path=os.path.join(folder, name), base=folder, origin="standing") for name in names]
+
+    def look(self, settle_s: float, now: float) -> list[Claim]:
+        """What a run would read, without taking it: needs no lock, writes nothing, and is empty where no spool is."""
+        if not os.path.isdir(self.incoming):
+            return []
+        with border(self.root):
+            claimed = [name for name, found in _manifests(self._folder("claimed")) if stat.S_ISREG(found.st_mode)]
+            dropped = [
+                Claim(name=name, path=os.path.join(self.incoming, name), base=self.incoming, origin="incoming")
+                for name, found in _manifests(self.incoming)[:MAX_CLAIMS]
+                if _oddity(name, found) is None and stood_still(found, now=now, settle_s=settle_s)
+            ]
+        return [*map(self._reclaim, claimed), *self.standing(), *dropped]
+
+    def finish(self, claim: Claim, to: End, report: bytes) -> str:
+        """Move a claimed manifest to where it belongs, its report beside it first. May be called again after a crash.
+
+        A manifest that was not taken from `incoming/` stays, and its report goes to `reports/`. The report's path.
+        """
+        if claim.origin != "incoming":
+            return self.write_report(claim.name, report)
+        here = os.path.basename(claim.path)
+        with border(claim.path):
+            if to == "claimed":
+                return _write_note(self._folder("claimed", here + REPORT_SUFFIX), report)
+            name = _free_name(self._folder(to), claim.name)
+            path = _write_note(self._folder(to, name + REPORT_SUFFIX), report)
+            _move(claim.path, self._folder(to, name))
+            remove(self._folder("claimed", here + REPORT_SUFFIX))
+            remove(self._folder("claimed", _note_name(here)))
+        return path
+
+    def requeue(self, path: str, name: str) -> bool:
+        """Put a finished manifest back into `incoming/` as `name`, and drop its report. False if the name is taken."""
+        target = os.path.join(self.incoming, name)
+        with border(path):
+            if os.path.lexists(target):
+                return False
+            _move(path, target)
+            remove(path + REPORT_SUFFIX)
+        return True
+
+    def write_report(self, name: str, report: bytes) -> str:
+        """Keep a report under a name of the caller's, replacing an equal one; the oldest of too many go."""
+        if not is_safe_name(name) or "/" in name or len(os.fsencode(name)) > MAX_NAME_BYTES:
+            name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        with border(self.reports):
+            path = _write_note(os.path.join(self.reports, name + REPORT_SUFFIX), report)
+            kept = sorted((entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self.reports))
+            for _, old in kept[:-MAX_REPORTS]:
+                remove(old)
+        return path
+
+    def _folder(self, *names: str) -> str:
+        return os.path.join(self.root, *names)
+
+    def _claim(self, name: str) -> list[Claim]:
+        """The note first: once the manifest has moved, nothing else says where it came from.
+
+        What it is, is asked again after the move: nobody can exchange it for a link any more.
+        """
+        here = _free_name(self._folder("claimed"), name)
+        note = json.dumps({"base": self.incoming, "name": name}).encode("ascii")
+        _write_note(self._folder("claimed", _note_name(here)), note)
+        path = self._folder("claimed", here)
+        _move(os.path.join(self.incoming, name), path)
+        reason = _oddity(name, os.lstat(path))
+        if reason is not None:
+            self._refuse(path, name, reason)
+            return []
+        return [Claim(name=name, path=path, base=self.incoming, origin="incoming")]
+
+    def _reclaim(self, here: str) -> Claim:
+        base, name = _read_note(self._folder("claimed", _note_name(here))) or (self.incoming, here)
+        return Claim(name=name, path=self._folder("claimed", here), base=base, origin="incoming")
+
+    def _refuse(self, path: str, name: str, reason: str) -> None:
+        safe = name if is_safe_name(name) and len(os.fsencode(name)) <= MAX_NAME_BYTES else _safe_name(name)
+        safe = _free_name(self._folder("failed"), safe)
+        refused = Refused(name=display(name), path=self._folder("failed", safe), message=reason)
+        body = {"schema": 1, "manifest": refused.name, "code": "path-unsafe", "message": reason}
+        _write_note(refused.path + REPORT_SUFFIX, json.dumps(body, indent=2).encode("ascii"))
+        _move(path, refused.path)
+        self.refused.append(refused)
+
+    def _forget_stale_notes(self, names: set[str]) -> None:
+        """A crash after the note and before the rename, or after the last rename, leaves a note without a manifest."""
+        wanted = {_note_name(name) for name in names}
+        for name in os.listdir(self._folder("claimed")):
+            if name.startswith(".") and name not in wanted:
+                remove(self._folder("claimed", name))
+
+
+def _take(fd: int, path: str) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        since = datetime.fromtimestamp(os.fstat(fd).st_mtime, UTC).isoformat(timespec="seconds")
+        pid = display(os.pread(fd, 20, 0).decode("ascii", "replace").strip())
+        raise RunBusy(
+            f"another run works on this spool: process {pid or 'unknown'} since {since}",
+            hint="wait for it, or use --if-busy=skip",
+        ) from error
+    with border(path):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+
+
+def _manifests(folder: str) -> list[tuple[str, os.stat_result]]:
+    """Everything but folders under the name of a manifest, oldest first. Never follows a link, never opens."""
+    found = []
+    for name in os.listdir(folder):
+        if is_manifest_name(name):
+            with contextlib.suppress(FileNotFoundError):  # taken back meanwhile
+                found.append((name, os.lstat(os.path.join(folder, name))))
+    files = [item for item in found if not stat.S_ISDIR(item[1].st_mode)]
+    return sorted(files, key=lambda item: (item[1].st_mtime_ns, item[0]))
+
+
+def _oddity(name: str, found: os.stat_result) -> str | None:
+    if not is_safe_name(name):
+        return "its name has control characters"
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        return f"its name is longer than {MAX_NAME_BYTES} bytes"
+    return None if stat.S_ISREG(found.st_mode) else "it is a link, a device, a FIFO or a socket, not a file"
+
+
+def _safe_name(name: str) -> str:
+    return f"refused-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}{os.path.splitext(name.lower())[1]}"
+
+
+def _note_name(name: str) -> str:
+    return f".{name}.claim"
+
+
+def _free_name(folder: str, name: str) -> str:
+    """`name`, or with a number before its extension if that is taken. Only the holder of the lock puts names there."""
+    stem, extension = os.path.splitext(name)
+    number, free = 1, name
+    while os.path.lexists(os.path.join(folder, free)):
+        number += 1
+        free = f"{stem}.{number}{extension}"
+    return free
+
+
+def _move(source: str, target: str) -> None:
+    """By a rename that replaces nothing; where that is not offered, the lock keeps the looked-up name free."""
+    if not rename_without_replace(source, target):
+        os.rename(source, target)
+    sync_folder(os.path.dirname(target))
+
+
+def _write_note(path: str, body: bytes) -> str:
+    """Whole under its name or not there, durable on return, replacing what was there."""
+    part = os.path.join(os.path.dirname(path), f".{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.part")
+    remove(part)
+    fd = os.open(part, NEW_FILE, PRIVATE)
+    try:
+        write_all(fd, body)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(part, path)
+    sync_folder(os.path.dirname(path))
+    return path
+
+
+def _read_note(path: str) -> tuple[str, str] | None:
+    try:
+        with open(path, "rb") as file:
+            note = json.loads(file.read(MAX_NOTE_BYTES))
+        base, name = note["base"], note["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (base, name) if isinstance(base, str) and isinstance(name, str) else None
