@@ -283,7 +283,7 @@ def test_spend_and_minutes_are_added_up() -> None:
 
 @settings(max_examples=60)
 @given(st.text(min_size=1), st.text())
-def test_no_name_and_no_reason_can_forge_a_line(job: str, reason: str) -> None:
+def test_invariant_28_no_name_and_no_reason_can_forge_a_line(job: str, reason: str) -> None:
     odd = msgspec.structs.replace(_outcome("failed", job=job), reason=reason, hint=reason)
     shown = summary(_report(odd, manifest=job, warnings=(reason,)), spool=job)
     assert shown.replace("\n", "").isprintable()

@@ -182,7 +182,7 @@ def _plain_forms(secret: str) -> Iterator[str]:
     """The secret, and what is left of it when a reading undoes escapes that are part of the secret itself."""
     for reading in readings(secret):
         doubtful = _LATIN_1.sub(lambda match: from_bytes(match.group().encode("latin-1")), reading.text)
-        forms = (reading.text, doubtful, reading.text.replace(" ", "+"), squeezed(reading).text)
+        forms = (reading.text, reading.text.upper(), doubtful, reading.text.replace(" ", "+"), squeezed(reading).text)
         yield from (form for form in forms if len(form) >= MIN_SECRET_CHARS)
 
 

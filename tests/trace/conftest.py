@@ -55,8 +55,11 @@ ENCODINGS: dict[str, Encode] = {
 def carries(secret: str, shown: str) -> bool:
     """Can the secret be got back from what is shown? Judged without the product's own code."""
     folded = shown.lower()
-    whole = ("plain", "percent", "percent, form", "percent of every byte", "json", "python", "html", "hex")
-    forms = {ENCODINGS[name](secret).lower() for name in (*whole, "python bytes", "html numbers", "hex with spaces")}
+    whole = [
+        name for name in ENCODINGS if "base64" not in name and "json in json" not in name and " of json" not in name
+    ]
+    forms = {ENCODINGS[name](secret).lower() for name in whole}
+    forms |= {json.dumps(json.dumps(secret))[3:-3].lower(), quote(json.dumps(secret)[1:-1]).lower()}
     if any(form in folded for form in forms):
         return True
     body, joined = secret.encode(), "".join(shown.split()).replace("-", "+").replace("_", "/")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +21,7 @@ NOW = 1_800_000_000.0
 LEVELS: tuple[DebugLevel, ...] = ("digest", "redacted")
 PROMPT = "Dear Zebulon, the diagnosis of Wilhelmina is kept between Quentin and us."
 FILE = "Wilhelmina therapy 14 March.m4a"
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _writer(folder: Path, *, level: DebugLevel = "digest", secrets: tuple[str, ...] = (), **bounds: int) -> DebugWriter:
@@ -222,6 +224,24 @@ def test_invariant_20_an_unwritable_folder_is_counted_and_never_raised(tmp_path:
     assert writer.failures == 2
 
 
+FULL = """
+import resource, sys
+from pipeline.trace.debug import DebugArtifact, DebugWriter, RequestFacts
+from pipeline.trace.redact import Redactor
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+writer = DebugWriter(sys.argv[1], level="digest", redactor=Redactor())
+names = dict.fromkeys("run attempt place kind route model engine operation verdict".split(), "a")
+path = writer.write(DebugArtifact(**names, try_number=1, request=RequestFacts()))
+sys.exit(0 if path is None and writer.failures == 1 else 1)
+"""
+
+
+@pytest.mark.real_time
+def test_invariant_20_an_artifact_that_does_not_fit_on_the_disk_leaves_nothing(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "debug")], check=False, timeout=60)
+    assert (ended.returncode, os.listdir(tmp_path / "debug")) == (0, [])
+
+
 def test_a_debug_folder_that_is_a_link_is_not_followed(tmp_path: Path, artifact: DebugArtifact) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "debug").symlink_to(tmp_path / "elsewhere")
@@ -236,7 +256,7 @@ def test_an_artifact_over_the_size_is_counted_and_not_written(tmp_path: Path, ar
     assert (writer.failures, list(tmp_path.iterdir())) == (1, [])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=400))
 def test_no_text_in_any_field_makes_it_raise_or_grow(tmp_path: Path, artifact: DebugArtifact, text: str) -> None:
     writer = _writer(tmp_path, level="redacted", max_kb=8)

@@ -12,7 +12,7 @@ from tests.trace.conftest import ENCODINGS, SECRETS, VOCABULARY, carries
 
 NOISE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 BARE = ("plain", "percent of every byte", "json, every character", "html numbers", "hex")
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=40, deadline=None)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
