@@ -50,10 +50,14 @@ class Reading(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """What a run did: one report per manifest that could be read or not, and one over all of them."""
+    """What a run did: one report per manifest that could be read or not, and one over all of them.
+
+    `unsettled` counts the files that were written a moment ago and are left for the next run.
+    """
 
     reports: tuple[RunReport, ...]
     whole: RunReport
+    unsettled: int = 0
 
 
 async def run(request: RunRequest, settings: Settings, world: World, caught: Caught | None = None) -> Result:
@@ -189,7 +193,8 @@ def report(
         errors=errors,
         signal=signal,
     )
-    return Result(reports=tuple(reports), whole=whole)
+    unsettled = sum(len(item.manifest.unsettled) for item in readings if item.manifest is not None)
+    return Result(reports=tuple(reports), whole=whole, unsettled=unsettled)
 
 
 def _report_one(

@@ -94,6 +94,11 @@ class Ledger:
         with self._db.write():
             yield
 
+    def check(self) -> str | None:
+        """What SQLite finds wrong with the file; None when nothing is."""
+        verdict = self._db.one(str, sql.QUICK_CHECK)
+        return None if verdict == "ok" else verdict
+
     # runs
 
     def begin_run(self, *, manifest: str, version: str) -> None:

@@ -7,6 +7,8 @@ A step of an attempt says `run = ?` and the states it may start from: that is th
 _OPEN = "('opened', 'sending', 'received')"
 _HELD = "state = 'in_doubt' AND resolved IS NULL"
 
+QUICK_CHECK = "PRAGMA quick_check(1)"
+
 BEGIN_RUN = "INSERT INTO runs (id, manifest, version, started_at) VALUES (?, ?, ?, ?)"
 FINISH_RUN = "UPDATE runs SET finished_at = ?, exit_code = ? WHERE id = ?"
 LAST_RUNS = "SELECT id, manifest, version, started_at, finished_at, exit_code FROM runs ORDER BY rowid DESC LIMIT ?"
