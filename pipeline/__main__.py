@@ -24,7 +24,8 @@ def main() -> None:
 
 def tick_spool(arguments: Sequence[str]) -> str | None:
     """The spool of a plain cron tick, or None when the command line asks for anything more."""
-    if not arguments or arguments[0] != "run" or sys.stderr.isatty():
+    is_watched = sys.stderr is not None and sys.stderr.isatty()  # None where the caller closed it
+    if not arguments or arguments[0] != "run" or is_watched:
         return None
     options = _pairs(arguments[1:])
     if options is None or not set(options) <= set(_TICK_OPTIONS) or "--spool" not in options:

@@ -1,0 +1,94 @@
+"""What a command answers: text for a person, one object for a program, and the exit code.
+
+Owns the shapes that the commands share and the JSON they are told in, which is plain ASCII so that no locale can spoil
+it. Whoever makes an answer has passed every name through the renderer for untrusted text. Nothing here writes.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from pipeline.core.confine import display
+from pipeline.core.errors import MediaspoolError
+from pipeline.report import exit_code
+
+SCHEMA = 1
+MAX_PATH_CHARS = 4096
+_KILO = 1000
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The answer of one command. `text` is for a person, `lines` for a script that did not ask for JSON."""
+
+    text: str
+    lines: str = ""
+    data: Struct | None = None
+    exit_code: int = 0
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """One error or reason, as programs read it."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """The object of a command that could not do what it was asked."""
+
+    schema: int = SCHEMA
+    errors: tuple[Problem, ...]
+    exit_code: int
+
+
+def refused(errors: Sequence[MediaspoolError], *, code: int | None = None) -> Answer:
+    """What stopped a command; its exit code follows from the errors unless the command knows better."""
+    problems = tuple(problem(error.code, error.message, error.hint) for error in errors)
+    code = exit_code(outcomes=[], stopped_by_cap=False, errors=errors) if code is None else code
+    lines = [
+        f"mediaspool: {item.message} [{item.code}]" + (f"\n  {item.hint}" if item.hint else "") for item in problems
+    ]
+    return Answer(text=joined(lines), data=Refused(errors=problems, exit_code=code), exit_code=code)
+
+
+def problem(code: str, message: str, hint: str = "") -> Problem:
+    return Problem(code=code, message=display(message), hint=display(hint))
+
+
+def json_line(data: Struct) -> str:
+    """One object on one line."""
+    return json.dumps(msgspec.to_builtins(data)) + "\n"
+
+
+def joined(lines: Iterable[str]) -> str:
+    """Lines as text; no lines are no text."""
+    return "".join(f"{line}\n" for line in lines)
+
+
+def command(verb: str, spool: str | None) -> str:
+    """A command to type, about the spool that was typed."""
+    where = f" --spool {shlex.quote(display(spool, MAX_PATH_CHARS))}" if spool is not None else ""
+    return f"mediaspool {verb}{where}"
+
+
+def shown_path(path: str) -> str:
+    """A path for a person, relative where that is shorter, never with a character that a terminal would obey."""
+    try:
+        near = os.path.relpath(path)
+    except OSError:  # the folder we stand in is gone
+        near = path
+    return display(near if len(near) < len(path) else path, MAX_PATH_CHARS)
+
+
+def shown_size(size: float) -> str:
+    for unit in _UNITS[:-1]:
+        if size < _KILO:
+            return f"{size:.0f} {unit}"
+        size /= _KILO
+    return f"{size:.0f} {_UNITS[-1]}"

@@ -1,0 +1,183 @@
+"""What a person decides: `retry` and `resolve`.
+
+A decision takes the lock of the spool, writes only what was asked for, and leaves the work itself to the next run.
+Nothing here sends or makes anything.
+"""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+from msgspec import Struct
+
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, joined, refused
+from pipeline.core.confine import display
+from pipeline.core.errors import ConfigError
+from pipeline.core.model import Verdict
+from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
+from pipeline.runtime import new_run_id
+from pipeline.seat import Seat
+from pipeline.state.drops import REPORT_SUFFIX
+from pipeline.state.idle import remove_marker
+from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import AttemptRow, JobRow, Resolution
+from pipeline.state.spool import Spool
+
+USAGE = 2
+MAX_ROWS = 200_000
+MAX_REPORT_BYTES = 256_000_000
+PROBLEMS: tuple[Verdict, ...] = ("failed", "suspect", "refused")
+SETTLED: tuple[Verdict, ...] = ("done", "empty", *PROBLEMS)
+
+
+class Retried(Struct, frozen=True, kw_only=True):
+    """The object of `retry`: the jobs that will run again and the manifests that were put back for it."""
+
+    schema: int = SCHEMA
+    jobs: tuple[str, ...]
+    manifests: tuple[str, ...]
+
+
+class Resolved(Struct, frozen=True, kw_only=True):
+    """The object of `resolve`; `decision` is None when the held calls were only listed."""
+
+    schema: int = SCHEMA
+    decision: str | None
+    calls: tuple[HeldCall, ...]
+
+
+class _About(Struct, frozen=True):
+    """All that is wanted of a report beside a manifest."""
+
+    manifest: str | None = None
+
+
+def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[str]) -> Answer:
+    """Forget the verdicts of the chosen jobs and the answers that led to them, so that the next run makes both anew."""
+    with _opened(seat) as (spool, ledger):
+        rows = _chosen(ledger, jobs, verdicts)
+        missing = [job for job in jobs if not any(_is_named(row, job) for row in rows)]
+        if missing:
+            error = ConfigError(
+                f"no settled job has the id '{display(missing[0])}'", hint=command("status", seat.spool)
+            )
+            return refused([error], code=USAGE)
+        with ledger.group():
+            for row in rows:
+                for call in row.receipt.calls if row.receipt else ():
+                    ledger.forget_call(call.key)
+                ledger.forget_job(row.place)
+        back = _put_back(spool, {display(row.manifest, MAX_PATH_CHARS) for row in rows})
+    names = tuple(display(row.job, MAX_PATH_CHARS) for row in rows)
+    made = Retried(jobs=names, manifests=tuple(back))
+    return Answer(text=joined(_retry_lines(made, seat)), data=made)
+
+
+def resolve(seat: Seat, job: str | None, decision: Resolution | None) -> Answer:
+    """Decide held calls, or list them. A decision about several at once must name the job."""
+    if decision is None:
+        with viewed(seat) as ledger:
+            calls = [held_call(ledger, row, seat) for row in _held(ledger, job)]
+        made = Resolved(decision=None, calls=tuple(calls))
+        return Answer(text=joined(held_lines(calls)) or "no call is held\n", data=made)
+    with _opened(seat) as (_, ledger):
+        rows = _held(ledger, job)
+        calls = [held_call(ledger, row, seat) for row in rows]
+        if not rows or (job is None and len({call.job or call.attempt for call in calls}) > 1):
+            message = "several jobs are held: name one" if rows else "no such call is held"
+            return refused([ConfigError(message, hint=command("resolve", seat.spool))], code=USAGE)
+        with ledger.group():
+            for row in rows:
+                ledger.resolve_attempt(row.id, decision)
+    made = Resolved(decision=decision, calls=tuple(calls))
+    return Answer(text=joined(_resolve_lines(made, seat)), data=made)
+
+
+@contextmanager
+def _opened(seat: Seat) -> Iterator[tuple[Spool, Ledger]]:
+    """Under the lock, like a run; and like after a run, the next tick has something to look at."""
+    spool = Spool(seat.root)
+    if not os.path.exists(spool.ledger_path):
+        raise ConfigError(f"there is no spool at '{display(spool.root)}' yet", hint="name it with --spool DIR")
+    with spool.lock():
+        remove_marker(spool.root)
+        ledger = Ledger.open(spool.ledger_path, run=new_run_id(), clock=seat.world.clock)
+        try:
+            yield spool, ledger
+        finally:
+            ledger.close()
+
+
+def _chosen(ledger: Ledger, jobs: Sequence[str], verdicts: Sequence[str]) -> list[JobRow]:
+    if jobs:
+        rows = ledger.jobs_with(SETTLED, limit=MAX_ROWS)
+        return [row for row in rows if any(_is_named(row, job) for job in jobs)]
+    wanted = [verdict for verdict in SETTLED if verdict in verdicts] or ["failed"]
+    return ledger.jobs_with([verdict for verdict in SETTLED if verdict in wanted], limit=MAX_ROWS)
+
+
+def _is_named(row: JobRow, job: str) -> bool:
+    """By its id, or by what of its id can be shown."""
+    return job in (row.job, display(row.job, MAX_PATH_CHARS))
+
+
+def _held(ledger: Ledger, job: str | None) -> list[AttemptRow]:
+    rows = ledger.held_attempts()
+    if job is None:
+        return rows
+    return [row for row in rows if job == row.id or job in _names(ledger.job(row.place))]
+
+
+def _names(row: JobRow | None) -> tuple[str, ...]:
+    return (row.job, display(row.job, MAX_PATH_CHARS)) if row is not None and row.job else ()
+
+
+def _put_back(spool: Spool, manifests: set[str]) -> list[str]:
+    """Finished manifests whose reports bear one of these names lie in `incoming/` again afterwards."""
+    back = []
+    for folder in ("failed", "done"):
+        for report in sorted(glob.glob(os.path.join(glob.escape(spool.root), folder, "*" + REPORT_SUFFIX))):
+            path = report.removesuffix(REPORT_SUFFIX)
+            manifest = _reported(report)
+            if manifest in manifests and os.path.isfile(path) and spool.requeue(path, _dropped_name(path, manifest)):
+                back.append(manifest)
+    return back
+
+
+def _dropped_name(path: str, manifest: str) -> str:
+    """The name it was dropped under: a number that only kept two of that name apart is taken off again."""
+    stem, extension = os.path.splitext(os.path.basename(path))
+    is_numbered = stem.startswith(f"{manifest}.") and stem.removeprefix(f"{manifest}.").isdigit()
+    return (manifest if is_numbered else stem) + extension
+
+
+def _reported(path: str) -> str:
+    """The manifest that a report is about; empty when it cannot be told."""
+    try:
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(MAX_REPORT_BYTES), type=_About).manifest or ""
+    except (OSError, msgspec.DecodeError):
+        return ""
+
+
+def _retry_lines(made: Retried, seat: Seat) -> Iterator[str]:
+    if not made.jobs:
+        yield "nothing to retry"
+        return
+    yield f"{len(made.jobs)} jobs will run again"
+    yield from (f"  {job}" for job in made.jobs[:MAX_SHOWN])
+    if len(made.jobs) > MAX_SHOWN:
+        yield f"  and {len(made.jobs) - MAX_SHOWN} more"
+    if made.manifests:
+        yield f"back in incoming/: {', '.join(made.manifests)}"
+    yield f"next: {command('run', seat.spool)}" + ("" if seat.spool else ", or with the manifest that the jobs are in")
+
+
+def _resolve_lines(made: Resolved, seat: Seat) -> Iterator[str]:
+    done = {"pay-again": "will be sent once more by the next run", "drop": "dropped; its job has failed"}
+    for call in made.calls:
+        yield f"{call.job or call.attempt}: {call.operation} by {call.route} {done[made.decision or 'drop']}"
+    if made.decision == "pay-again":
+        yield f"next: {command('run', seat.spool)}"

@@ -1,0 +1,317 @@
+"""`doctor` and `routes`: what is configured, what works here, and why not.
+
+Every check is cheap, answers for itself, and ends in a finding, so that one broken part never hides another. Nothing is
+sent, downloaded or repaired; the one file that is written is a probe in the spool, and it is gone at once.
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from pipeline import __version__
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, joined, shown_size
+from pipeline.children.lanes import Lanes, auto_workers
+from pipeline.children.limits import available_mb, usable_cores
+from pipeline.core.confine import display
+from pipeline.core.drivers import Driver, Health
+from pipeline.core.errors import MediaspoolError
+from pipeline.core.limits import MEGABYTE
+from pipeline.held import viewed
+from pipeline.media.sniff import libmagic_version
+from pipeline.namesakes import namesakes
+from pipeline.report import PRECEDENCE
+from pipeline.runtime import Drivers
+from pipeline.seat import Seat
+from pipeline.state.database import shared_disk_problem
+from pipeline.state.durable import free_bytes
+from pipeline.state.linux import file_system_magic
+from pipeline.state.settings import GROUPS, find_secret, settings_path
+from pipeline.state.spool import Spool
+from pipeline.trace.redact import Redactor
+
+CONFIGURATION, UNWRITABLE, IO_ERROR, KEY = 78, 73, 74, 77
+MADE = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+FAR = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+CLOCK_MARGIN_S = 300.0
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """The answer of one check. `exit_code` is 0 for one that is well, or that only informs."""
+
+    check: str
+    ok: bool
+    summary: str
+    hint: str = ""
+    details: tuple[str, ...] = ()
+    exit_code: int = 0
+
+
+class Checked(Struct, frozen=True, kw_only=True):
+    """The object of `doctor`."""
+
+    schema: int = SCHEMA
+    version: str = __version__
+    ok: bool
+    findings: tuple[Finding, ...]
+    exit_code: int
+
+
+class RouteLine(Struct, frozen=True, kw_only=True):
+    """One configured route. `has_key` is None where the route needs none."""
+
+    id: str
+    driver: str
+    ok: bool
+    summary: str
+    hint: str = ""
+    details: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    languages: tuple[str, ...] | None = None
+    voices: dict[str, str] = {}
+    width: int
+    is_paid: bool = False
+    base_url: str | None = None
+    key: str | None = None
+    has_key: bool | None = None
+    is_default: bool = False
+
+
+class Routes(Struct, frozen=True, kw_only=True):
+    """The object of `routes`; `groups` are names that stand for several of them."""
+
+    schema: int = SCHEMA
+    routes: tuple[RouteLine, ...]
+    groups: dict[str, tuple[str, ...]]
+    default: tuple[str, ...]
+
+
+def routes(seat: Seat) -> Answer:
+    """All configured routes. Says, never judges: the exit code is 0 also when none works."""
+    found = Routes(routes=_route_lines(seat), groups=GROUPS, default=seat.settings.default_route)
+    return Answer(text=joined(_routes_text(found)), data=found)
+
+
+def check(seat: Seat) -> Answer:
+    """All checks; the exit code is that of the gravest finding, by the precedence of every run."""
+    findings = (*_of_routes(seat), *(_safely(name, look, seat) for name, look in _CHECKS.items()))
+    codes = {finding.exit_code for finding in findings}
+    code = next((code for code in PRECEDENCE if code in codes), 0)
+    made = Checked(ok=code == 0, findings=findings, exit_code=code)
+    return Answer(text=joined(_check_text(made)), data=made, exit_code=code)
+
+
+def _route_lines(seat: Seat) -> tuple[RouteLine, ...]:
+    lanes = Lanes(roots={}, staging=seat.root, engine_workers=1, media_workers=1, memory_mb=1)
+    try:
+        drivers = Drivers(seat.settings, lanes, seat.world.drivers)
+        wanted = {selector.partition("/")[0] for selector in drivers.expand(seat.settings.default_route)}
+        return tuple(_route_line(drivers, str(route), seat, is_default=route in wanted) for route in drivers.configs)
+    finally:
+        lanes.close()
+
+
+def _route_line(drivers: Drivers, route: str, seat: Seat, *, is_default: bool) -> RouteLine:
+    config = next(config for name, config in drivers.configs.items() if name == route)
+    try:
+        driver: Driver | None = drivers(route)
+        health = driver.probe() if driver else None
+    except MediaspoolError as error:
+        driver, health = None, Health(ok=False, summary=error.message, hint=error.hint)
+    assert health is not None
+    facts = driver.facts if driver else None
+    no_key = None if config.key is None else _key_problem(config.key, seat)
+    return RouteLine(
+        id=route,
+        driver=config.driver,
+        ok=health.ok and no_key is None,
+        summary=display(no_key or health.summary),
+        hint=display(health.hint),
+        details=tuple(map(display, health.details)),
+        operations=tuple(sorted(facts.operations)) if facts else (),
+        models=tuple(sorted({*config.models, *(facts.models if facts else ())})),
+        languages=tuple(sorted(facts.languages)) if facts and facts.languages is not None else None,
+        voices=dict(facts.voices) if facts else {},
+        width=config.width,
+        is_paid=facts.paid if facts else False,
+        base_url=None if config.base_url is None else Redactor().text(config.base_url),
+        key=config.key,
+        has_key=None if config.key is None else no_key is None,
+        is_default=is_default,
+    )
+
+
+def _key_problem(name: str, seat: Seat) -> str | None:
+    """Why the secret of this name cannot be had; None when it can."""
+    try:
+        return None if find_secret(name, seat.world.environ) is not None else f"there is no key {name}"
+    except MediaspoolError as error:
+        return error.message
+
+
+def _of_routes(seat: Seat) -> Iterator[Finding]:
+    """A route that nothing asks for may be absent; one that every job is sent to may not."""
+    for line in _route_lines(seat):
+        code = KEY if line.has_key is False else CONFIGURATION
+        yield Finding(
+            check=f"route {line.id}",
+            ok=line.ok,
+            summary=line.summary,
+            hint=line.hint,
+            details=line.details,
+            exit_code=0 if line.ok or not line.is_default else code,
+        )
+
+
+def _safely(name: str, look: Callable[[str, Seat], Finding], seat: Seat) -> Finding:
+    try:
+        return look(name, seat)
+    except MediaspoolError as error:
+        code = IO_ERROR if error.code == "io-error" else CONFIGURATION
+        return Finding(check=name, ok=False, summary=display(error.message), hint=display(error.hint), exit_code=code)
+
+
+def _settings(name: str, seat: Seat) -> Finding:
+    path = settings_path(seat.config, seat.world.environ)
+    where = f"read from {display(path)}" if os.path.exists(path) else f"built in; {display(path)} does not exist"
+    return Finding(check=name, ok=True, summary=where)
+
+
+def _libmagic(name: str, _seat: Seat) -> Finding:
+    return Finding(check=name, ok=True, summary=libmagic_version())
+
+
+def _packages(name: str, _seat: Seat) -> Finding:
+    found = namesakes()
+    shadowing = tuple(display(item.path, MAX_PATH_CHARS) for item in found if item.is_first)
+    behind = tuple(display(item.path, MAX_PATH_CHARS) for item in found if not item.is_first)
+    if shadowing:
+        hint = "install mediaspool into an environment of its own, and start it from another folder"
+        return Finding(
+            check=name,
+            ok=False,
+            summary="another package takes the place of ours",
+            hint=hint,
+            details=shadowing,
+            exit_code=CONFIGURATION,
+        )
+    if behind:
+        return Finding(check=name, ok=True, summary="ours come first; these are hidden behind them", details=behind)
+    return Finding(check=name, ok=True, summary="no other package is called pipeline or jobs")
+
+
+def _machine(name: str, seat: Seat) -> Finding:
+    memory = available_mb()
+    workers = seat.settings.engines.workers or auto_workers()
+    free = "unknown" if memory is None else f"{memory} MB"
+    summary = f"{usable_cores()} cores, {free} of memory free, {workers} engine children"
+    return Finding(check=name, ok=True, summary=summary)
+
+
+def _disk(name: str, seat: Seat) -> Finding:
+    free, floor = free_bytes(seat.root), seat.settings.low_disk_mb * MEGABYTE
+    if free < floor:
+        hint = "free some space; mediaspool clean shows what of ours can go"
+        return Finding(check=name, ok=False, summary=f"only {shown_size(free)} free", hint=hint, exit_code=IO_ERROR)
+    return Finding(check=name, ok=True, summary=f"{shown_size(free)} free")
+
+
+def _spool(name: str, seat: Seat) -> Finding:
+    """May this user write there? Asked by writing: a mode says nothing of a read-only disk, and nothing to root."""
+    folder = os.path.realpath(seat.root)
+    is_made = os.path.isdir(folder)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    shared = shared_disk_problem(file_system_magic(folder))
+    if shared is not None:
+        hint = "keep the spool on a local disk"
+        return Finding(check=name, ok=False, summary=shared, hint=hint, exit_code=CONFIGURATION)
+    problem = _write_problem(folder) if is_made else None if os.access(folder, os.W_OK | os.X_OK) else "no permission"
+    shown = display(seat.root, MAX_PATH_CHARS)
+    if problem is not None:
+        hint = "check owner, mode and mount of this folder"
+        summary = f"{shown} cannot be written: {problem}"
+        return Finding(check=name, ok=False, summary=summary, hint=hint, exit_code=UNWRITABLE)
+    return Finding(check=name, ok=True, summary=f"{shown} can be {'written' if is_made else 'made'}")
+
+
+def _write_problem(folder: str) -> str | None:
+    probe = os.path.join(folder, f".doctor-{uuid.uuid4().hex}.tmp")
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.unlink(probe)
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+def _clock(name: str, seat: Seat) -> Finding:
+    """No decision hangs on the clock, but settling, reports and retention read it."""
+    now = seat.world.now()
+    shown = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
+    with viewed(seat) as ledger:
+        last = ledger.last_runs(1)
+    began = datetime.fromisoformat(last[0].started_at).timestamp() if last else 0.0
+    if not MADE < now < FAR or began > now + CLOCK_MARGIN_S:
+        summary = f"the clock says {shown}" + (f", but a run began at {last[0].started_at}" if began > now else "")
+        hint = "set the clock, or let it be set over the network"
+        return Finding(check=name, ok=False, summary=summary, hint=hint, exit_code=CONFIGURATION)
+    return Finding(check=name, ok=True, summary=shown)
+
+
+def _ledger(name: str, seat: Seat) -> Finding:
+    if not os.path.exists(Spool(seat.root).ledger_path):
+        return Finding(check=name, ok=True, summary="none yet; the first run makes it")
+    try:
+        with viewed(seat) as ledger:
+            damage = ledger.check()
+            jobs = sum(ledger.counts().values())
+    except MediaspoolError as error:
+        code = CONFIGURATION if error.code == "ledger-newer" else IO_ERROR
+        return Finding(check=name, ok=False, summary=display(error.message), hint=display(error.hint), exit_code=code)
+    if damage is not None:
+        hint = "see docs/operations.md, after a crash"
+        return Finding(check=name, ok=False, summary=display(damage), hint=hint, exit_code=IO_ERROR)
+    return Finding(check=name, ok=True, summary=f"sound, {jobs} jobs")
+
+
+_CHECKS: dict[str, Callable[[str, Seat], Finding]] = {
+    "settings": _settings,
+    "libmagic": _libmagic,
+    "packages": _packages,
+    "machine": _machine,
+    "disk": _disk,
+    "spool": _spool,
+    "clock": _clock,
+    "ledger": _ledger,
+}
+
+
+def _check_text(made: Checked) -> Iterator[str]:
+    yield f"mediaspool {made.version}"
+    for finding in made.findings:
+        mark = "ok " if finding.ok else "BAD" if finding.exit_code else "no "
+        yield f"{mark} {finding.check}: {finding.summary}"
+        if not finding.ok:
+            yield from (f"      {detail}" for detail in finding.details)
+            if finding.hint:
+                yield f"      {finding.hint}"
+
+
+def _routes_text(found: Routes) -> Iterator[str]:
+    for line in found.routes:
+        paid = ", paid" if line.is_paid else ""
+        yield f"{line.id}: {'works' if line.ok else 'does not work'}{paid}; {line.summary}"
+        if line.hint:
+            yield f"  {line.hint}"
+        for name, words in (("does", line.operations), ("models", line.models), ("languages", line.languages or ())):
+            if words:
+                yield f"  {name}: {' '.join(words)}"
+        if line.voices:
+            yield "  voices: " + ", ".join(f"{voice} ({language})" for voice, language in line.voices.items())
+    for group, members in found.groups.items():
+        yield f"{group} stands for {', '.join(members)}"
+    yield f"used where nothing is said: {', '.join(found.default)}"

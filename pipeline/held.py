@@ -1,0 +1,72 @@
+"""Held calls as people and programs see them: calls on a paid route that were sent and never answered.
+
+Shared by `status`, which shows them, and `resolve`, which decides them. Reads the ledger and changes nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+
+from msgspec import Struct
+
+from pipeline.answer import MAX_PATH_CHARS
+from pipeline.core.confine import display
+from pipeline.core.model import JobId, Outcome
+from pipeline.report import next_command
+from pipeline.seat import Seat
+from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import AttemptRow
+from pipeline.state.spool import Spool
+
+MAX_SHOWN = 20
+
+
+class HeldCall(Struct, frozen=True, kw_only=True):
+    """A call that may have been paid for. `job` is empty while only a killed run knew its name."""
+
+    attempt: str
+    job: str
+    route: str
+    model: str
+    operation: str
+    sent_at: str
+    worst_usd: Decimal | None
+    request_id: str | None
+    next: str
+
+
+@contextmanager
+def viewed(seat: Seat) -> Iterator[Ledger]:
+    """The ledger to look at; an empty one where there is none yet."""
+    ledger = Ledger.view(Spool(seat.root).ledger_path, clock=seat.world.clock)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def held_call(ledger: Ledger, row: AttemptRow, seat: Seat) -> HeldCall:
+    known = ledger.job(row.place)
+    job = known.job if known is not None else JobId("")
+    outcome = Outcome(job=job or JobId(row.id), kind="", verdict="held")
+    return HeldCall(
+        attempt=row.id,
+        job=display(job, MAX_PATH_CHARS),
+        route=row.route,
+        model=row.model,
+        operation=row.operation,
+        sent_at=row.changed_at,
+        worst_usd=row.worst_usd,
+        request_id=None if row.request_id is None else display(row.request_id),
+        next=next_command(outcome, spool=seat.spool),
+    )
+
+
+def held_lines(calls: Sequence[HeldCall]) -> Iterator[str]:
+    for call in calls[:MAX_SHOWN]:
+        price = "an unknown price" if call.worst_usd is None else f"at most {call.worst_usd} USD"
+        yield f"  held     {call.job or call.attempt}"
+        yield f"           {call.operation} by {call.route} {call.model}, sent {call.sent_at}, {price}"
+        yield f"           next: {call.next}, with --pay-again or --drop"
+    if len(calls) > MAX_SHOWN:
+        yield f"  and {len(calls) - MAX_SHOWN} more held calls"

@@ -1,0 +1,169 @@
+"""`status`: how everything stands, and for each problem the next command to type.
+
+Reads the ledger and the folders beside a running run, before the first one, and on a read-only disk. Changes nothing.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from msgspec import Struct
+
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, joined
+from pipeline.core.confine import display
+from pipeline.core.model import Outcome, Verdict
+from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
+from pipeline.report import next_command
+from pipeline.seat import Seat
+from pipeline.state.drops import REPORT_SUFFIX
+from pipeline.state.ledger_rows import JobRow
+from pipeline.state.spool import Spool
+
+LAST_RUNS = 5
+MAX_LOCKS_BYTES = 16_000_000
+PROBLEMS: tuple[Verdict, ...] = ("failed", "suspect", "refused")
+_WAITING = ("incoming", "standing", "claimed", "failed")
+
+
+class JobLine(Struct, frozen=True, kw_only=True):
+    """A job that needs a look, and the command that takes it one step further."""
+
+    id: str
+    manifest: str
+    verdict: str
+    code: str | None
+    reason: str
+    settled_at: str
+    next: str
+
+
+class SpendLine(Struct, frozen=True, kw_only=True):
+    """The money of one route on one UTC day; `unknown` counts calls without a price."""
+
+    day: str
+    route: str
+    calls: int
+    usd: Decimal
+    unknown: int
+    doubtful: int
+    doubtful_usd: Decimal
+
+
+class RunLine(Struct, frozen=True, kw_only=True):
+    id: str
+    started_at: str
+    finished_at: str | None
+    exit_code: int | None
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """The object of `status`. `open_attempts` without a run at work were cut off; the next run sees to them."""
+
+    schema: int = SCHEMA
+    spool: str
+    running: int | None
+    counts: dict[str, int]
+    manifests: dict[str, int]
+    problems: tuple[JobLine, ...]
+    held: tuple[HeldCall, ...]
+    open_attempts: int
+    spend: tuple[SpendLine, ...]
+    runs: tuple[RunLine, ...]
+
+
+def status(seat: Seat) -> Answer:
+    """How everything stands. Works beside a running run, before the first one, and on a read-only disk."""
+    spool = Spool(seat.root)
+    with viewed(seat) as ledger:
+        found = Status(
+            spool=display(spool.root, MAX_PATH_CHARS),
+            running=_running(os.path.join(spool.root, "lock")),
+            counts=dict(ledger.counts()),
+            manifests={name: _count_files(os.path.join(spool.root, name)) for name in _WAITING},
+            problems=tuple(_job_line(row, seat) for row in ledger.jobs_with(PROBLEMS)),
+            held=tuple(held_call(ledger, row, seat) for row in ledger.held_attempts()),
+            open_attempts=len(ledger.open_attempts()),
+            spend=tuple(
+                SpendLine(**{name: getattr(row, name) for name in SpendLine.__struct_fields__})
+                for row in ledger.spend()
+            ),
+            runs=tuple(
+                RunLine(id=run.id, started_at=run.started_at, finished_at=run.finished_at, exit_code=run.exit_code)
+                for run in ledger.last_runs(LAST_RUNS)
+            ),
+        )
+    return Answer(text=joined(_status_lines(found, seat)), data=found)
+
+
+def _job_line(row: JobRow, seat: Seat) -> JobLine:
+    outcome = Outcome(job=row.job, kind="", verdict=row.verdict, code=row.code, reason=row.reason)
+    return JobLine(
+        id=display(row.job, MAX_PATH_CHARS),
+        manifest=display(row.manifest, MAX_PATH_CHARS),
+        verdict=row.verdict,
+        code=row.code,
+        reason=display(row.reason),
+        settled_at=row.settled_at,
+        next=next_command(outcome, spool=seat.spool),
+    )
+
+
+def _running(lock: str) -> int | None:
+    """The process that holds the lock, as the kernel lists it: to try the lock could turn a starting run away."""
+    try:
+        inode = os.stat(lock).st_ino
+        with open("/proc/locks", encoding="ascii") as file:
+            rows = [line.split() for line in file.read(MAX_LOCKS_BYTES).splitlines()]
+    except (OSError, ValueError):
+        return None
+    held = [row for row in rows if "FLOCK" in row and row[5].rpartition(":")[2] == str(inode)]
+    return int(held[0][4]) if held else None
+
+
+def _count_files(folder: str) -> int:
+    try:
+        return sum(not name.startswith(".") and not name.endswith(REPORT_SUFFIX) for name in os.listdir(folder))
+    except FileNotFoundError:
+        return 0
+
+
+def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
+    yield f"spool {found.spool}: {_doing(found)}"
+    if not found.counts and not found.runs:
+        yield "no job was settled here yet"
+    else:
+        yield "jobs: " + (", ".join(f"{count} {verdict}" for verdict, count in sorted(found.counts.items())) or "none")
+    for job in found.problems[:MAX_SHOWN]:
+        yield f"  {job.verdict:8} {job.id}" + (f" [{job.code}]" if job.code else "")
+        if job.reason:
+            yield f"           {job.reason}"
+        yield f"           next: {job.next}"
+    if len(found.problems) > MAX_SHOWN:
+        yield f"  and {len(found.problems) - MAX_SHOWN} more: {command('status --json', seat.spool)}"
+    yield from held_lines(found.held)
+    if found.open_attempts and found.running is None:
+        yield f"{found.open_attempts} attempts were cut off; next: {command('run', seat.spool)}"
+    waiting = [f"{count} in {name}/" for name, count in found.manifests.items() if count]
+    if waiting:
+        yield "manifests: " + ", ".join(waiting)
+    yield from _spend_lines(found.spend)
+
+
+def _doing(found: Status) -> str:
+    if found.running is not None:
+        return f"process {found.running} is at work"
+    if not found.runs:
+        return "no run yet"
+    last = found.runs[0]
+    ended = f"ended with {last.exit_code}" if last.exit_code is not None else "was cut off"
+    return f"the last run, of {last.started_at}, {ended}"
+
+
+def _spend_lines(spend: Sequence[SpendLine]) -> Iterator[str]:
+    """By route, over all days; the days are in the JSON."""
+    for route in sorted({line.route for line in spend}):
+        lines = [line for line in spend if line.route == route]
+        doubtful = sum((line.doubtful_usd for line in lines), Decimal(0))
+        text = f"spent on {route}: {sum((line.usd for line in lines), Decimal(0))} USD"
+        text += f" for {sum(line.calls for line in lines)} calls"
+        yield text + (f", and at most {doubtful} USD in doubt" if doubtful else "")

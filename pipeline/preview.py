@@ -1,0 +1,228 @@
+"""`plan`: the decisions of a run without the run. The same reading and the same Planner, over a ledger only read.
+
+Sends nothing, changes nothing, needs no lock, and works before the first run and on a read-only disk. A file that no
+run has hashed yet is read here, and not remembered.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+import msgspec
+from msgspec import Struct
+
+from pipeline import app
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, Problem, joined, problem
+from pipeline.app import Reading, RunRequest
+from pipeline.batch import Stop, outcome_of
+from pipeline.core.confine import display
+from pipeline.core.errors import MediaspoolError
+from pipeline.core.model import BadJob, Decision, Outcome, refusal_identity
+from pipeline.core.pricing import total
+from pipeline.manifest import place_of
+from pipeline.report import exit_code
+from pipeline.runtime import Runtime, World, open_view
+from pipeline.seat import Seat
+from pipeline.state.spool import Claim
+
+MAX_SHOWN = 20
+_TITLES = {
+    "run": "would run",
+    "later": "would run after the job they need",
+    "place": "would be put in place from an earlier result",
+    "unchanged": "unchanged",
+    "empty": "validly empty",
+    "held": "held: a paid call has no verdict",
+    "blocked": "blocked by a job they need",
+    "refused": "refused",
+}
+_WORK = ("run", "later", "place")
+
+
+class PlannedJob(Struct, frozen=True, kw_only=True):
+    """One decision. `earlier` is the verdict that an unchanged job has; `usd` None is an unknown price."""
+
+    id: str
+    kind: str
+    choice: str
+    reasons: tuple[Problem, ...] = ()
+    earlier: str | None = None
+    route: str | None = None
+    model: str | None = None
+    engine: str | None = None
+    usd: Decimal | None = Decimal(0)
+    audio_seconds: float = 0.0
+    products: tuple[str, ...] = ()
+
+
+class PlannedManifest(Struct, frozen=True, kw_only=True):
+    """One manifest: its jobs, or why it cannot be read. `unsettled` files wait for a later run."""
+
+    manifest: str
+    error: Problem | None = None
+    jobs: tuple[PlannedJob, ...] = ()
+    ignored: int = 0
+    unsettled: int = 0
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """The object of `plan`. `exit_code` is what a run that did all this at once would end with."""
+
+    schema: int = SCHEMA
+    manifests: tuple[PlannedManifest, ...]
+    counts: dict[str, int]
+    usd: Decimal | None
+    audio_seconds: float
+    exit_code: int
+
+
+class _Preview(Struct, frozen=True, kw_only=True):
+    """A manifest with what would become of its jobs, before it is made presentable."""
+
+    planned: PlannedManifest
+    outcomes: tuple[Outcome, ...] = ()
+    error: MediaspoolError | None = None
+
+
+def plan(seat: Seat, files: Sequence[str], *, is_forced: bool = False, is_rehashing: bool = False) -> Answer:
+    """What `run` would do with the same words."""
+    request = RunRequest(spool=seat.root, files=tuple(files), is_forced=is_forced, is_rehashing=is_rehashing)
+    with open_view(seat.settings, seat.root, _silent(seat.world)) as runtime:
+        previews = [_preview(runtime, claim, request) for claim in _claims(runtime, request)]
+    made = _plan(previews)
+    return Answer(text=joined(_lines(made)), data=made, exit_code=made.exit_code)
+
+
+def unsettled(seat: Seat, files: Sequence[str]) -> tuple[str, ...]:
+    """The files that a run of these manifests would leave for a later one, because they changed a moment ago."""
+    request = RunRequest(spool=seat.root, files=tuple(files))
+    with open_view(seat.settings, seat.root, _silent(seat.world)) as runtime:
+        readings = app.read(runtime, _claims(runtime, request), request)
+    return tuple(path for reading in readings if reading.manifest for path in reading.manifest.unsettled)
+
+
+def _silent(world: World) -> World:
+    """What a look meets is told by its answer, not by the log."""
+    return msgspec.structs.replace(world, log_stream=io.StringIO())
+
+
+def _claims(runtime: Runtime, request: RunRequest) -> list[Claim]:
+    """The manifests of a run, without taking them."""
+    settings, now = runtime.settings, runtime.world.now()
+    if request.files:
+        return app.claim(request, settings, runtime.spool, now)
+    return runtime.spool.look(settings.manifest_settle_s, now)
+
+
+def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
+    (reading,) = app.read(runtime, [claim], request)
+    if reading.error is not None or reading.manifest is None:
+        error = reading.error
+        told = problem(error.code, error.message, error.hint) if error else None
+        return _Preview(planned=PlannedManifest(manifest=display(claim.path, MAX_PATH_CHARS), error=told), error=error)
+    batch = app.plan_one(runtime, reading, request, Stop())
+    bad = [_bad_outcome(runtime, reading, job) for job in reading.manifest.bad]
+    settled = [outcome_of(decision) for decision in batch.decisions if decision.choice not in _WORK]
+    jobs = [*map(_bad_job, reading.manifest.bad), *map(_planned_job, batch.decisions)]
+    planned = PlannedManifest(
+        manifest=display(claim.path, MAX_PATH_CHARS),
+        jobs=tuple(jobs),
+        ignored=reading.manifest.ignored,
+        unsettled=len(reading.manifest.unsettled),
+    )
+    return _Preview(planned=planned, outcomes=(*bad, *settled))
+
+
+def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
+    """As the run sees it: a refusal that the ledger knows already is no news."""
+    assert reading.manifest is not None
+    row = runtime.ledger.job(place_of(reading.claim.base, reading.manifest.name, bad.id))
+    is_known = row is not None and row.verdict == "refused" and row.identity == refusal_identity(bad.reasons)
+    return Outcome(job=bad.id, kind="", verdict="unchanged" if is_known else "refused", code=bad.reasons[0].code)
+
+
+def _bad_job(bad: BadJob) -> PlannedJob:
+    where = f"{bad.where}: "
+    reasons = tuple(problem(item.code, where + item.message, item.hint) for item in bad.reasons)
+    return PlannedJob(id=display(bad.id, MAX_PATH_CHARS), kind="", choice="refused", reasons=reasons)
+
+
+def _planned_job(decision: Decision) -> PlannedJob:
+    job, binding = decision.job, decision.binding
+    return PlannedJob(
+        id=display(job.id, MAX_PATH_CHARS),
+        kind=job.kind,
+        choice=decision.choice,
+        reasons=tuple(problem(item.code, item.message, item.hint) for item in decision.reasons),
+        earlier=decision.earlier,
+        route=binding.route if binding else None,
+        model=binding.model if binding else None,
+        engine=binding.engine if binding else None,
+        usd=decision.estimate.usd if decision.choice == "run" else Decimal(0),
+        audio_seconds=decision.estimate.audio_seconds if decision.choice == "run" else 0.0,
+        products=tuple(display(product.path, MAX_PATH_CHARS) for product in job.products),
+    )
+
+
+def _plan(previews: Sequence[_Preview]) -> Plan:
+    jobs = [job for item in previews for job in item.planned.jobs]
+    counted = Counter(job.choice for job in jobs)
+    return Plan(
+        manifests=tuple(item.planned for item in previews),
+        counts={choice: counted[choice] for choice in _TITLES if counted[choice]},
+        usd=total(job.usd for job in jobs),
+        audio_seconds=round(sum(job.audio_seconds for job in jobs), 3),
+        exit_code=exit_code(
+            outcomes=[outcome for item in previews for outcome in item.outcomes],
+            stopped_by_cap=False,
+            errors=[item.error for item in previews if item.error is not None],
+        ),
+    )
+
+
+def _lines(made: Plan) -> Iterator[str]:
+    if not made.manifests:
+        yield "nothing to plan: no manifest was named and none waits in the spool"
+    for manifest in made.manifests:
+        yield f"{manifest.manifest}: {_headline(manifest)}"
+        for choice, title in _TITLES.items():
+            yield from _group_lines(choice, title, [job for job in manifest.jobs if job.choice == choice])
+    if made.counts.get("run"):
+        price = "an unknown price" if made.usd is None else f"at most {made.usd} USD" if made.usd else "no cost"
+        yield f"in all: {made.audio_seconds / 60:.1f} minutes of audio, {price}; nothing was sent or changed"
+
+
+def _headline(manifest: PlannedManifest) -> str:
+    if manifest.error is not None:
+        hint = f" ({manifest.error.hint})" if manifest.error.hint else ""
+        return f"cannot be read: {manifest.error.message} [{manifest.error.code}]{hint}"
+    parts = [f"{len(manifest.jobs)} jobs"]
+    if manifest.unsettled:
+        parts.append(f"{manifest.unsettled} files still settling")
+    if manifest.ignored:
+        parts.append(f"{manifest.ignored} other files ignored")
+    return ", ".join(parts)
+
+
+def _group_lines(choice: str, title: str, jobs: Sequence[PlannedJob]) -> Iterator[str]:
+    """Each job that would do something or needs a look; of those that rest, only how many."""
+    if not jobs:
+        return
+    yield f"  {title}: {len(jobs)}"
+    telling = [job for job in jobs if job.reasons] if choice in ("unchanged", "empty") else jobs
+    for job in telling[:MAX_SHOWN]:
+        yield f"    {job.id}{_way(job)}"
+        for reason in job.reasons:
+            hint = f"; {reason.hint}" if reason.hint else ""
+            yield f"      {reason.message} [{reason.code}]{hint}"
+    if len(telling) > MAX_SHOWN:
+        yield f"    and {len(telling) - MAX_SHOWN} more: --json lists all"
+
+
+def _way(job: PlannedJob) -> str:
+    """Who would do it, or what it was settled as."""
+    if job.route is not None:
+        price = "" if job.usd is not None and not job.usd else f", {job.usd or 'unknown'} USD"
+        return f"  ({job.route} {job.model}{price})"
+    return f"  ({job.earlier})" if job.earlier not in (None, "done") else ""

@@ -1,0 +1,185 @@
+"""`clean`: what in the spool may go, and on demand its going.
+
+Only plain files of this user, under names that mediaspool gives, older than their kind is kept; never a product, an
+input, a ledger, or a manifest that still needs somebody. Dry unless told: without it nothing is locked or changed.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, joined, shown_size
+from pipeline.core.confine import display
+from pipeline.core.errors import StoreError
+from pipeline.held import viewed
+from pipeline.seat import Seat
+from pipeline.state.idle import remove_marker
+from pipeline.state.spool import Spool
+
+DAY_S = 24 * 3600.0
+KEEP_DAYS = 30.0
+UNUSED_ASSET_DAYS = 7.0
+MAX_SHOWN = 5
+_ANY = re.compile(r"[^.].*", re.DOTALL)
+_REPORT = re.compile(r"[^.].*\.report\.json", re.DOTALL)
+_ARTIFACT = re.compile(r"[A-Za-z0-9_-]{1,80}\.json")
+_ASSET = re.compile(r"([0-9a-f]{64})\.[a-z0-9.]{1,20}")
+_ASSET_FOLDER = re.compile(r"[0-9a-f]{2}")
+
+
+class Sweep(Struct, frozen=True, kw_only=True):
+    """What of one folder may go, or went."""
+
+    folder: str
+    what: str
+    older_than_days: float
+    files: tuple[str, ...]
+    bytes: int
+
+
+class Cleaned(Struct, frozen=True, kw_only=True):
+    """The object of `clean`. `is_deleted` False: this was only a look."""
+
+    schema: int = SCHEMA
+    spool: str
+    is_deleted: bool
+    sweeps: tuple[Sweep, ...]
+    files: int
+    bytes: int
+
+
+class _Old(Struct, frozen=True, kw_only=True):
+    path: str
+    size: int
+
+
+class _Rule(Struct, frozen=True, kw_only=True):
+    folder: str
+    what: str
+    days: float
+    pattern: re.Pattern[str]
+
+
+def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answer:
+    """Look, or delete. `asset_days` also lets go of answers that their jobs have used and that are older than that."""
+    spool = Spool(seat.root)
+    with _allowed(spool, is_real=is_real):
+        found = [(rule, list(_old(spool, rule, seat.world.now()))) for rule in _rules(seat)]
+        found.append(_assets(seat, spool, asset_days))
+        if is_real:
+            for _, files in found:
+                _delete(files)
+    made = _cleaned(spool, found, is_deleted=is_real)
+    return Answer(text=joined(_lines(made, seat)), data=made)
+
+
+@contextmanager
+def _allowed(spool: Spool, *, is_real: bool) -> Iterator[None]:
+    """Deleting waits for nobody: it needs the lock, and leaves no marker that saw what is gone."""
+    if not is_real or not os.path.isdir(spool.root):
+        yield
+        return
+    with spool.lock():
+        remove_marker(spool.root)
+        yield
+
+
+def _rules(seat: Seat) -> tuple[_Rule, ...]:
+    artifact_days = float(seat.settings.debug.max_age_days)
+    return (
+        _Rule(folder="reports", what="reports", days=KEEP_DAYS, pattern=_REPORT),
+        _Rule(folder="debug", what="debug artifacts", days=artifact_days, pattern=_ARTIFACT),
+        _Rule(folder="quarantine", what="quarantined payloads", days=KEEP_DAYS, pattern=_ANY),
+        _Rule(folder="done", what="finished manifests", days=KEEP_DAYS, pattern=_ANY),
+    )
+
+
+def _assets(seat: Seat, spool: Spool, asset_days: float | None) -> tuple[_Rule, list[_Old]]:
+    """Assets that no receipt names; and, only if asked for by age, those that receipts name."""
+    days = UNUSED_ASSET_DAYS if asset_days is None else asset_days
+    rule = _Rule(folder="assets", what="unused assets" if asset_days is None else "assets", days=days, pattern=_ASSET)
+    with viewed(seat) as ledger:
+        used: Set[str] = ledger.assets_in_use() if asset_days is None else set()
+    shelves = [name for name in _listed(spool, "assets") if _ASSET_FOLDER.fullmatch(name)]
+    old = [
+        file
+        for shelf in shelves
+        for file in _old(spool, rule, seat.world.now(), shelf)
+        if os.path.basename(file.path).partition(".")[0] not in used
+    ]
+    return rule, old
+
+
+def _old(spool: Spool, rule: _Rule, now: float, shelf: str = "") -> Iterator[_Old]:
+    """A file's age is counted from its last change of any sort, a move among them."""
+    folder = os.path.join(spool.root, rule.folder, shelf)
+    for name in _listed(spool, rule.folder, shelf):
+        path = os.path.join(folder, name)
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            continue
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and rule.pattern.fullmatch(name)
+        if is_ours and now - max(found.st_ctime, found.st_mtime) > rule.days * DAY_S:
+            yield _Old(path=path, size=found.st_size)
+
+
+def _listed(spool: Spool, *names: str) -> list[str]:
+    """What lies in a folder of the spool; nothing where a link has taken its place."""
+    folder = os.path.join(spool.root, *names)
+    if os.path.islink(folder.rstrip("/")) or not os.path.isdir(folder):
+        return []
+    return sorted(os.listdir(folder))
+
+
+def _delete(files: list[_Old]) -> None:
+    for file in files:
+        try:
+            os.unlink(file.path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreError(
+                f"'{display(file.path)}' cannot be deleted: {error.strerror}", hint="check owner and mode"
+            ) from error
+
+
+def _cleaned(spool: Spool, found: list[tuple[_Rule, list[_Old]]], *, is_deleted: bool) -> Cleaned:
+    sweeps = tuple(
+        Sweep(
+            folder=rule.folder,
+            what=rule.what,
+            older_than_days=rule.days,
+            files=tuple(display(os.path.relpath(file.path, spool.root), MAX_PATH_CHARS) for file in files),
+            bytes=sum(file.size for file in files),
+        )
+        for rule, files in found
+    )
+    return Cleaned(
+        spool=display(spool.root, MAX_PATH_CHARS),
+        is_deleted=is_deleted,
+        sweeps=sweeps,
+        files=sum(len(sweep.files) for sweep in sweeps),
+        bytes=sum(sweep.bytes for sweep in sweeps),
+    )
+
+
+def _lines(made: Cleaned, seat: Seat) -> Iterator[str]:
+    if not made.files:
+        yield f"nothing to clean in {made.spool}"
+        return
+    for sweep in made.sweeps:
+        if sweep.files:
+            age = f"older than {sweep.older_than_days:g} days"
+            yield f"{len(sweep.files)} {sweep.what} {age}, {shown_size(sweep.bytes)}"
+            yield from (f"  {name}" for name in sweep.files[:MAX_SHOWN])
+        if len(sweep.files) > MAX_SHOWN:
+            yield f"  and {len(sweep.files) - MAX_SHOWN} more"
+    if made.is_deleted:
+        yield f"deleted {made.files} files, {shown_size(made.bytes)} are free again"
+    else:
+        yield f"{made.files} files, {shown_size(made.bytes)}; nothing was deleted. {command('clean --yes', seat.spool)}"

@@ -1,0 +1,45 @@
+"""Where a command works: the spool it was given or the user's own, the settings in force, and the world around.
+
+Taken once per command, before anything else. Nothing is created here, not even the spool.
+"""
+
+import os
+import sys
+import time
+
+from msgspec import Struct
+
+from pipeline.runtime import World, utc_now
+from pipeline.state.settings import Settings, load_settings, state_home
+
+
+class Seat(Struct, frozen=True, kw_only=True):
+    """`root` is the spool; `spool` is what was typed for it, None for the user's own, as commands to type name it."""
+
+    root: str
+    spool: str | None
+    config: str | None
+    settings: Settings
+    world: World
+
+
+def take_seat(world: World | None, spool: str | None, config: str | None) -> Seat:
+    """ConfigError when the settings cannot be used."""
+    world = world or real_world()
+    return Seat(
+        root=os.path.abspath(spool) if spool is not None else state_home(world.environ),
+        spool=spool,
+        config=config,
+        settings=load_settings(config, world.environ),
+        world=world,
+    )
+
+
+def real_world() -> World:
+    return World(
+        environ=os.environ,
+        log_stream=sys.stderr,
+        clock=utc_now,
+        now=time.time,
+        reached=lambda _point: None,
+    )

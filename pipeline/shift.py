@@ -1,0 +1,155 @@
+"""`run`: one shift, as a person or cron starts it. Everything around `app.run`, and nothing of what it does.
+
+By hand on a terminal: waits for files that were written a moment ago, draws a bar, always says how it went. From cron:
+waits for nothing and says nothing unless there is news. A signal is noted from the first instant to the last.
+"""
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from pipeline import app, preview
+from pipeline.answer import SCHEMA, Answer, joined, shown_path
+from pipeline.app import Result, RunRequest
+from pipeline.batch import Unwatched, Watch
+from pipeline.core.errors import RunBusy
+from pipeline.progress import Bar, is_lively
+from pipeline.report import RunReport, has_news, report_json, summary
+from pipeline.seat import Seat
+from pipeline.signals import Caught
+from pipeline.trace.logs import say
+
+MAX_WAIT_S = 120.0
+LOOK_EVERY_S = 1.0
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What `run` was told. Without files the spool's own manifests are run."""
+
+    files: tuple[str, ...] = ()
+    is_skipping_busy: bool = False
+    is_forced: bool = False
+    is_rehashing: bool = False
+    time_limit_s: float | None = None
+    is_quiet: bool = False
+
+
+class ShiftReport(RunReport, frozen=True, kw_only=True):
+    """The object of `run`. `unsettled` files were written a moment ago and wait for the next run."""
+
+    unsettled: int = 0
+
+
+class Skipped(Struct, frozen=True, kw_only=True):
+    """The object of a run that left the work to the one that holds the lock."""
+
+    schema: int = SCHEMA
+    skipped: str = "busy"
+    exit_code: int = 0
+
+
+def work(seat: Seat, order: Order) -> Answer:
+    """Run to the end and say how it went. Raises what stopped the run before it could begin."""
+    files = tuple(dict.fromkeys(os.path.abspath(path) for path in order.files))
+    is_live = is_lively(sys.stderr, seat.world.environ) and not order.is_quiet
+    if is_live and files:
+        _let_settle(seat, files)
+    request = RunRequest(
+        spool=seat.root,
+        files=files,
+        time_limit_s=order.time_limit_s,
+        is_forced=order.is_forced,
+        is_rehashing=order.is_rehashing,
+    )
+    try:
+        result = _run(seat, request, is_live=is_live)
+    except RunBusy as busy:
+        if not order.is_skipping_busy:
+            raise
+        return Answer(text=joined([f"skipped: {busy.message}"]) if is_live else "", data=Skipped())
+    return _answer(seat, order, result, is_live=is_live)
+
+
+def _run(seat: Seat, request: RunRequest, *, is_live: bool) -> Result:
+    caught = Caught()
+    caught.keep()
+    with _watching(is_live) as watch:
+        world = msgspec.structs.replace(seat.world, watch=watch)
+        return trio.run(app.run, request, seat.settings, world, caught)
+
+
+@contextmanager
+def _watching(is_live: bool) -> Iterator[Watch]:
+    if not is_live:
+        yield Unwatched()
+        return
+    with Bar(sys.stderr) as bar:
+        yield bar
+
+
+def _answer(seat: Seat, order: Order, result: Result, *, is_live: bool) -> Answer:
+    whole = result.whole
+    told = msgspec.json.decode(report_json(whole), type=ShiftReport)  # as it may be shown: every name escaped
+    data = msgspec.structs.replace(told, unsettled=result.unsettled)
+    return Answer(text=_text(seat, order, result, is_live=is_live), data=data, exit_code=whole.exit_code)
+
+
+def _text(seat: Seat, order: Order, result: Result, *, is_live: bool) -> str:
+    whole = result.whole
+    is_worth_it = bool(whole.exit_code) if order.is_quiet else is_live or has_news(whole)
+    if not is_worth_it:
+        return ""
+    if len(order.files) == 1:  # what was typed, so that the next command can be
+        whole = msgspec.structs.replace(whole, manifest=order.files[0])
+    waiting = [f"{result.unsettled} files are still settling; the next run takes them"] if result.unsettled else []
+    return summary(whole, spool=seat.spool) + joined(waiting)
+
+
+def _let_settle(seat: Seat, files: Sequence[str]) -> None:
+    """Say which files changed a moment ago, and wait until those that stand still have stood still long enough."""
+
+    def unsettled() -> tuple[str, ...]:
+        return preview.unsettled(seat, files)
+
+    def tell(count: int) -> None:
+        names = ", ".join(shlex.quote(shown_path(path)) for path in files)
+        say(sys.stderr, f"{count} files of {names} are still settling; waiting for those that stand still\n")
+
+    let_settle(unsettled, tell=tell, sleep=time.sleep, now=time.monotonic)
+
+
+def let_settle(
+    unsettled: Callable[[], Iterable[str]],
+    *,
+    tell: Callable[[int], None],
+    sleep: Callable[[float], None],
+    now: Callable[[], float],
+) -> None:
+    """Ask until nothing is left to wait for. A file that changes meanwhile is not waited for: the next run takes it."""
+    left = _marks(unsettled())
+    if left:
+        tell(len(left))
+    until = now() + MAX_WAIT_S
+    while left and now() < until:
+        sleep(LOOK_EVERY_S)
+        found = _marks(unsettled())
+        left = {path: mark for path, mark in found.items() if left.get(path) == mark}
+
+
+def _marks(paths: Iterable[str]) -> Mapping[str, tuple[int, int]]:
+    marks = {}
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue
+        if found.st_mtime <= time.time():  # one from the future would never settle
+            marks[path] = (found.st_size, found.st_mtime_ns)
+    return marks
