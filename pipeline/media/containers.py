@@ -16,7 +16,17 @@ from pipeline.media._id3 import MAX_TAGS, content_start, tag_bytes
 from pipeline.media._names import OPINIONS, canonical
 from pipeline.media.sniff import HEAD_BYTES, NO_OPINION, sniff
 
-__all__ = ["Examination", "Recogniser", "agrees", "check_pcm", "could_be", "examine", "recognise", "same_type"]
+__all__ = [
+    "Examination",
+    "Recogniser",
+    "agrees",
+    "check_pcm",
+    "could_be",
+    "examine",
+    "is_undecided",
+    "recognise",
+    "same_type",
+]
 
 SHORTEST_OPINION = 3
 
@@ -153,9 +163,16 @@ def same_type(declared: str, media: Media) -> bool:
     return wanted.extension is None or wanted.extension == media.extension
 
 
+def is_undecided(media: Media) -> bool:
+    """Is this the opinion of a head that could not see whether its container holds sound or pictures, or what follows
+    its tag? Only `recognise` gives such opinions; `examine` decides.
+    """
+    return media.codec is None and media.demuxer in _PENDING
+
+
 def could_be(declared: str, media: Media) -> bool:
-    """As `same_type`, for what `recognise` said of a head: a container it could not see into may still be either."""
-    if media.codec is None and media.demuxer in _PENDING:
+    """As `same_type`, for what `recognise` said of a head: an undecided one may still turn out to be either."""
+    if is_undecided(media) and media.demuxer is not None:
         return canonical(declared).media_type in _PENDING[media.demuxer]
     return same_type(declared, media)
 

@@ -14,6 +14,7 @@ from pipeline.media.containers import (
     check_pcm,
     could_be,
     examine,
+    is_undecided,
     recognise,
     same_type,
 )
@@ -94,6 +95,13 @@ def test_a_head_never_rules_out_what_the_whole_file_is(whole: dict[str, Specimen
         assert opinion is not None, each.name
         assert each.media_type is not None
         assert could_be(each.media_type, opinion), each.name
+
+
+def test_only_heads_are_undecided_never_whole_files(whole: dict[str, Specimen]) -> None:
+    heads = {name for name, each in whole.items() if (m := recognise(each.body[:HEAD_BYTES])) and is_undecided(m)}
+    assert {"mp4-sound-only", "m4a", "mp3-99-kB-cover"} <= heads
+    assert not heads & {"mp4-sound-fast-start", "webm-sound-only", "mp3", "wav", "flac", "png"}
+    assert not [name for name, each in whole.items() if (m := examined(each.body).media) and is_undecided(m)]
 
 
 @pytest.mark.parametrize("declared", ["audio/mpeg", "audio/wav", "audio/ogg", "image/png", "video/mp4"])
