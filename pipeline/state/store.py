@@ -35,6 +35,8 @@ from pipeline.state.durable import (
 )
 from pipeline.state.linux import has_room
 
+__all__ = ["Publication", "Staged", "Store", "free_bytes", "part_name"]
+
 MAX_QUARANTINED = 100
 PRODUCT_MODE = 0o666  # less the user's umask, like any file a program makes for its user
 _PART_PREFIX, _PART_SUFFIX = ".mediaspool-", ".part"
