@@ -1,7 +1,7 @@
 """The rows of the ledger as frozen values, and how odd names and structs become columns.
 
 Paths are stored as the bytes they are. Ids and reasons may carry the same odd bytes, so they are stored as bytes too;
-structs are JSON in which such characters are escaped. Everything read back compares equal to what was written.
+structs are JSON. Everything read back compares equal to what was written.
 """
 
 import functools
@@ -172,25 +172,25 @@ def from_blob(blob: bytes) -> str:
 
 
 def pack(value: Struct) -> bytes:
-    """A struct as JSON; characters that UTF-8 cannot carry are escaped."""
+    """A struct as JSON, also when a text in it has characters that stand for odd bytes, which msgspec refuses."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(value)).encode("ascii")
+        return to_blob(json.dumps(msgspec.to_builtins(value), ensure_ascii=False))
 
 
 def unpack(body: bytes, kind: type[S]) -> S:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise _unreadable(kind) from error
-    except msgspec.DecodeError:  # escaped surrogates: msgspec refuses them, the standard library does not
+    except UnicodeDecodeError:  # what `pack` made of an odd text: msgspec refuses it, the standard library does not
         return _unpack_odd(body, kind)
+    except msgspec.DecodeError as error:
+        raise _unreadable(kind) from error
 
 
 def _unpack_odd(body: bytes, kind: type[S]) -> S:
     try:
-        return msgspec.convert(json.loads(body), type=kind)
+        return msgspec.convert(json.loads(from_blob(body)), type=kind)
     except (ValueError, msgspec.ValidationError) as error:
         raise _unreadable(kind) from error
 

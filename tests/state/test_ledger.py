@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import LedgerError
@@ -326,6 +326,7 @@ def test_any_text_survives_as_a_blob(text: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=())), st.text(st.characters(exclude_categories=())))
+@example(job="\ud800\udc00", path="")
 def test_any_struct_survives_as_json(job: str, path: str) -> None:
     receipt = msgspec.structs.replace(Make().job_receipt(), job=JobId(job), source_name=path)
     assert unpack(pack(receipt), type(receipt)) == receipt
