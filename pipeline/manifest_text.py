@@ -148,7 +148,7 @@ def _whole_json(body: bytes) -> Value:
 
 
 def _json(text: str) -> Value:
-    value: Value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    value: Value = json.loads(text, object_pairs_hook=_unique)
     return value
 
 
@@ -159,10 +159,6 @@ def _unique(pairs: list[tuple[str, Value]]) -> Table:
         double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {double} is there twice")
     return table
-
-
-def _no_constant(name: str) -> Value:
-    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _whole_document(top: Value, limits: ManifestLimits) -> Document:

@@ -243,6 +243,13 @@ def test_a_file_that_waits_counts_for_shared_stems_so_that_names_stay(desk: Desk
     assert desk.paths(desk.toml(folder())) == ["in/talk.mp3.text.txt"]
 
 
+def test_a_file_that_waits_keeps_its_index(desk: Desk) -> None:
+    waiting, settled = desk.file("in/a.wav"), desk.file("in/b.wav")
+    desk.now = settled.stat().st_ctime + 3600
+    os.utime(waiting, (desk.now, desk.now))
+    assert desk.paths(desk.toml(folder(keys=AUDIO + 'out = "{index}.{ext}"'))) == ["0002.txt"]
+
+
 def test_out_of_a_folder_holds_for_all_steps_and_a_step_may_have_its_own(desk: Desk) -> None:
     desk.file("in/b/a.wav")
     steps = STEP + CANON + 'out = "c/{stem}.{ext}"\n'

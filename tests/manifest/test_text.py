@@ -173,6 +173,11 @@ def test_a_value_that_no_kind_could_take_harms_only_its_job(desk: Desk, value: s
     assert (ids(manifest), codes(manifest)) == (["hello"], {"job 2": ["job-invalid"]})
 
 
+def test_a_number_that_json_does_not_have_harms_only_its_job(desk: Desk) -> None:
+    manifest = desk.read('{"schema": 1, "job": [{"id": "odd", "speed": NaN}, ' + HELLO_LINE + "]}", "m.json")
+    assert (ids(manifest), codes(manifest)) == (["hello"], {"job 1": ["job-invalid"]})
+
+
 def test_half_a_character_is_refused_in_text_but_not_in_a_path() -> None:
     assert flaw("\udcff", 9) is not None
     assert flaw({"\ud800": 1}, 9) is not None
