@@ -28,6 +28,7 @@ from pipeline.state.settings import Settings
 from pipeline.state.spool import Claim, Spool
 
 MAX_MANIFEST_BYTES = 256_000_000
+MAX_NOTED_NAMES = 10
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
@@ -73,6 +74,7 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             open_runtime(settings, spool, world, roots=lane_roots(settings, spool, claims)) as runtime,
         ):
             world.reached("claimed")
+            await runtime.runner(begin, runtime, claims)
             await runtime.runner(recover, runtime.ledger, runtime.store, spool)
             world.reached("recovered")
             readings = await runtime.runner(read, runtime, claims, request)
@@ -95,7 +97,8 @@ def claim(request: RunRequest, settings: Settings, spool: Spool, now: float) -> 
 
 def lane_roots(settings: Settings, spool: Spool, claims: Sequence[Claim]) -> dict[str, str]:
     """Every folder that a child may open, by name; each manifest is confined to its own share of them."""
-    folders = dict.fromkeys(folder for claim in claims for folder in root_folders(settings, spool, claim))
+    there = [claim for claim in claims if os.path.exists(claim.path)]  # a missing one is told when it is read
+    folders = dict.fromkeys(folder for claim in there for folder in root_folders(settings, spool, claim))
     return Roots(tuple(folders)).names()
 
 
@@ -108,6 +111,12 @@ def root_folders(settings: Settings, spool: Spool, claim: Claim) -> tuple[str, .
     return (claim.base, os.path.dirname(os.path.abspath(spool.root)))
 
 
+def begin(runtime: Runtime, claims: Sequence[Claim]) -> None:
+    """Note that the run is under way; without its end beside it, it was cut off."""
+    names = " ".join(claim.name for claim in claims[:MAX_NOTED_NAMES])
+    runtime.ledger.begin_run(manifest=names, version=__version__)
+
+
 def read(runtime: Runtime, claims: Sequence[Claim], request: RunRequest) -> list[Reading]:
     return [_read_one(runtime, claim, request) for claim in claims]
 
@@ -115,9 +124,10 @@ def read(runtime: Runtime, claims: Sequence[Claim], request: RunRequest) -> list
 def _read_one(runtime: Runtime, claim: Claim, request: RunRequest) -> Reading:
     settings = runtime.settings
     try:
+        body = _body(claim.path)
         roots = Roots(root_folders(settings, runtime.spool, claim))
         manifest = read_manifest(
-            _body(claim.path),
+            body,
             file_name=claim.name,
             base=claim.base,
             kinds=runtime.kinds,

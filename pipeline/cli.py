@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 USAGE = 2
 
-Manifests = Annotated[list[str] | None, typer.Argument(metavar="[MANIFEST]...", help="Manifest files; they stay.")]
+Manifests = Annotated[list[str] | None, typer.Argument(metavar="MANIFEST", help="Manifest files; they stay.")]
 Spool = Annotated[
     str | None, typer.Option("--spool", metavar="DIR", help="The spool. [default: $XDG_STATE_HOME/mediaspool]")
 ]
 Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="The settings file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
-Jobs = Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of jobs, as `status` shows them.")]
+Jobs = Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Ids of jobs, as `status` shows them.")]
 
 commands = typer.Typer(
     name="mediaspool",
     help="Point it at a folder of recordings and leave: transcripts, clean text and speech, with a verdict per job.",
-    no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -57,13 +57,23 @@ def main(world: "World | None" = None) -> NoReturn:
     sys.exit(code)
 
 
-@commands.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+def _version(is_asked: bool) -> None:
+    if is_asked:
         say(sys.stdout, f"mediaspool {__version__}\n")
         raise typer.Exit
+
+
+@commands.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Nothing but help where no command is given."""
+    if context.invoked_subcommand is None:
+        say(sys.stderr, context.get_help() + "\n")
+        raise typer.Exit(USAGE)
 
 
 @commands.command()
@@ -87,7 +97,7 @@ def plan(
     rehash: Annotated[bool, typer.Option("--rehash", help="As `run --rehash` would.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Say what would run, what is unchanged, what is refused and why. Sends nothing, changes nothing."""
+    """Say what would run and what is refused. Sends nothing, changes nothing."""
     from pipeline import preview
 
     files = tuple(manifests or ())
@@ -114,7 +124,7 @@ def run(
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something needs you.")] = False,
 ) -> int:
-    """Run manifests, or what lies in the spool; finish, and exit with a code that says how it went."""
+    """Run manifests, or what waits in the spool. The exit code says how it went."""
     from pipeline import shift
 
     order = shift.Order(
@@ -130,7 +140,7 @@ def run(
 
 @commands.command()
 def status(context: typer.Context, spool: Spool = None, config: Config = None, as_json: Json = False) -> int:
-    """Show jobs, attempts, held calls and spend; each problem with the next command to type."""
+    """Show how everything stands. Each problem comes with the next command to type."""
     from pipeline import overview
 
     return _tell(lambda: overview.status(_seat(context, spool, config)), as_json=as_json)
@@ -148,7 +158,7 @@ def retry(
     config: Config = None,
     as_json: Json = False,
 ) -> int:
-    """Let settled jobs run again: their verdicts and the answers they had are forgotten. The next run makes them."""
+    """Let settled jobs run again. Verdicts and answers are forgotten; the next run makes them anew."""
     from pipeline import desk
 
     chosen = {"failed": failed, "suspect": suspect, "refused": refused, "empty": empty}
@@ -162,14 +172,14 @@ def retry(
 @commands.command()
 def resolve(
     context: typer.Context,
-    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="The id of a held job or attempt.")] = None,
+    job: Annotated[str | None, typer.Argument(metavar="JOB", help="The id of a held job or attempt.")] = None,
     pay_again: Annotated[bool, typer.Option("--pay-again", help="Send its call once more.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Let the job fail.")] = False,
     spool: Spool = None,
     config: Config = None,
     as_json: Json = False,
 ) -> int:
-    """Decide calls that may have been paid for. Without a decision: list them."""
+    """Decide calls that may have been paid for. Without a decision it lists them."""
     from pipeline import desk
 
     if pay_again and drop:
@@ -190,7 +200,7 @@ def clean(
     config: Config = None,
     as_json: Json = False,
 ) -> int:
-    """Show, or delete, what may go: old reports, artifacts, quarantine, finished manifests, unused assets."""
+    """Show or delete what may go. Old reports, artifacts, quarantine, finished manifests, unused assets."""
     from pipeline import retention
 
     return _tell(
@@ -200,7 +210,7 @@ def clean(
 
 @commands.command()
 def routes(context: typer.Context, spool: Spool = None, config: Config = None, as_json: Json = False) -> int:
-    """List the configured routes, what each can do, and whether it works here."""
+    """List the routes. What each can do, and whether it works here."""
     from pipeline import doctor
 
     return _tell(lambda: doctor.routes(_seat(context, spool, config)), as_json=as_json)
@@ -208,7 +218,7 @@ def routes(context: typer.Context, spool: Spool = None, config: Config = None, a
 
 @commands.command("doctor")
 def check(context: typer.Context, spool: Spool = None, config: Config = None, as_json: Json = False) -> int:
-    """Check engines, weights, libmagic, disk, write access, clock, ledger and foreign packages."""
+    """Check what must work here. Engines, weights, libmagic, disk, spool, clock, ledger, other packages."""
     from pipeline import doctor
 
     return _tell(lambda: doctor.check(_seat(context, spool, config)), as_json=as_json)
@@ -270,7 +280,7 @@ def _usage(error: typer.TyperException, *, is_json: bool) -> int:
     answer = refused([ConfigError(error.format_message(), hint="mediaspool --help")], code=USAGE)
     if is_json and answer.data is not None:
         say(sys.stdout, json_line(answer.data))
-    say(sys.stderr, answer.text)
+    say(sys.stderr, f"mediaspool: {error.format_message()}\n  mediaspool --help\n")
     return USAGE
 
 
