@@ -35,7 +35,7 @@ def against_language(tag: str) -> list[Refusal]:
 
 def against_recording(source: Source) -> list[Refusal]:
     """A video without sound cannot be heard; unknown tracks tell nothing, and which track exists the engine knows."""
-    if not source.tracks or any(name.startswith("audio") for name in source.tracks):
+    if set(source.tracks) != {"video"}:
         return []
     return [Refusal(code="input-type", message="the recording has no audio track", hint="nothing can be heard in it")]
 

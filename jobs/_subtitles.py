@@ -22,7 +22,7 @@ PAUSE_S = 0.8
 READABLE_MS = 800
 SHORTEST_MS = 100
 _NO_END_MS = 1 << 62
-_BREAK_AFTER_COMMA = 10  # columns of imbalance that a break after punctuation is worth
+COMMA_BONUS = 10  # columns of unevenness that a line break after punctuation is worth
 
 _SENTENCE_END = re.compile("[.!?…。！？؟।][\"'»”’)\\]」』）]*$")
 _CLAUSE_END = re.compile("[,;:.!?…–—、，；：。！？؟،।][\"'»”’)\\]」』）]*$")
@@ -190,53 +190,61 @@ def columns(text: str) -> int:
     return len(text) + sum(unicodedata.east_asian_width(char) in "WF" for char in text)
 
 
-def _width(tokens: Sequence[_Token]) -> int:
-    return sum(columns(token.text) + token.has_space for token in tokens) - (tokens[0].has_space if tokens else 0)
-
-
 def _groups(tokens: Iterable[_Token]) -> Iterator[list[_Token]]:
-    group: list[_Token] = []
+    """Stretches between pauses and sentence ends; one that is too much for a cue is halved until it is not."""
+    stretch: list[_Token] = []
     for token in tokens:
-        if group and _is_complete(group, token):
-            yield group
-            group = []
-        if group and _break_at([*group, token]) is None:
-            at = _cut_at(group)
-            yield group[:at]
-            group = group[at:]
-        group.append(token)
-    if group:
-        yield group
+        if stretch and _is_complete(stretch, token):
+            yield from _halved(stretch)
+            stretch = []
+        stretch.append(token)
+    if stretch:
+        yield from _halved(stretch)
 
 
-def _is_complete(group: Sequence[_Token], following: _Token) -> bool:
-    last = group[-1]
-    if following.start - last.end >= PAUSE_S or following.end - group[0].start > MAX_CUE_S:
+def _is_complete(stretch: Sequence[_Token], following: _Token) -> bool:
+    last = stretch[-1]
+    if following.start - last.end >= PAUSE_S:
         return True
-    return _SENTENCE_END.search(last.text) is not None and _width(group) >= MAX_COLUMNS // 2
+    return _SENTENCE_END.search(last.text) is not None and _marks(stretch)[-1] >= MAX_COLUMNS // 2
 
 
-def _cut_at(group: Sequence[_Token]) -> int:
-    """Where a full group ends: after its last clause if the rest is short enough for one line, else at its end."""
-    for at in range(len(group) - 1, 0, -1):
-        if _width(group[at:]) > MAX_COLUMNS or _width(group[:at]) < MAX_COLUMNS // 2:
-            break
-        if _CLAUSE_END.search(group[at - 1].text):
-            return at
-    return len(group)
+def _halved(stretch: list[_Token]) -> Iterator[list[_Token]]:
+    """Near the middle, at the end of a clause if there is one: a cue of one last word reads badly."""
+    is_short = stretch[-1].end - stretch[0].start <= MAX_CUE_S
+    if len(stretch) == 1 or (is_short and _break_at(stretch) is not None):
+        yield stretch
+        return
+    marks = _marks(stretch)
+    clause_bonus = marks[-1] / 3
+    at = min(
+        range(1, len(stretch)),
+        key=lambda at: abs(2 * marks[at] - marks[-1]) - clause_bonus * _ends_clause(stretch[at - 1]),
+    )
+    yield from _halved(stretch[:at])
+    yield from _halved(stretch[at:])
+
+
+def _marks(tokens: Sequence[_Token]) -> list[int]:
+    """Columns up to each token; the last is the width of all."""
+    widths = (columns(token.text) + token.has_space for token in tokens)
+    return list(accumulate(widths, initial=-tokens[0].has_space))
+
+
+def _ends_clause(token: _Token) -> bool:
+    return _CLAUSE_END.search(token.text) is not None
 
 
 def _break_at(group: Sequence[_Token]) -> int | None:
     """The number of tokens on the first line so that all fit: the most even break, punctuation preferred."""
-    marks = list(accumulate((columns(token.text) + token.has_space for token in group), initial=-group[0].has_space))
+    marks = _marks(group)
     if marks[-1] <= MAX_COLUMNS:
         return len(group)
     choices = []
     for at, token in enumerate(group[1:], start=1):
         left, right = marks[at], marks[-1] - marks[at] - token.has_space
         if max(left, right) <= MAX_COLUMNS:
-            comma = _CLAUSE_END.search(group[at - 1].text) is not None
-            choices.append((abs(left - right) - _BREAK_AFTER_COMMA * comma, at))
+            choices.append((abs(left - right) - COMMA_BONUS * _ends_clause(group[at - 1]), at))
     return min(choices)[1] if choices else None
 
 

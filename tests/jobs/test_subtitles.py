@@ -105,9 +105,15 @@ def test_japanese_takes_21_characters_a_line_and_no_line_begins_with_a_full_stop
     assert "".join(lines) == JAPANESE
 
 
-def test_a_full_stop_takes_its_character_along_when_the_lines_are_full() -> None:
-    shown = cues(of(Segment(start=0, end=6, text="あ" * 42 + "。")))
-    assert shown[-1].lines == ("あ。",)
+def test_a_mark_that_may_not_begin_a_line_takes_its_character_along() -> None:
+    lines = [line for cue in cues(of(Segment(start=0, end=6, text="あ" * 21 + "ー" + "い" * 21))) for line in cue.lines]
+    assert not any(line.startswith("ー") for line in lines)
+
+
+def test_a_long_stretch_is_halved_at_a_clause_and_leaves_no_lonely_word() -> None:
+    text = "ask not what your country can do for you, ask what you can do for your country."
+    shown = cues(of(spoken(text, length=9.0)))
+    assert [" ".join(cue.lines) for cue in shown] == [text[:41], text[42:]]
 
 
 def test_slow_speech_is_shown_in_cues_of_seven_seconds_at_most() -> None:
