@@ -74,6 +74,7 @@ def read_manifest(
     document = read_document(body, file_name, limits)
     reading = Reading(
         base=base,
+        manifest=os.path.realpath(os.path.join(base, file_name)),
         header=read_header(document.header, file_name, kinds),
         kinds=kinds,
         default_routes=default_routes,

@@ -22,6 +22,7 @@ ENTRIES_PER_JOB = 10
 _MAGIC = re.compile(r"[*?\[]")
 _ENDINGS = (".part", ".tmp", ".crdownload", ".receipt.json")
 _BEGINNINGS = (".", "~syncthing~")
+_SPOOL_MARKS = ("ledger.db", "staging", "assets")
 
 Segment = re.Pattern[str] | None
 """One part of a pattern; None is `**`, any number of folders."""
@@ -222,7 +223,7 @@ class _Walker:
     def visit(self, folder: str, above: tuple[str, ...]) -> None:
         try:
             facts = os.stat(folder)
-            if (facts.st_dev, facts.st_ino) in self._visited:
+            if (facts.st_dev, facts.st_ino) in self._visited or _is_spool(folder):
                 return
             self._visited.add((facts.st_dev, facts.st_ino))
             self.folders.append((folder, above))
@@ -278,6 +279,11 @@ class _Walker:
         if problem.code == "input-missing" and not os.path.islink(path):
             return  # it vanished while we walked
         self.found.append(Found(parts=parts, path=path, problem=problem, is_folder=is_folder))
+
+
+def _is_spool(folder: str) -> bool:
+    """Our own working folders may lie among the inputs; what is kept there is never one."""
+    return all(os.path.exists(os.path.join(folder, mark)) for mark in _SPOOL_MARKS)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

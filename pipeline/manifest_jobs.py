@@ -53,9 +53,10 @@ class Intake(Protocol):
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """What every step of reading one manifest needs."""
+    """What every step of reading one manifest needs. `manifest` is its own real path."""
 
     base: str
+    manifest: str
     header: Header
     kinds: Mapping[str, Kind]
     default_routes: tuple[str, ...]

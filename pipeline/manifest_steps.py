@@ -173,7 +173,7 @@ def _sort(folder: Folder, harvest: Harvest, reading: Reading) -> _Sorted:
     unsettled: list[Found] = []
     ignored = 0
     for found in harvest.files:
-        if not _is_accepted(folder, found, reading):
+        if found.path == reading.manifest or not _is_accepted(folder, found, reading):
             ignored += 1
         elif found.problem is not None:
             problems.append(found)

@@ -118,6 +118,15 @@ def test_names_that_are_never_inputs(desk: Desk, name: str) -> None:
     assert (is_ignored(name), inside, manifest.ignored) == (True, [], 0)
 
 
+def test_the_spool_and_the_manifest_are_never_inputs(desk: Desk) -> None:
+    for name in ("spool/ledger.db", "spool/staging/a.wav", "spool/assets/ab/cd.wav", "spool/done/b.wav", "talk.wav"):
+        desk.file(name)
+    desk.file("notes.toml", b"TEXT")
+    desk.file("other.toml", b"TEXT")
+    manifest = desk.toml(folder("**/*", 'accept = ["audio", "text"]\nexclude = ["*.text.txt"]'))
+    assert taken(desk, manifest) == ["other.toml", "talk.wav"]
+
+
 EXCLUDES = {
     "in/b/**": ["in/a.wav", "in/x/b/e.wav"],
     "in/b": ["in/a.wav", "in/x/b/e.wav"],
