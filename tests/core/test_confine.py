@@ -210,7 +210,7 @@ def test_invariant_26_a_folder_swapped_for_a_link_while_opening_never_leads_out(
     finally:
         stop.set()
         swapper.join()
-    print(f"invariant 26: {bodies.count(b'SECRET')} escapes of {tries}, {bodies.count(b'inside')} opened inside")  # noqa: T201 - the figure
+    print(f"invariant 26: {bodies.count(b'SECRET')} escapes of {tries}, {bodies.count(b'inside')} opened inside")
     assert b"SECRET" not in bodies
     assert bodies.count(b"inside") not in (0, tries)
 
@@ -272,7 +272,7 @@ NASTY = {
 
 def test_invariant_28_the_known_forgeries_are_shown_harmless() -> None:
     shown = [display(text) == want and harmless(display(text)) for text, want in NASTY.items()]
-    print(f"invariant 28: {sum(shown)}/{len(shown)} forgeries shown harmless")  # noqa: T201 - the figure
+    print(f"invariant 28: {sum(shown)}/{len(shown)} forgeries shown harmless")
     assert all(shown)
 
 

@@ -162,3 +162,16 @@ def desk(tmp_path: Path) -> Desk:
     base = tmp_path / "desk"
     base.mkdir()
     return Desk(base)
+
+
+STEP = '[[folder.step]]\nid = "text"\nkind = "transcription"\n'
+CANON = '[[folder.step]]\nid = "canon"\nkind = "canonical_text"\nfrom = "text"\n'
+AUDIO = 'accept = ["audio"]\n'
+
+
+def folder(glob: str = "in/**/*", keys: str = AUDIO, steps: str = STEP) -> str:
+    return f'[[folder]]\nid = "f"\nglob = "{glob}"\n{keys}\n{steps}'
+
+
+def taken(desk: Desk, manifest: Manifest) -> list[str]:
+    return [os.path.relpath(job.input, desk.base) for job in manifest.jobs if job.input]

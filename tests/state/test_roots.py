@@ -186,7 +186,7 @@ def test_invariant_26_a_folder_swapped_between_question_and_opening_never_leads_
         stop.set()
         swapper.join()
     escapes, inside = answers.count(b"SECRET"), answers.count(b"inside")
-    print(f"invariant 26: {escapes} escapes of {tries}, {inside} opened inside")  # noqa: T201 - the figure
+    print(f"invariant 26: {escapes} escapes of {tries}, {inside} opened inside")
     assert (escapes, inside not in (0, tries)) == (0, True)
 
 
