@@ -1,5 +1,6 @@
 """Makers for the tests of the children: pools, lanes, recordings made with numpy, a watch over canary files."""
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -37,6 +38,15 @@ def is_running(pid: int) -> bool:
             return stat.read().rsplit(b")", 1)[1].split()[0] != b"Z"
     except FileNotFoundError:
         return False
+
+
+def own_children() -> set[int]:
+    found = set()
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", "rb") as stat:
+            if int(stat.read().rsplit(b")", 1)[1].split()[1]) == os.getpid():
+                found.add(int(entry))
+    return found
 
 
 def tone(seconds: float, rate: int = 16_000, channels: int = 1) -> bytes:

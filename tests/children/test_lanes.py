@@ -1,6 +1,5 @@
 """Lanes: names of files, the bridge to Trio, and which error a stage's code becomes."""
 
-import contextlib
 import os
 import threading
 from pathlib import Path
@@ -20,19 +19,10 @@ from pipeline.core.errors import (
 )
 from pipeline.core.model import Media
 from pipeline.media import av
-from tests.children.conftest import tone
+from tests.children.conftest import own_children, tone
 
 WAV = Media(media_type="audio/wav", family="audio", extension="wav", demuxer="wav")
 pytestmark = pytest.mark.real_time
-
-
-def own_children() -> set[int]:
-    found = set()
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", "rb") as stat:
-            if int(stat.read().rsplit(b")", 1)[1].split()[1]) == os.getpid():
-                found.add(int(entry))
-    return found
 
 
 def test_a_file_is_named_by_its_innermost_root(tmp_path: Path) -> None:
