@@ -127,11 +127,11 @@ class Whisper:
             inputs=(self._lanes.ref(ask.audio.path),),
             output=target,
             params=msgspec.Raw(msgspec.json.encode(params)),
-            limits=StageLimits(max_output_bytes=MAX_TRANSCRIPT_BYTES, max_seconds=self._max_seconds(ask)),
+            limits=StageLimits(max_output_bytes=MAX_TRANSCRIPT_BYTES, max_seconds=self.max_seconds(ask)),
             deadline_s=self.route.call_timeout_s,
         )
 
-    def _max_seconds(self, ask: Transcribe) -> float:
+    def max_seconds(self, ask: Transcribe) -> float:
         """What was probed and a little more: bytes that decode to more than they declared are a bomb."""
         known = UNKNOWN_LENGTH_S if ask.audio.seconds is None else ask.audio.seconds * SLACK_SHARE + SLACK_S
         return min(known, self.route.limits.max_seconds or known)

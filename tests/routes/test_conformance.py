@@ -1,0 +1,149 @@
+"""The suite that every driver joins: what `core.drivers` promises, asked of each of them.
+
+A new driver adds one row to `DRIVERS`: how to open it, an operation it can do, and one that it must refuse.
+"""
+
+import os
+from collections.abc import Callable
+
+import pytest
+import trio
+from msgspec import Struct
+
+from pipeline.children.lanes import Lanes
+from pipeline.core.drivers import Driver, RouteConfig
+from pipeline.core.errors import CODES, MediaspoolError, UnsupportedOperation
+from pipeline.core.model import Refusal
+from pipeline.core.operations import Operation, operation_name
+from pipeline.media.containers import recognise, same_type
+from pipeline.routes import DRIVERS as TABLE
+from pipeline.routes import hibari, pico, whisper
+from tests.routes.conftest import RecordingExchange, route, say, transcribe
+
+pytestmark = [pytest.mark.engines, pytest.mark.real_time]
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One driver under test."""
+
+    open_driver: Callable[[RouteConfig, Lanes], Driver]
+    can: Operation
+    cannot: Operation
+
+
+DRIVERS = {
+    "whisper": Row(open_driver=whisper.open_driver, can=transcribe(), cannot=say("Hello")),
+    "hibari": Row(open_driver=hibari.open_driver, can=say("Good morning."), cannot=transcribe()),
+    "pico": Row(open_driver=pico.open_driver, can=say("Guten Morgen.", "de"), cannot=transcribe()),
+}
+
+
+class Subject:
+    """An opened driver and its row."""
+
+    def __init__(self, name: str, lanes: Lanes) -> None:
+        self.row = DRIVERS[name]
+        self.lanes = lanes
+        self.driver = self.row.open_driver(route(name), lanes)
+        self.operation = operation_name(self.row.can)
+        self.binding = self.driver.bind(self.operation, None)
+
+    def staged(self) -> list[str]:
+        return os.listdir(os.path.dirname(self.lanes.path(self.lanes.scratch(""))))
+
+
+@pytest.fixture(params=sorted(DRIVERS))
+def subject(request: pytest.FixtureRequest, lanes: Lanes) -> Subject:
+    return Subject(str(request.param), lanes)
+
+
+def test_every_row_of_the_table_is_in_this_suite() -> None:
+    assert set(TABLE) <= set(DRIVERS)
+
+
+def test_facts_name_the_driver_and_what_it_can(subject: Subject) -> None:
+    facts = subject.driver.facts
+    assert subject.operation in facts.operations
+    assert facts.name == subject.driver.route.driver
+    assert subject.binding.model in facts.models
+
+
+def test_a_binding_is_stable_and_names_the_engine(subject: Subject) -> None:
+    assert subject.driver.bind(subject.operation, subject.binding.model) == subject.binding
+    assert subject.binding.route == subject.driver.route.id
+    assert subject.binding.paid == subject.driver.facts.paid
+    assert len(subject.binding.engine) > len(subject.binding.model)
+
+
+def test_an_unknown_model_or_operation_binds_to_nothing(subject: Subject) -> None:
+    with pytest.raises(UnsupportedOperation) as unknown:
+        subject.driver.bind(subject.operation, "no-such-model")
+    assert unknown.value.code == "model-unknown"
+    with pytest.raises(UnsupportedOperation):
+        subject.driver.bind("no-such-operation", None)
+
+
+def test_what_it_can_is_admitted_and_what_it_cannot_is_refused_with_a_reason(subject: Subject) -> None:
+    assert subject.driver.check(subject.row.can, subject.binding) == []
+    reasons = subject.driver.check(subject.row.cannot, subject.binding)
+    assert reasons
+    assert all(isinstance(reason, Refusal) and reason.code in CODES and reason.message for reason in reasons)
+
+
+def test_checking_starts_no_child(lanes: Lanes) -> None:
+    cold = Lanes(roots={}, staging="/nonexistent", engine_workers=1, media_workers=1, memory_mb=100)
+    for name, row in DRIVERS.items():
+        driver = row.open_driver(route(name), cold)
+        assert driver.check(row.can, driver.bind(operation_name(row.can), None)) == []
+        assert driver.probe().ok
+
+
+def test_an_estimate_is_never_unknown_for_a_free_route(subject: Subject) -> None:
+    estimate = subject.driver.estimate(subject.row.can, subject.binding)
+    assert (estimate.usd is None) == subject.driver.facts.paid
+    assert estimate.audio_seconds >= 0
+
+
+async def test_sending_is_told_once_before_any_byte_and_the_answer_is_of_the_declared_type(subject: Subject) -> None:
+    exchange = RecordingExchange()
+    reply = await subject.driver.perform(subject.row.can, subject.binding, exchange)
+    assert exchange.steps[0] == "sending"
+    assert exchange.steps.count("sending") == 1
+    assert reply.media_type in subject.driver.facts.media_out
+    recognised = recognise(exchange.body[:4096], size=len(exchange.body))
+    assert recognised is not None
+    assert same_type(reply.media_type, recognised)
+
+
+async def test_nothing_is_left_in_staging(subject: Subject) -> None:
+    before = subject.staged()
+    await subject.driver.perform(subject.row.can, subject.binding, RecordingExchange())
+    assert subject.staged() == before
+
+
+async def test_a_cancelled_call_leaves_nothing_and_the_next_one_works(subject: Subject) -> None:
+    before = subject.staged()
+    with trio.move_on_after(0.01):
+        await subject.driver.perform(subject.row.can, subject.binding, RecordingExchange())
+    assert subject.staged() == before
+    await subject.driver.perform(subject.row.can, subject.binding, RecordingExchange())
+
+
+async def test_an_operation_it_cannot_do_fails_before_sending(subject: Subject) -> None:
+    exchange = RecordingExchange()
+    with pytest.raises(MediaspoolError):
+        await subject.driver.perform(subject.row.cannot, subject.binding, exchange)
+    assert exchange.steps == []
+
+
+async def test_an_error_of_the_exchange_passes_through_and_leaves_nothing(subject: Subject) -> None:
+    class Full(RecordingExchange):
+        async def write(self, chunk: bytes) -> None:
+            await trio.lowlevel.checkpoint()
+            raise MediaspoolError("enough", code="limit-bytes")
+
+    before = subject.staged()
+    with pytest.raises(MediaspoolError) as stopped:
+        await subject.driver.perform(subject.row.can, subject.binding, Full())
+    assert stopped.value.code == "limit-bytes"
+    assert subject.staged() == before
