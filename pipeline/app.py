@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from pipeline import __version__
 from pipeline.batch import Batch, Stop, run_plan
-from pipeline.core.errors import ManifestError, MediaspoolError
+from pipeline.core.errors import InputError, ManifestError, MediaspoolError
 from pipeline.core.limits import MEGABYTE, Budget
 from pipeline.core.model import BadJob, Outcome, Verdict, refusal_identity
 from pipeline.intake import Intake
@@ -32,10 +32,14 @@ MAX_NOTED_NAMES = 10
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
-    """What to run. `files` are manifests that stay where they are; without any, the spool's own folders are run."""
+    """What to run. `files` are manifests that stay where they are; without any, the spool's own folders are run.
+
+    `settings_file` is where the settings came from, or would have: a change there ends the rest of an idle spool.
+    """
 
     spool: str
     files: tuple[str, ...] = ()
+    settings_file: str | None = None
     time_limit_s: float | None = None
     is_forced: bool = False
     is_rehashing: bool = False
@@ -83,7 +87,7 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             outcomes = await run_plan(runtime.bench, batches, stop, width_of=runtime.drivers.width, watch=world.watch)
             world.reached("ran")
             result = await runtime.runner(report, runtime, readings, outcomes, stop, caught.signal)
-            await runtime.runner(finish, runtime, readings, result)
+            await runtime.runner(finish, runtime, readings, result, request)
             world.reached("finished")
         return result
 
@@ -191,7 +195,8 @@ def report(
     """One report per manifest, and one over the whole run, whose exit code is the program's."""
     rest = iter(outcomes)
     reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
-    errors = [item.error for item in readings if item.error is not None]
+    odd = [InputError(f"{drop.name}: {drop.message}", code="path-unsafe") for drop in runtime.spool.refused]
+    errors = [*odd, *(item.error for item in readings if item.error is not None)]
     whole = make_report(
         run=runtime.run,
         manifest=None,
@@ -258,7 +263,7 @@ def _warnings(runtime: Runtime) -> list[str]:
     return odd + low + ([f"{lost} debug artifacts could not be written"] if lost else [])
 
 
-def finish(runtime: Runtime, readings: Sequence[Reading], result: Result) -> None:
+def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, request: RunRequest) -> None:
     """Reports to disk, manifests to where they belong, and the idle marker if nothing is left to do."""
     for reading, item in zip(readings, result.reports, strict=True):
         if has_news(item):
@@ -273,6 +278,7 @@ def finish(runtime: Runtime, readings: Sequence[Reading], result: Result) -> Non
             watched=sorted(watched),
             settle_s=runtime.settings.manifest_settle_s,
             version=__version__,
+            extra_files=[request.settings_file] if request.settings_file else [],
         )
 
 

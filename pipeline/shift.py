@@ -24,6 +24,7 @@ from pipeline.progress import Bar, is_lively
 from pipeline.report import RunReport, has_news, report_json, summary
 from pipeline.seat import Seat
 from pipeline.signals import Caught
+from pipeline.state.settings import settings_path
 from pipeline.trace.logs import say
 
 MAX_WAIT_S = 120.0
@@ -64,6 +65,7 @@ def work(seat: Seat, order: Order) -> Answer:
     request = RunRequest(
         spool=seat.root,
         files=files,
+        settings_file=settings_path(seat.config, seat.world.environ),
         time_limit_s=order.time_limit_s,
         is_forced=order.is_forced,
         is_rehashing=order.is_rehashing,
