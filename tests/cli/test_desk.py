@@ -1,0 +1,215 @@
+"""Looking up and deciding: status, retry, resolve."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline import desk, overview
+from pipeline.core.errors import ConfigError, RunBusy
+from pipeline.desk import Resolved, Retried
+from pipeline.held import HeldCall
+from pipeline.overview import Status
+from pipeline.state.ledger_rows import Resolution
+from tests.cli.conftest import ONE_STEP, Shell, locked, seat
+from tests.makers import Folder, outcomes, verdicts
+
+pytestmark = pytest.mark.real_time
+JOB = "notes/a.wav#text"
+
+
+def status(folder: Folder) -> Status:
+    answer = overview.status(seat(folder))
+    assert isinstance(answer.data, Status)
+    assert answer.exit_code == 0
+    return answer.data
+
+
+def retry(folder: Folder, *jobs: str, verdicts: tuple[str, ...] = ()) -> Retried:
+    answer = desk.retry(seat(folder), jobs, verdicts)
+    assert isinstance(answer.data, Retried), answer
+    return answer.data
+
+
+def resolve(folder: Folder, job: str | None = None, decision: Resolution | None = None) -> tuple[HeldCall, ...]:
+    answer = desk.resolve(seat(folder), job, decision)
+    assert isinstance(answer.data, Resolved), answer
+    return answer.data.calls
+
+
+@pytest.fixture
+def failed(folder: Folder) -> Folder:
+    folder.configure({"fail": "EngineError"})
+    folder.record("a.wav")
+    folder.run()
+    folder.configure({})
+    return folder
+
+
+@pytest.fixture
+def held(folder: Folder) -> Folder:
+    folder.configure({"fail": "InDoubt", "paid": "0.10"})
+    folder.record("a.wav")
+    folder.run()
+    folder.configure({"paid": "0.10"})
+    return folder
+
+
+def test_status_before_the_first_run_is_empty_and_makes_nothing(folder: Folder) -> None:
+    assert status(folder).counts == {}
+    assert not folder.spool.exists()
+
+
+def test_status_shows_counts_problems_and_the_last_run(failed: Folder) -> None:
+    found = status(failed)
+    (problem,) = found.problems
+    assert found.counts == {"failed": 1}
+    assert (problem.id, problem.verdict, problem.manifest) == (JOB, "failed", "notes")
+    assert problem.next == f"mediaspool retry --spool {failed.spool} '{JOB}'"
+    assert found.runs[0].exit_code == 3
+
+
+def test_status_works_beside_a_running_run_and_names_its_process(failed: Folder) -> None:
+    assert status(failed).running is None
+    with locked(failed.spool):
+        assert status(failed).running == os.getpid()
+
+
+def test_a_held_call_is_shown_with_its_price_and_time_and_counted_as_spent(held: Folder) -> None:
+    found = status(held)
+    (call,) = found.held
+    assert (call.job, call.route, call.operation, str(call.worst_usd)) == (JOB, "scripted", "transcribe", "0.10")
+    assert call.sent_at.startswith("20")
+    assert str(found.spend[0].doubtful_usd) == "0.10"
+
+
+def test_a_retried_job_runs_again(failed: Folder) -> None:
+    assert verdicts(failed.run()) == {JOB: "unchanged"}
+    assert retry(failed).jobs == (JOB,)
+    assert verdicts(failed.run()) == {JOB: "done"}
+
+
+def test_retry_takes_only_what_is_asked_for(failed: Folder) -> None:
+    assert retry(failed, verdicts=("suspect", "refused")).jobs == ()
+    assert verdicts(failed.run()) == {JOB: "unchanged"}
+    assert retry(failed, verdicts=("suspect", "failed")).jobs == (JOB,)
+
+
+def test_a_done_job_that_is_named_is_made_anew_over_its_own_products(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.run()
+    folder.configure({"text": "four five six"})
+    retry(folder, JOB)
+    assert verdicts(folder.run()) == {JOB: "done"}
+    assert folder.calls() == 2
+    assert folder.product("a.wav.text.txt").read_text().strip() == "four five six"
+
+
+def test_a_retry_does_not_overwrite_what_somebody_edited(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.run()
+    folder.product("a.wav.text.txt").write_text("mine")
+    retry(folder, JOB)
+    assert outcomes(folder.run())[JOB].code == "product-edited"
+    assert folder.product("a.wav.text.txt").read_text() == "mine"
+
+
+def test_a_job_that_nobody_knows_is_a_wrong_command_line(failed: Folder) -> None:
+    answer = desk.retry(seat(failed), ["no such job"], ())
+    assert answer.exit_code == 2
+    assert status(failed).counts == {"failed": 1}
+
+
+def test_a_retry_puts_a_finished_manifest_back_for_the_next_tick(shell: Shell) -> None:
+    folder = shell.folder
+    folder.configure({"fail": "EngineError"}, extra='manifest_settle = "0s"\n')
+    folder.record("a.wav")
+    (folder.spool / "incoming").mkdir(parents=True)
+    manifest = ONE_STEP.replace('"recordings/', '"../../recordings/').replace('"out/', '"../../out/')
+    (folder.spool / "incoming" / "drop.toml").write_text(manifest)
+    shell.type("run", *shell.where(), code=3)
+    assert (folder.spool / "failed" / "drop.toml").exists()
+    folder.configure({}, extra='manifest_settle = "0s"\n')
+    shell.type("retry", *shell.where(), code=0)
+    shell.type("run", *shell.where(), code=0)
+    assert folder.product("a.wav.text.txt").exists()
+    assert (folder.spool / "done" / "drop.toml").exists()
+    assert list((folder.spool / "failed").iterdir()) == []
+
+
+def test_a_decision_ends_the_rest_of_an_idle_spool(failed: Folder) -> None:
+    (failed.spool / "idle.json").write_text("{}")
+    retry(failed)
+    assert not (failed.spool / "idle.json").exists()
+
+
+def test_a_held_call_that_is_paid_again_is_sent_by_the_next_run(held: Folder) -> None:
+    resolve(held, JOB, "pay-again")
+    assert status(held).held == ()
+    assert held.calls() == 1
+    assert verdicts(held.run()) == {JOB: "done"}
+    assert held.calls() == 2
+
+
+def test_a_held_call_that_is_dropped_fails_its_job_until_a_retry(held: Folder) -> None:
+    resolve(held, JOB, "drop")
+    assert verdicts(held.run()) == {JOB: "unchanged"}
+    assert status(held).problems[0].verdict == "failed"
+    assert held.calls() == 1
+    retry(held)
+    assert verdicts(held.run()) == {JOB: "done"}
+
+
+def test_resolve_without_a_decision_lists_and_changes_nothing(held: Folder) -> None:
+    (call,) = resolve(held)
+    assert call.next == f"mediaspool resolve --spool {held.spool} '{JOB}'"
+    assert len(status(held).held) == 1
+
+
+def test_a_held_call_may_be_named_by_its_attempt(held: Folder) -> None:
+    (call,) = resolve(held)
+    assert [found.job for found in resolve(held, call.attempt, "drop")] == [JOB]
+
+
+def test_a_decision_about_several_jobs_must_name_one(folder: Folder) -> None:
+    folder.configure({"fail": "InDoubt", "paid": "0.10"})
+    folder.record("a.wav", seconds=1)
+    folder.record("b.wav", seconds=2)
+    folder.run()
+    assert desk.resolve(seat(folder), None, "pay-again").exit_code == 2
+    assert len(status(folder).held) == 2
+    assert desk.resolve(seat(folder), "nobody", "pay-again").exit_code == 2
+
+
+def test_invariant_3_a_doubtful_call_of_a_killed_run_is_held_listed_and_resolvable(shell: Shell) -> None:
+    folder = shell.folder
+    folder.configure({"paid": "0.10", "delay_s": "3000"})
+    folder.record("a.wav")
+    folder.calls_file.unlink(missing_ok=True)
+    os.mkfifo(folder.calls_file)
+    reader = os.open(folder.calls_file, os.O_RDWR)
+    process = shell.start("run", "notes.toml", *shell.where())
+    os.read(reader, 100)
+    process.kill()
+    process.wait()
+    os.close(reader)
+    folder.calls_file.unlink()
+    folder.configure({"paid": "0.10"})
+    assert status(folder).open_attempts == 1
+    shell.run(code=3)
+    (call,) = status(folder).held
+    assert call.job == JOB
+    shell.type("resolve", JOB, "--pay-again", *shell.where(), code=0)
+    shell.run(code=0)
+
+
+def test_deciding_needs_the_lock(failed: Folder) -> None:
+    with locked(failed.spool), pytest.raises(RunBusy):
+        retry(failed)
+
+
+def test_deciding_where_no_spool_is_makes_none(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with pytest.raises(ConfigError):
+        retry(folder)
+    assert not folder.spool.exists()

@@ -1,0 +1,129 @@
+"""`clean` deletes only when told, only what is ours, and only what is old."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pipeline import retention
+from pipeline.core.errors import RunBusy
+from pipeline.retention import DAY_S, Cleaned
+from tests.cli.conftest import locked, seat
+from tests.makers import FAR_FUTURE, Folder, verdicts
+
+pytestmark = pytest.mark.real_time
+HASH = "ab" * 32
+
+
+@pytest.fixture
+def used(folder: Folder) -> Folder:
+    """After a run, with something of every kind that may go. By the clock of these tests all of it is very old."""
+    folder.record("a.wav")
+    folder.run()
+    for name in ("quarantine/payload", "done/old.toml", "done/old.toml.report.json", "reports/x.report.json"):
+        (folder.spool / name).write_text("old")
+    (folder.spool / "assets" / "ab").mkdir(exist_ok=True)
+    (folder.spool / "assets" / "ab" / f"{HASH}.wav").write_text("nobody has a receipt for this")
+    return folder
+
+
+def clean(folder: Folder, *, is_real: bool = False, asset_days: float | None = None) -> Cleaned:
+    answer = retention.clean(seat(folder), is_real=is_real, asset_days=asset_days)
+    assert isinstance(answer.data, Cleaned)
+    return answer.data
+
+
+def names(made: Cleaned) -> set[str]:
+    return {name for sweep in made.sweeps for name in sweep.files}
+
+
+def files(folder: Folder) -> set[str]:
+    """All but what SQLite and the lock keep for themselves."""
+    own = ("-wal", "-shm", "lock", "idle.json", "idle.began")
+    found = [path for path in folder.root.rglob("*") if path.is_file() and not path.name.endswith(own)]
+    return {str(path.relative_to(folder.root)) for path in found}
+
+
+def test_a_look_deletes_nothing(used: Folder) -> None:
+    before = files(used)
+    made = clean(used)
+    assert {"quarantine/payload", "done/old.toml", f"assets/ab/{HASH}.wav"} <= names(made)
+    assert files(used) == before
+
+
+def test_what_was_shown_goes_and_nothing_else(used: Folder) -> None:
+    before, shown = files(used), {f"spool/{name}" for name in names(clean(used))}
+    clean(used, is_real=True)
+    assert before - files(used) == shown
+    assert used.product("a.wav.text.txt").exists()
+
+
+def test_work_after_a_cleaning_is_unchanged(used: Folder) -> None:
+    clean(used, is_real=True)
+    assert set(verdicts(used.run()).values()) == {"unchanged"}
+    assert used.calls() == 1
+
+
+def test_what_is_young_stays(used: Folder) -> None:
+    newest = max(path.stat().st_ctime for path in used.spool.rglob("*"))
+    world = msgspec.structs.replace(used.world(), now=lambda: newest + DAY_S)
+    answer = retention.clean(seat(used, world=world), is_real=True)
+    assert isinstance(answer.data, Cleaned)
+    assert answer.data.files == 0
+
+
+def test_assets_with_a_receipt_go_only_when_asked_for(used: Folder) -> None:
+    (asset,) = (path for path in (used.spool / "assets").rglob("*.json"))
+    clean(used, is_real=True)
+    assert asset.exists()
+    clean(used, is_real=True, asset_days=90)
+    assert not asset.exists()
+    assert set(verdicts(used.run()).values()) == {"unchanged"}
+
+
+def test_what_is_not_ours_stays(used: Folder) -> None:
+    precious = used.root / "precious"
+    precious.write_text("mine")
+    (used.spool / "reports" / "link.report.json").symlink_to(precious)
+    (used.spool / "debug" / "notes of mine.txt").write_text("mine")
+    (used.spool / "assets" / "ab" / "diary.txt").write_text("mine")
+    (used.spool / "quarantine" / "folder").mkdir()
+    clean(used, is_real=True)
+    assert precious.exists()
+    assert (used.spool / "reports" / "link.report.json").is_symlink()
+    assert (used.spool / "debug" / "notes of mine.txt").exists()
+    assert (used.spool / "assets" / "ab" / "diary.txt").exists()
+    assert (used.spool / "quarantine" / "folder").is_dir()
+
+
+def test_a_link_in_the_place_of_a_folder_is_not_followed(used: Folder, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("mine")
+    os.rename(used.spool / "quarantine", tmp_path / "moved")
+    (used.spool / "quarantine").symlink_to(elsewhere)
+    clean(used, is_real=True)
+    assert (elsewhere / "precious").exists()
+
+
+def test_failed_manifests_wait_for_somebody(used: Folder) -> None:
+    (used.spool / "failed" / "sad.toml").write_text("schema = 1")
+    clean(used, is_real=True)
+    assert (used.spool / "failed" / "sad.toml").exists()
+
+
+def test_deleting_needs_the_lock_and_looking_does_not(used: Folder) -> None:
+    with locked(used.spool):
+        clean(used)
+        with pytest.raises(RunBusy):
+            clean(used, is_real=True)
+
+
+def test_cleaning_where_no_spool_is_makes_none(folder: Folder) -> None:
+    assert clean(folder, is_real=True).files == 0
+    assert not folder.spool.exists()
+
+
+def test_these_tests_look_from_far_enough() -> None:
+    assert FAR_FUTURE > 60 * 365 * DAY_S
