@@ -4,6 +4,7 @@ A finished call is never made again: its receipt answers. An attempt is written 
 verdict whatever happens. Limits, money, redaction and memory live here, so no kind and no driver needs reminding.
 """
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -75,6 +76,7 @@ class Caller:
         ledger: Ledger,
         store: Store,
         runner: Runner,
+        files: Runner,
         drivers: Callable[[str], Driver],
         debug: DebugWriter,
         clock: Clock,
@@ -84,6 +86,7 @@ class Caller:
         self._ledger = ledger
         self._store = store
         self._runner = runner
+        self._files = files
         self._drivers = drivers
         self._debug = debug
         self._clock = clock
@@ -143,6 +146,7 @@ class Caller:
             await trio.sleep(wait)
 
     async def _attempt(self, call: Call, tries: int) -> Made:
+        await self._files(self._store.ensure_room, ROOM_BYTES)
         exchange = await self._runner(self._open, call)
         self._reached("opened")
         started = time.monotonic()
@@ -166,13 +170,13 @@ class Caller:
                 error = _unanswered(call, exchange, "the run stopped")
             with trio.move_on_after(SETTLE_GRACE_S, shield=True):
                 millis = (time.monotonic() - started) * 1000
-                await self._runner(self._close, call, exchange, error)
-                await self._runner(self._debug.write, _artifact(self._run, call, tries, exchange, reply, error, millis))
+                if error is not None:
+                    await self._close(call, exchange, error)
+                artifact = _artifact(self._run, call, tries, exchange, reply, error, millis)
+                await self._files(self._debug.write, artifact, _private(call.operation))
 
     def _open(self, call: Call) -> Receiving:
-        """Room on the disk first, then the ledger: nothing is paid for that could not be stored."""
         binding, owner = call.binding, call.owner
-        self._store.ensure_room(ROOM_BYTES)
         attempt = self._ledger.open_attempt(
             call=call.key,
             place=owner.place,
@@ -187,6 +191,7 @@ class Caller:
             staged=self._store.stage(f"{attempt}.payload"),
             ledger=self._ledger,
             runner=self._runner,
+            files=self._files,
             reached=self._reached,
             allowed=call.driver.facts.media_out,
             max_bytes=owner.limits.max_output_bytes,
@@ -195,11 +200,20 @@ class Caller:
     async def _keep(self, call: Call, exchange: Receiving, reply: Reply, media: Media) -> Made:
         """From verified bytes to a receipt. Shielded: what was paid for is kept even while the run is cancelled."""
         with trio.fail_after(SETTLE_GRACE_S, shield=True):
-            return await self._runner(self._adopt, call, exchange, reply, media)
+            staged, receipt = exchange.staged, self._receipt(call, exchange, reply, media)
+            await self._runner(
+                lambda: self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=staged.name, media=media)
+            )
+            self._reached("received")
+            asset = await self._files(lambda: self._store.adopt(staged.path, sha256=staged.sha256, media=media))
+            self._reached("adopted")
+            await self._runner(self._ledger.mark_stored, exchange.attempt, receipt)
+            self._reached("stored")
+        return Made(asset=asset, receipt=receipt, is_new=True)
 
-    def _adopt(self, call: Call, exchange: Receiving, reply: Reply, media: Media) -> Made:
+    def _receipt(self, call: Call, exchange: Receiving, reply: Reply, media: Media) -> CallReceipt:
         staged, binding = exchange.staged, call.binding
-        receipt = CallReceipt(
+        return CallReceipt(
             key=call.key,
             route=binding.route,
             model=reply.model,
@@ -214,26 +228,25 @@ class Caller:
             seconds=reply.seconds,
             facts=reply.facts,
         )
-        self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=staged.name, media=media)
-        self._reached("received")
-        asset = self._store.adopt(staged.path, sha256=staged.sha256, media=media)
-        self._reached("adopted")
-        self._ledger.mark_stored(exchange.attempt, receipt)
-        self._reached("stored")
-        return Made(asset=asset, receipt=receipt, is_new=True)
 
-    def _close(self, call: Call, exchange: Receiving, error: MediaspoolError | None) -> None:
-        if error is None:
-            return
+    async def _close(self, call: Call, exchange: Receiving, error: MediaspoolError) -> None:
+        """The verdict on an attempt that brought nothing: the payload away, then the ledger."""
         state = error.settles
         if not exchange.is_sent or (state == "in_doubt" and not call.binding.paid):
             state = "failed"
+        await self._files(self._put_away, exchange, error)
+        await self._runner(
+            lambda: self._ledger.settle_attempt(
+                exchange.attempt, state, code=error.code, message=error.message, usd=None
+            )
+        )
+
+    def _put_away(self, exchange: Receiving, error: MediaspoolError) -> None:
         if error.billed == "yes" and exchange.staged.size:
             exchange.staged.sync()
             self._store.quarantine(exchange.staged.path)
         else:
             exchange.staged.discard()
-        self._ledger.settle_attempt(exchange.attempt, state, code=error.code, message=error.message, usd=None)
 
 
 def _admit(call: Call) -> None:
@@ -293,3 +306,12 @@ def _request_facts(operation: Operation) -> RequestFacts:
             return RequestFacts(
                 bytes=audio.size, media_type=audio.media.media_type, seconds=audio.seconds, sha256=audio.sha256
             )
+
+
+def _private(operation: Operation) -> tuple[str, ...]:
+    """What no debug artifact may show a word of, whatever an engine's message repeats."""
+    match operation:
+        case Speak():
+            return (operation.text,)
+        case Transcribe():
+            return (operation.audio.path, os.path.basename(operation.audio.path))

@@ -13,7 +13,7 @@ from pipeline.core.errors import ContractError, LimitExceeded
 from pipeline.core.kinds import decode_transcript
 from pipeline.core.limits import Meter
 from pipeline.core.model import AttemptId, Media, Reached, Runner
-from pipeline.media.containers import examine, recognise, same_type
+from pipeline.media.containers import could_be, examine, recognise, same_type
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
 from pipeline.state.store import Staged
@@ -32,6 +32,7 @@ class Receiving:
         staged: Staged,
         ledger: Ledger,
         runner: Runner,
+        files: Runner,
         reached: Reached,
         allowed: frozenset[str],
         max_bytes: int | None,
@@ -43,6 +44,7 @@ class Receiving:
         self.recognised: Media | None = None
         self._ledger = ledger
         self._runner = runner
+        self._files = files
         self._reached = reached
         self._allowed = allowed
         self._meter = Meter(max_bytes, code="limit-bytes", unit="bytes of answer")
@@ -62,7 +64,7 @@ class Receiving:
     async def write(self, chunk: bytes) -> None:
         self._meter.add(len(chunk))
         if self.recognised is not None:
-            await self._runner(self.staged.write, chunk)
+            await self._files(self.staged.write, chunk)
             return
         self._head += chunk
         if len(self._head) >= HEAD_BYTES:
@@ -71,14 +73,14 @@ class Receiving:
     async def _open_gate(self) -> None:
         head, self._head = self._head, b""
         self.recognised = self._recognise(head)
-        await self._runner(self.staged.write, head)
+        await self._files(self.staged.write, head)
         self._reached("first-bytes")
 
     def _recognise(self, head: bytes) -> Media:
         if not head:
             raise ContractError("the answer is empty", code="reply-empty")
         media = recognise(head)
-        if media is None or media.media_type not in self._allowed:
+        if media is None or not any(could_be(allowed, media) for allowed in self._allowed):
             found = media.media_type if media else "nothing known"
             raise ContractError(f"the answer is {found}, not {' or '.join(sorted(self._allowed))}", code="reply-type")
         return media
@@ -88,12 +90,12 @@ class Receiving:
         if self.recognised is None:
             await self._open_gate()
         self._reached("staged")
-        return await self._runner(self._verify, reply)
+        return await self._files(self._verify, reply)
 
     def _verify(self, reply: Reply) -> Media:
         self.staged.sync()
         assert self.recognised is not None
-        if not same_type(reply.media_type, self.recognised):
+        if not could_be(reply.media_type, self.recognised):
             raise ContractError(
                 f"declared as {reply.media_type}, but it is {self.recognised.media_type}", code="reply-type"
             )

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.model import Media, Sha256, Source
-from pipeline.media.containers import examine, recognise
+from pipeline.media.containers import examine, is_undecided, recognise
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import FileFacts
@@ -35,7 +35,7 @@ class Intake:
             if known is not None:
                 return known.media
             with self._open(path) as file:
-                return recognise(file.read(HEAD_BYTES), size=os.fstat(file.fileno()).st_size)
+                return _media_of(file)
         except InputError:
             return None
 
@@ -93,6 +93,13 @@ class Intake:
 
     def _open(self, path: str) -> BinaryIO:
         return os.fdopen(self._roots.open(path), "rb", buffering=0)
+
+
+def _media_of(file: BinaryIO) -> Media | None:
+    """By the head alone where that decides; a head that leaves sound or pictures open needs the structure too."""
+    size = os.fstat(file.fileno()).st_size
+    media = recognise(file.read(HEAD_BYTES), size=size)
+    return examine(file, size).media if media is not None and is_undecided(media) else media
 
 
 def _stat(path: str) -> os.stat_result:

@@ -32,6 +32,7 @@ from pipeline.core.model import (
     refusal_identity,
 )
 from pipeline.core.operations import Operation, operation_name
+from pipeline.core.pricing import total
 from pipeline.intake import Intake
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import JobRow
@@ -52,6 +53,7 @@ class Admission(Struct, frozen=True, kw_only=True):
     """The answer of the routes: the first that can, or every reason why none can."""
 
     binding: Binding | None
+    limits: Limits
     estimate: Estimate = Estimate()
     reasons: tuple[Refusal, ...] = ()
 
@@ -115,7 +117,7 @@ class Planner:
         reasons = [*_check_source(job, kind, source, limits), *kind.check(job.spec, source)]
         if reasons:
             return self._refused(job, tuple(reasons))
-        admission = self._admit(job, kind.operations(job.spec, source))
+        admission = self._admit(job, kind, source, limits)
         if admission.reasons:
             return self._refused(job, admission.reasons)
         decision = Decision(
@@ -125,32 +127,39 @@ class Planner:
             source=source,
             binding=admission.binding,
             estimate=admission.estimate,
-            limits=limits,
+            limits=admission.limits,
         )
         return self._compare(decision)
 
-    def _admit(self, job: Job, operations: tuple[Operation, ...]) -> Admission:
+    def _admit(self, job: Job, kind: Kind, source: Source | None, limits: Limits) -> Admission:
         """The first route of the job's list that can do every operation; else why each of them cannot."""
+        operations = kind.operations(job.spec, source)
         if not operations:
-            return Admission(binding=None)
+            return Admission(binding=None, limits=limits)
         reasons: list[Refusal] = []
         for selector in self._expand(job.routes):
             route, _, model = selector.partition("/")
             try:
-                answer = _ask(self._drivers(route), operations, job.model or model or None)
+                driver = self._drivers(route)
+                answer = _ask(driver, operations, job.model or model or None)
+                bounds = smallest([("route", driver.route.limits), ("job", limits)]).limits
+                over = tuple(_over_limits(source, bounds))
+                answer = msgspec.structs.replace(answer, reasons=answer.reasons + over, limits=bounds)
             except MediaspoolError as error:
-                answer = Admission(binding=None, reasons=(refusal(error),))
+                answer = Admission(binding=None, limits=limits, reasons=(refusal(error),))
             if answer.binding is not None and not answer.reasons:
                 return answer
             reasons += answer.reasons
         telling = tuple(reason for reason in reasons if reason.code != "operation-unsupported")
-        return Admission(binding=None, reasons=telling or tuple(reasons[:1]))
+        return Admission(binding=None, limits=limits, reasons=telling or tuple(reasons[:1]))
 
     def _compare(self, decision: Decision) -> Decision:
         """Set the wanted key against what the ledger and the output folder hold."""
         job, row = decision.job, self._ledger.job(decision.job.place)
         if job.place in self._held:
             return _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
+        if row is not None and row.is_dropped and not self._is_forced:
+            return _settled(job, "unchanged", row, row.code, row.reason)
         if row is not None and row.is_dropped and not self._is_forced:
             return _settled(job, "unchanged", row, row.code, row.reason)
         if row is not None and row.key == decision.key and row.verdict in SETTLED and not self._is_forced:
@@ -230,20 +239,21 @@ def _ask(driver: Driver, operations: tuple[Operation, ...], model: str | None) -
         name = operation_name(operation)
         if name not in driver.facts.operations:
             reason = Refusal(code="operation-unsupported", message=f"route {driver.route.id} cannot {name}")
-            return Admission(binding=None, reasons=(reason,))
+            return Admission(binding=None, limits=Limits(), reasons=(reason,))
     binding = driver.bind(operation_name(operations[0]), model)
     reasons = tuple(reason for operation in operations for reason in driver.check(operation, binding))
     estimates = [driver.estimate(operation, binding) for operation in operations]
-    prices = [estimate.usd for estimate in estimates]
-    usd = None if None in prices else sum((price for price in prices if price is not None), start=prices[0] or 0)
+    usd = total(estimate.usd for estimate in estimates)
     seconds = sum(estimate.audio_seconds for estimate in estimates)
-    return Admission(binding=binding, estimate=Estimate(usd=usd, audio_seconds=seconds), reasons=reasons)  # type: ignore[arg-type]
+    return Admission(
+        binding=binding, limits=Limits(), estimate=Estimate(usd=usd, audio_seconds=seconds), reasons=reasons
+    )
 
 
 def _check_source(job: Job, kind: Kind, source: Source | None, limits: Limits) -> list[Refusal]:
     if source is None:
         return []
-    reasons = []
+    reasons = _over_limits(source, limits)
     if source.media.family not in kind.families or (
         job.accept and job.parent is None and source.media.family not in job.accept
     ):
@@ -254,6 +264,13 @@ def _check_source(job: Job, kind: Kind, source: Source | None, limits: Limits) -
                 hint="check what the file really is; its name does not count",
             )
         )
+    return reasons
+
+
+def _over_limits(source: Source | None, limits: Limits) -> list[Refusal]:
+    reasons: list[Refusal] = []
+    if source is None:
+        return reasons
     if limits.max_input_bytes is not None and source.size > limits.max_input_bytes:
         reasons.append(_too_much("limit-bytes", source.size, limits.max_input_bytes, "bytes", "max_input_mb"))
     if limits.max_seconds is not None and source.seconds is not None and source.seconds > limits.max_seconds:

@@ -5,6 +5,7 @@ point, a name shows the old file or the new one, and the next run knows which pa
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from pipeline.core.model import (
     Media,
     Product,
     Reached,
+    Runner,
     Sha256,
 )
 from pipeline.core.pricing import total
@@ -35,46 +37,62 @@ CHUNK = 1 << 20
 
 
 class Publisher:
-    """Publishes the products of one job at a time. Blocking; asked through the runner."""
+    """Publishes the products of a job: file work beside that of other jobs, ledger work in its one order."""
 
-    def __init__(self, *, ledger: Ledger, store: Store, clock: Clock, reached: Reached) -> None:
+    def __init__(
+        self, *, ledger: Ledger, store: Store, runner: Runner, files: Runner, clock: Clock, reached: Reached
+    ) -> None:
         self._ledger = ledger
         self._store = store
+        self._runner = runner
+        self._files = files
         self._clock = clock
         self._reached = reached
 
-    def publish(
+    async def publish(
         self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], *, roots: Roots, manifest: str
     ) -> JobReceipt:
         """Durable on return: products, receipt and ledger row. May be called again after a crash."""
+        receipt, publications = await self._files(self._prepare, decision, result, calls, roots)
+        if publications:
+            assert decision.key is not None
+            intended = [_intended(item) for item in publications]
+            await self._runner(self._ledger.intend_publish, decision.job.place, decision.key, intended)
+            self._reached("intended")
+            await self._files(self._store.publish, publications)
+            self._reached("published")
+        await self._runner(self._settle, decision, result, receipt, manifest)
+        self._reached("settled")
+        return receipt
+
+    def _prepare(
+        self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], roots: Roots
+    ) -> tuple[JobReceipt, list[Publication]]:
         job = decision.job
         paths = {product.name: roots.resolve_output(product.path) for product in job.products}
         products = tuple(_product(draft, paths[draft.name]) for draft in result.drafts)
         receipt = self._receipt(decision, result, calls, products)
         publications = [
-            self._publication(draft, product, job.place) for draft, product in zip(result.drafts, products, strict=True)
+            _publication(draft, product, job.place) for draft, product in zip(result.drafts, products, strict=True)
         ]
         if publications:
-            publications.append(self._receipt_publication(products[0].path + RECEIPT_SUFFIX, receipt, job.place))
-            assert decision.key is not None
-            self._ledger.intend_publish(job.place, decision.key, [_intended(item) for item in publications])
-            self._reached("intended")
-            self._store.publish(publications)
-            self._reached("published")
-        self._remember(products, result.drafts)
-        self._ledger.settle_job(
-            place=job.place,
-            job=job.id,
-            manifest=manifest,
-            receipt=receipt,
-            verdict=result.verdict,
-            code=None,
-            reason=result.reason,
-            key=decision.key,
-            identity="",
-        )
-        self._reached("settled")
-        return receipt
+            publications.append(_receipt_publication(products[0].path + RECEIPT_SUFFIX, receipt, job.place))
+        return receipt, publications
+
+    def _settle(self, decision: Decision, result: KindResult, receipt: JobReceipt, manifest: str) -> None:
+        with self._ledger.group():
+            self._remember(receipt.products, result.drafts)
+            self._ledger.settle_job(
+                place=decision.job.place,
+                job=decision.job.id,
+                manifest=manifest,
+                receipt=receipt,
+                verdict=result.verdict,
+                code=None,
+                reason=result.reason,
+                key=decision.key,
+                identity="",
+            )
 
     def _receipt(
         self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], products: tuple[Product, ...]
@@ -100,39 +118,42 @@ class Publisher:
             facts=result.facts,
         )
 
-    def _publication(self, draft: Draft, product: Product, place: str) -> Publication:
-        return Publication(
-            path=product.path,
-            part=part_name(product.path, place),
-            sha256=product.sha256,
-            content=draft.content,
-            source=str(draft.path) if draft.path else None,
-            replace=self._ours(product.path),
-        )
-
-    def _receipt_publication(self, path: str, receipt: JobReceipt, place: str) -> Publication:
-        """A name that ends in our receipt suffix is ours, so the receipt of an earlier result gives way."""
-        content = msgspec.json.format(msgspec.json.encode(receipt), indent=2) + b"\n"
-        old = _digest_file(path) if os.path.isfile(path) else None
-        return Publication(
-            path=path,
-            part=part_name(path, place),
-            sha256=Sha256(hashlib.sha256(content).hexdigest()),
-            content=content,
-            source=None,
-            replace=old,
-        )
-
-    def _ours(self, path: str) -> Sha256 | None:
-        """The hash that may be replaced. The plan has refused everything else, or was told to force."""
-        return _digest_file(path) if os.path.isfile(path) else None
-
     def _remember(self, products: tuple[Product, ...], drafts: tuple[Draft, ...]) -> None:
         for product, draft in zip(products, drafts, strict=True):
             media = Media(media_type=draft.media_type, family="text", extension=draft.name)
             facts = FileFacts(sha256=product.sha256, size=product.size, media=media, seconds=None, tracks=())
             if draft.content is not None:
                 self._ledger.remember_file(product.path, os.stat(product.path), facts)
+
+
+def _publication(draft: Draft, product: Product, place: str) -> Publication:
+    return Publication(
+        path=product.path,
+        part=part_name(product.path, place),
+        sha256=product.sha256,
+        content=draft.content,
+        source=str(draft.path) if draft.path else None,
+        replace=_there(product.path),
+    )
+
+
+def _receipt_publication(path: str, receipt: JobReceipt, place: str) -> Publication:
+    """A name that ends in our receipt suffix is ours, so the receipt of an earlier result gives way."""
+    # The standard library escapes the odd bytes that a file name may carry; msgspec refuses them.
+    content = json.dumps(msgspec.to_builtins(receipt), indent=2).encode("ascii") + b"\n"
+    return Publication(
+        path=path,
+        part=part_name(path, place),
+        sha256=Sha256(hashlib.sha256(content).hexdigest()),
+        content=content,
+        source=None,
+        replace=_there(path),
+    )
+
+
+def _there(path: str) -> Sha256 | None:
+    """The hash that may be replaced: what the plan saw. It has refused what is not ours, or was told to force."""
+    return _digest_file(path) if os.path.isfile(path) else None
 
 
 def _product(draft: Draft, path: str) -> Product:

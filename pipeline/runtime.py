@@ -35,6 +35,8 @@ from pipeline.trace.logs import Log
 from pipeline.trace.redact import Redactor
 from pipeline.worker import Bench
 
+FILE_THREADS = 4
+
 
 class World(Struct, frozen=True, kw_only=True):
     """The outermost edge, injected: environment, log stream, clocks, crash points; tests bring their own drivers."""
@@ -52,7 +54,9 @@ class Drivers:
     """The route table, opened row by row when a job first asks: a broken driver breaks only its own jobs."""
 
     def __init__(self, settings: Settings, lanes: Lanes, table: Mapping[str, str]) -> None:
-        self.configs: dict[RouteId, RouteConfig] = route_configs(settings)
+        # Twice the children: while they work, the next calls wait at their door instead of behind the ledger.
+        calls = 2 * engine_workers(settings)
+        self.configs: dict[RouteId, RouteConfig] = route_configs(settings, engine_workers=calls)
         self._lanes = lanes
         self._table = table
         self._open: dict[str, Driver] = {}
@@ -82,6 +86,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     store: Store
     runner: Runner
+    files: Runner
     lanes: Lanes
     drivers: Drivers
     kinds: Mapping[str, Kind]
@@ -132,13 +137,16 @@ def open_view(settings: Settings, root: str, world: World) -> Iterator[Runtime]:
         ledger.close()
 
 
+def engine_workers(settings: Settings) -> int:
+    return settings.engines.workers or auto_workers()
+
+
 def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> Lanes:
     engines = settings.engines
-    workers = engines.workers or auto_workers()
     return Lanes(
         roots=roots,
         staging=str(spool.staging),
-        engine_workers=workers,
+        engine_workers=engine_workers(settings),
         media_workers=engines.media_workers,
         memory_mb=engines.memory_mb,
     )
@@ -154,6 +162,7 @@ def _assemble(
     ledger: Ledger,
     lanes: Lanes,
 ) -> Runtime:
+    files = ThreadRunner(FILE_THREADS)
     store = Store(staging=str(spool.staging), assets=str(spool.assets), quarantine=str(spool.quarantine))
     debug = DebugWriter(
         str(spool.debug),
@@ -178,6 +187,7 @@ def _assemble(
         ledger=ledger,
         store=store,
         runner=runner,
+        files=files,
         drivers=drivers,
         debug=debug,
         clock=world.clock,
@@ -186,11 +196,14 @@ def _assemble(
     bench = Bench(
         run=run,
         ledger=ledger,
-        publisher=Publisher(ledger=ledger, store=store, clock=world.clock, reached=world.reached),
+        publisher=Publisher(
+            ledger=ledger, store=store, runner=runner, files=files, clock=world.clock, reached=world.reached
+        ),
         lanes=lanes,
         caller=caller,
         kinds=kinds,
         runner=runner,
+        files=files,
         log=log,
         clock=world.clock,
         reached=world.reached,
@@ -205,6 +218,7 @@ def _assemble(
         ledger=ledger,
         store=store,
         runner=runner,
+        files=files,
         lanes=lanes,
         drivers=drivers,
         kinds=kinds,

@@ -41,6 +41,7 @@ from pipeline.state.roots import Roots
 from pipeline.trace.logs import Log
 
 DEFAULT_JOB_S = 7200.0
+TOLD_FRAMES = 6
 
 
 class Bench(Struct, frozen=True, kw_only=True):
@@ -53,6 +54,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     caller: Caller
     kinds: Mapping[str, Kind]
     runner: Runner
+    files: Runner
     log: Log
     clock: Clock
     reached: Reached
@@ -89,12 +91,12 @@ class Work:
         return av.pdf_facts(await lanes.run("media", spec)).text
 
     async def read_asset(self, asset: Asset, *, max_bytes: int) -> bytes:
-        return await self._bench.runner(_read, lambda: os.open(asset.path, os.O_RDONLY), max_bytes)
+        return await self._bench.files(_read, lambda: os.open(asset.path, os.O_RDONLY), max_bytes)
 
     async def read_source(self, *, max_bytes: int) -> bytes:
         source = self.source
         assert source is not None, "a kind that reads a source has one"
-        return await self._bench.runner(_read, lambda: self.roots.open(source.path), max_bytes)
+        return await self._bench.files(_read, lambda: self.roots.open(source.path), max_bytes)
 
 
 async def run_job(bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, manifest: str) -> Outcome:
@@ -109,7 +111,7 @@ async def run_job(bench: Bench, decision: Decision, *, roots: Roots, budget: Bud
             raise
         outcome = await _ended(bench, decision, manifest, error)
     except Exception as error:  # the one place: a bug costs its job, not the run
-        bench.log.event("bug", level="error", place=job.place, traceback=traceback.format_exc(limit=20))
+        bench.log.event("bug", level="error", place=job.place, error=type(error).__name__, at=_where(error))
         bug = EngineError(f"a bug in mediaspool: {type(error).__name__}", code="internal", hint="please report it")
         outcome = await _ended(bench, decision, manifest, bug)
     wall = time.monotonic() - started
@@ -119,7 +121,7 @@ async def run_job(bench: Bench, decision: Decision, *, roots: Roots, budget: Bud
 
 async def _run(bench: Bench, decision: Decision, roots: Roots, budget: Budget, manifest: str) -> Outcome:
     kind = bench.kinds[decision.job.kind]
-    scratch = await bench.runner(_make_scratch, bench.scratch, decision.job.place)
+    scratch = await bench.files(_make_scratch, bench.scratch, decision.job.place)
     work = Work(bench, decision, roots=roots, budget=budget, scratch=scratch)
     try:
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
@@ -132,16 +134,14 @@ async def _run(bench: Bench, decision: Decision, roots: Roots, budget: Budget, m
         ) from error
     finally:
         with trio.CancelScope(shield=True):
-            await bench.runner(shutil.rmtree, scratch, True)  # ignore_errors
+            await bench.files(shutil.rmtree, scratch, True)  # ignore_errors
 
 
 async def _publish(bench: Bench, decision: Decision, work: Work, result: KindResult, manifest: str) -> Outcome:
     """Shielded: a result that exists is not thrown away because the run ends."""
     receipts = [made.receipt for made in work.calls]
     with trio.CancelScope(shield=True):
-        receipt = await bench.runner(
-            lambda: bench.publisher.publish(decision, result, receipts, roots=work.roots, manifest=manifest)
-        )
+        receipt = await bench.publisher.publish(decision, result, receipts, roots=work.roots, manifest=manifest)
     return Outcome(
         job=decision.job.id,
         kind=decision.job.kind,
@@ -187,6 +187,12 @@ def settle(ledger: Ledger, decision: Decision, outcome: Outcome, manifest: str) 
         key=decision.key,
         identity=refusal_identity(decision.reasons),
     )
+
+
+def _where(error: Exception) -> str:
+    """The last frames of a traceback as module:line, which say where without saying what."""
+    frames = traceback.extract_tb(error.__traceback__)[-TOLD_FRAMES:]
+    return " < ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in reversed(frames))
 
 
 def _make_scratch(folder: Path, place: str) -> Path:

@@ -1,7 +1,7 @@
-"""Where blocking work runs: one worker thread for ledger and store, or inline under a test's virtual clock.
+"""Where blocking work runs: in worker threads, or inline under a test's virtual clock.
 
 Work that began is always finished and its answer returned, also when the caller was cancelled meanwhile: a ledger write
-is never left in doubt by a cancel scope. Nothing runs beside anything else here.
+is never left in doubt by a cancel scope. The ledger has a runner of width 1 to itself, so its writes have one order.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from pipeline.core.model import T, Ts
 
 
 class ThreadRunner:
-    """One piece of work at a time in a worker thread; the event loop stays free."""
+    """At most `width` pieces of work at a time, in worker threads; the event loop stays free."""
 
-    def __init__(self) -> None:
-        self._one = trio.CapacityLimiter(1)
+    def __init__(self, width: int = 1) -> None:
+        self._limiter = trio.CapacityLimiter(width)
 
     async def __call__(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        return await trio.to_thread.run_sync(work, *args, limiter=self._one)
+        return await trio.to_thread.run_sync(work, *args, limiter=self._limiter)
 
 
 class InlineRunner:

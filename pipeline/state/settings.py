@@ -145,8 +145,14 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
         settings = msgspec.convert(body, Settings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"the settings are wrong: {error}", hint="see docs/operations.md") from error
+    settings = msgspec.structs.replace(settings, roots=_absolute(settings.roots, settings_path(path, environ)))
     _check(settings)
     return settings
+
+
+def _absolute(roots: Sequence[str], file: str) -> tuple[str, ...]:
+    """A relative root starts from the folder of the settings file, so that a folder can be moved with its settings."""
+    return tuple(os.path.normpath(os.path.join(os.path.dirname(file), root)) for root in roots)
 
 
 def settings_schema() -> dict[str, object]:
@@ -250,9 +256,6 @@ def _check(settings: Settings) -> None:
     for money in (settings.doubt_per_call_usd, settings.doubt_per_run_usd):
         if not money.is_finite() or money < 0:
             raise ConfigError(f"the doubt allowance is {money}", hint="write an amount in USD, 0 to allow none")
-    for root in settings.roots:
-        if not os.path.isabs(root):
-            raise ConfigError(f"the root '{display(root)}' is not an absolute path", hint="write it from / on")
     expand_routes(settings.default_route, route_configs(settings))
 
 

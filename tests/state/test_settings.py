@@ -99,6 +99,12 @@ def test_one_limit_in_the_file_leaves_the_other_defaults(load: Load) -> None:
     assert (limits.max_seconds, limits.max_input_bytes, limits.max_job_s) == (120.0, 2_000_000_000, 7200.0)
 
 
+def test_a_relative_root_starts_from_the_folder_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "mediaspool.toml").write_text('roots = [".", "../beside", "/abs"]')
+    found = load_settings(str(tmp_path / "mediaspool.toml"), {})
+    assert found.roots == (str(tmp_path), str(tmp_path.parent / "beside"), "/abs")
+
+
 # what is refused
 
 WRONG = [
@@ -115,7 +121,6 @@ WRONG = [
     ("[limits]\nmax_input_mb = inf", "max_input_mb", ""),
     ("manifest_settle = 'soon'", "'soon' is not a duration", "30s"),
     ("[routes.x]\ndriver = 'a'\ncall_timeout = 'soon'", "'soon' is not a duration", ""),
-    ("roots = ['here']", "not an absolute path", ""),
     ("doubt_per_call_usd = -1", "doubt allowance", ""),
     ("default_route = ['wisper']", "no route 'wisper'", "did you mean 'whisper'"),
     ("[routes.x]\nwidth = 2", "names no driver", "routes.x"),
