@@ -86,6 +86,10 @@ def shown_path(path: str) -> str:
     return display(near if len(near) < len(path) else path, MAX_PATH_CHARS)
 
 
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 def shown_size(size: float) -> str:
     for unit in _UNITS[:-1]:
         if size < _KILO:

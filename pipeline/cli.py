@@ -47,6 +47,7 @@ commands = typer.Typer(
 def main(world: "World | None" = None) -> NoReturn:
     """The program. Tests bring their own world."""
     _mend_streams()
+    os.environ.setdefault("PATH", os.defpath)  # an empty environment must not stop a library that looks for programs
     for number in SIGNALS:
         signal.signal(number, _leave)
     code = _invoke(sys.argv[1:], world)

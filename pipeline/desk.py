@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import msgspec
 from msgspec import Struct
 
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, joined, refused
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, counted, joined, refused
 from pipeline.core.confine import display
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Verdict
@@ -166,7 +166,7 @@ def _retry_lines(made: Retried, seat: Seat) -> Iterator[str]:
     if not made.jobs:
         yield "nothing to retry"
         return
-    yield f"{len(made.jobs)} jobs will run again"
+    yield f"{counted(len(made.jobs), 'job')} will run again"
     yield from (f"  {job}" for job in made.jobs[:MAX_SHOWN])
     if len(made.jobs) > MAX_SHOWN:
         yield f"  and {len(made.jobs) - MAX_SHOWN} more"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from pipeline import __version__
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, joined, shown_size
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, counted, joined, shown_size
 from pipeline.children.lanes import Lanes, auto_workers
 from pipeline.children.limits import available_mb, usable_cores
 from pipeline.core.confine import display
@@ -275,7 +275,7 @@ def _ledger(name: str, seat: Seat) -> Finding:
     if damage is not None:
         hint = "see docs/operations.md, after a crash"
         return Finding(check=name, ok=False, summary=display(damage), hint=hint, exit_code=IO_ERROR)
-    return Finding(check=name, ok=True, summary=f"sound, {jobs} jobs")
+    return Finding(check=name, ok=True, summary=f"sound, {counted(jobs, 'job')}")
 
 
 _CHECKS: dict[str, Callable[[str, Seat], Finding]] = {

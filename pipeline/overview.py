@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, joined
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, counted, joined
 from pipeline.core.confine import display
 from pipeline.core.model import Outcome, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
@@ -142,7 +142,7 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
         yield f"  and {len(found.problems) - MAX_SHOWN} more: {command('status --json', seat.spool)}"
     yield from held_lines(found.held)
     if found.open_attempts and found.running is None:
-        yield f"{found.open_attempts} attempts were cut off; next: {command('run', seat.spool)}"
+        yield f"{counted(found.open_attempts, 'attempt')} cut off; next: {command('run', seat.spool)}"
     waiting = [f"{count} in {name}/" for name, count in found.manifests.items() if count]
     if waiting:
         yield "manifests: " + ", ".join(waiting)
@@ -165,5 +165,5 @@ def _spend_lines(spend: Sequence[SpendLine]) -> Iterator[str]:
         lines = [line for line in spend if line.route == route]
         doubtful = sum((line.doubtful_usd for line in lines), Decimal(0))
         text = f"spent on {route}: {sum((line.usd for line in lines), Decimal(0))} USD"
-        text += f" for {sum(line.calls for line in lines)} calls"
+        text += f" for {counted(sum(line.calls for line in lines), 'call')}"
         yield text + (f", and at most {doubtful} USD in doubt" if doubtful else "")

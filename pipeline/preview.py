@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import app
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, Problem, joined, problem
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, Problem, counted, joined, problem
 from pipeline.app import Reading, RunRequest
 from pipeline.batch import Stop, outcome_of
 from pipeline.core.confine import display
@@ -197,11 +197,11 @@ def _headline(manifest: PlannedManifest) -> str:
     if manifest.error is not None:
         hint = f" ({manifest.error.hint})" if manifest.error.hint else ""
         return f"cannot be read: {manifest.error.message} [{manifest.error.code}]{hint}"
-    parts = [f"{len(manifest.jobs)} jobs"]
+    parts = [counted(len(manifest.jobs), "job")]
     if manifest.unsettled:
-        parts.append(f"{manifest.unsettled} files still settling")
+        parts.append(f"{counted(manifest.unsettled, 'file')} still settling")
     if manifest.ignored:
-        parts.append(f"{manifest.ignored} other files ignored")
+        parts.append(f"{counted(manifest.ignored, 'other file')} ignored")
     return ", ".join(parts)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, joined, shown_size
+from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, counted, joined, shown_size
 from pipeline.core.confine import display
 from pipeline.core.errors import StoreError
 from pipeline.held import viewed
@@ -180,6 +180,7 @@ def _lines(made: Cleaned, seat: Seat) -> Iterator[str]:
         if len(sweep.files) > MAX_SHOWN:
             yield f"  and {len(sweep.files) - MAX_SHOWN} more"
     if made.is_deleted:
-        yield f"deleted {made.files} files, {shown_size(made.bytes)} are free again"
+        yield f"deleted {counted(made.files, 'file')}, {shown_size(made.bytes)}"
     else:
-        yield f"{made.files} files, {shown_size(made.bytes)}; nothing was deleted. {command('clean --yes', seat.spool)}"
+        yield f"{counted(made.files, 'file')}, {shown_size(made.bytes)}; nothing was deleted"
+        yield f"next: {command('clean --yes', seat.spool)}"

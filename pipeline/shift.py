@@ -16,7 +16,7 @@ import trio
 from msgspec import Struct
 
 from pipeline import app, preview
-from pipeline.answer import SCHEMA, Answer, joined, shown_path
+from pipeline.answer import SCHEMA, Answer, counted, joined, shown_path
 from pipeline.app import Result, RunRequest
 from pipeline.batch import Unwatched, Watch
 from pipeline.core.errors import RunBusy
@@ -110,7 +110,7 @@ def _text(seat: Seat, order: Order, result: Result, *, is_live: bool) -> str:
         return ""
     if len(order.files) == 1:  # what was typed, so that the next command can be
         whole = msgspec.structs.replace(whole, manifest=order.files[0])
-    waiting = [f"{result.unsettled} files are still settling; the next run takes them"] if result.unsettled else []
+    waiting = [f"{counted(result.unsettled, 'file')} still settling: for the next run"] if result.unsettled else []
     return summary(whole, spool=seat.spool) + joined(waiting)
 
 
@@ -122,7 +122,7 @@ def _let_settle(seat: Seat, files: Sequence[str]) -> None:
 
     def tell(count: int) -> None:
         names = ", ".join(shlex.quote(shown_path(path)) for path in files)
-        say(sys.stderr, f"{count} files of {names} are still settling; waiting for those that stand still\n")
+        say(sys.stderr, f"{counted(count, 'file')} of {names} still settling; waiting while they stand still\n")
 
     let_settle(unsettled, tell=tell, sleep=time.sleep, now=time.monotonic)
 

@@ -48,6 +48,10 @@ class Shell:
             "LANG": "C.UTF-8",
         }
 
+    @property
+    def python(self) -> str:
+        return sys.executable
+
     def type(self, *words: str, code: int | None = None, program: tuple[str, ...] = SCRIPTED) -> "Said":
         done = subprocess.run(
             [*program, *words],

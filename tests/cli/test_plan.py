@@ -103,7 +103,7 @@ def test_files_that_still_settle_are_counted(folder: Folder) -> None:
     answer = preview.plan(seat(folder, world=world), [str(folder.manifest)])
     assert isinstance(answer.data, Plan)
     assert [(manifest.unsettled, manifest.jobs) for manifest in answer.data.manifests] == [(1, ())]
-    assert "1 files still settling" in answer.text
+    assert "1 file still settling" in answer.text
 
 
 def test_an_unreadable_manifest_is_told_beside_a_good_one(folder: Folder) -> None:

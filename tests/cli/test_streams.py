@@ -98,7 +98,7 @@ def test_a_problem_comes_with_the_next_command_to_type(used: Shell) -> None:
     said = used.type("status", *used.where())
     (line,) = [line for line in said.err.splitlines() if "next: mediaspool retry" in line]
     words = shlex.split(line.partition("next: mediaspool ")[2])
-    assert used.type(*words, "--config", "mediaspool.toml", code=0).err.startswith("1 jobs will run again")
+    assert used.type(*words, "--config", "mediaspool.toml", code=0).err.startswith("1 job will run again")
 
 
 @pytest.mark.parametrize(
