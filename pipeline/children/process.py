@@ -25,7 +25,18 @@ _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from pipeline.children.child import main; sys.exit(main())"
 )
-_KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+# The last two choose kernels of the machine's own; Whisper's words may hang on a last bit.
+_KEPT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "OPENBLAS_CORETYPE",
+    "CT2_FORCE_CPU_ISA",
+)
 _SET = {
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",

@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.children.lanes import Lanes
+from pipeline.children.limits import resident_bytes
 from pipeline.children.pool import PoolSettings, StagePool
 from pipeline.children.process import ChildSettings
 from pipeline.children.stage import StageResult, StageSpec
@@ -47,6 +49,14 @@ def own_children() -> set[int]:
             if int(stat.read().rsplit(b")", 1)[1].split()[1]) == os.getpid():
                 found.add(int(entry))
     return found
+
+
+def peak_of_children(future: "Future[StageResult]") -> int:
+    """The most bytes that any child of this process held until the future was done."""
+    peak = 0
+    while not wait([future], timeout=0.005).done:
+        peak = max([peak, *(resident_bytes(pid) or 0 for pid in own_children())])
+    return peak
 
 
 def tone(seconds: float, rate: int = 16_000, channels: int = 1) -> bytes:

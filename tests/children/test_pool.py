@@ -12,9 +12,10 @@ from concurrent.futures import CancelledError, wait
 import msgspec
 import pytest
 
+from pipeline.children.limits import MEGABYTE
 from pipeline.children.run import run_stage
 from pipeline.children.stage import FileRef, StageResult, StageSpec
-from tests.children.conftest import ODD_CHILD, PoolMaker, ask, is_running, pid_of
+from tests.children.conftest import ODD_CHILD, PoolMaker, ask, is_running, peak_of_children, pid_of
 
 pytestmark = pytest.mark.real_time
 
@@ -104,7 +105,10 @@ def test_a_hanging_child_is_killed_at_its_deadline(odd_pool: PoolMaker) -> None:
 
 def test_invariant_13_a_child_that_eats_memory_is_stopped_near_its_bound(odd_pool: PoolMaker) -> None:
     pool = odd_pool(memory_mb=300)
-    assert pool.submit_stage(ask("eat"), {}).result(timeout=60).code == "limit-memory"
+    future = pool.submit_stage(ask("eat"), {})
+    peak = peak_of_children(future)
+    assert future.result(timeout=60).code == "limit-memory"
+    assert 300 * MEGABYTE < peak < 900 * MEGABYTE
     assert pid_of(pool.submit_stage(ask("print"), {}).result(timeout=30)) > 0
 
 

@@ -2,7 +2,6 @@
 
 import wave
 from collections.abc import Iterator
-from concurrent.futures import Future, wait
 from pathlib import Path
 
 import av as pyav
@@ -22,7 +21,7 @@ from pipeline.children.whisper_work import WhisperParams
 from pipeline.core.kinds import decode_transcript
 from pipeline.core.operations import Transcript
 from pipeline.media.wav import wrap_pcm
-from tests.children.conftest import MEDIA, odd_wav, own_children, tone
+from tests.children.conftest import MEDIA, odd_wav, peak_of_children, tone
 
 pytestmark = pytest.mark.engines
 
@@ -188,17 +187,9 @@ def test_invariant_15_a_quarter_of_an_hour_is_heard_in_the_memory_of_one_window(
         output = FileRef(root="staging", path="heard.json")
         spec = StageSpec(stage="whisper_stage:transcribe", inputs=(ref,), output=output, params=raw)
         future = lanes.submit("engine", spec)
-        peaks.append(peak_of_child(future))
+        peaks.append(peak_of_children(future))
         assert future.result().code is None
     assert peaks[1] - peaks[0] < 140 * limits.MEGABYTE
-
-
-def peak_of_child(future: "Future[StageResult]") -> int:
-    """The most bytes that any child of this process held until the future was done."""
-    peak = 0
-    while not wait([future], timeout=0.01).done:
-        peak = max([peak, *(limits.resident_bytes(pid) or 0 for pid in own_children())])
-    return peak
 
 
 @settings(max_examples=15, deadline=None)
