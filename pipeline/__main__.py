@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from pipeline.state.idle import is_idle
 
-_TICK_OPTIONS = ("--spool", "--if-busy", "--config")
+_TICK_OPTIONS = frozenset({"--spool", "--if-busy", "--config", "--time-limit"})
+_TICK_FLAGS = frozenset({"--quiet"})
 
 
 def main() -> None:
@@ -28,17 +29,18 @@ def tick_spool(arguments: Sequence[str]) -> str | None:
     if not arguments or arguments[0] != "run" or is_watched:
         return None
     options = _pairs(arguments[1:])
-    if options is None or not set(options) <= set(_TICK_OPTIONS) or "--spool" not in options:
+    if options is None or "--spool" not in options:
         return None
     return os.path.abspath(options["--spool"])
 
 
 def _pairs(arguments: Sequence[str]) -> dict[str, str] | None:
+    """The options by name; None as soon as there is one that an idle tick cannot answer for."""
     pairs: dict[str, str] = {}
-    rest = list(arguments)
+    rest = [argument for argument in arguments if argument not in _TICK_FLAGS]
     while rest:
         name, is_joined, value = rest.pop(0).partition("=")
-        if not name.startswith("--") or (not is_joined and not rest):
+        if name not in _TICK_OPTIONS or (not is_joined and not rest):
             return None
         pairs[name] = value if is_joined else rest.pop(0)
     return pairs

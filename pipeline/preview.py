@@ -15,9 +15,9 @@ from msgspec import Struct
 from pipeline import app
 from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, Problem, counted, joined, problem
 from pipeline.app import Reading, RunRequest
-from pipeline.batch import Stop, outcome_of
+from pipeline.batch import Batch, Stop, outcome_of
 from pipeline.core.confine import display
-from pipeline.core.errors import MediaspoolError
+from pipeline.core.errors import BudgetExhausted, MediaspoolError
 from pipeline.core.model import BadJob, Decision, Outcome, refusal_identity
 from pipeline.core.pricing import total
 from pipeline.manifest import place_of
@@ -57,10 +57,14 @@ class PlannedJob(Struct, frozen=True, kw_only=True):
 
 
 class PlannedManifest(Struct, frozen=True, kw_only=True):
-    """One manifest: its jobs, or why it cannot be read. `unsettled` files wait for a later run."""
+    """One manifest: its jobs, or why it cannot be read. `unsettled` files wait for a later run.
+
+    `cap` is the bound on a run that would stop this one before all is done.
+    """
 
     manifest: str
     error: Problem | None = None
+    cap: Problem | None = None
     jobs: tuple[PlannedJob, ...] = ()
     ignored: int = 0
     unsettled: int = 0
@@ -130,8 +134,20 @@ def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
         jobs=tuple(jobs),
         ignored=reading.manifest.ignored,
         unsettled=len(reading.manifest.unsettled),
+        cap=_cap(batch),
     )
     return _Preview(planned=planned, outcomes=(*bad, *settled))
+
+
+def _cap(batch: Batch) -> Problem | None:
+    """Spend the estimates as the run would. Jobs that wait for others have none yet."""
+    try:
+        for decision in batch.decisions:
+            if decision.choice == "run":
+                batch.budget.reserve(decision.estimate)
+    except BudgetExhausted as error:
+        return problem(error.code, error.message, error.hint)
+    return None
 
 
 def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
@@ -175,7 +191,7 @@ def _plan(previews: Sequence[_Preview]) -> Plan:
         audio_seconds=round(sum(job.audio_seconds for job in jobs), 3),
         exit_code=exit_code(
             outcomes=[outcome for item in previews for outcome in item.outcomes],
-            stopped_by_cap=False,
+            stopped_by_cap=any(item.planned.cap for item in previews),
             errors=[item.error for item in previews if item.error is not None],
         ),
     )
@@ -186,6 +202,8 @@ def _lines(made: Plan) -> Iterator[str]:
         yield "nothing to plan: no manifest was named and none waits in the spool"
     for manifest in made.manifests:
         yield f"{manifest.manifest}: {_headline(manifest)}"
+        if manifest.cap is not None:
+            yield f"  would stop before the end: {manifest.cap.message} [{manifest.cap.code}]"
         for choice, title in _TITLES.items():
             yield from _group_lines(choice, title, [job for job in manifest.jobs if job.choice == choice])
     if made.counts.get("run"):

@@ -19,14 +19,17 @@ _PLAIN_TERMINALS = frozenset({"dumb", "unknown"})
 _LOOK_AT = frozenset({"failed", "held", "suspect", "refused"})
 
 
-def is_lively(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
-    """May a bar be drawn on this stream?"""
-    if stream is None or environ.get("TERM", "") in _PLAIN_TERMINALS:
-        return False
+def is_watched(stream: TextIO) -> bool:
+    """Does somebody sit at this stream?"""
     try:
         return stream.isatty()
     except ValueError:  # closed
         return False
+
+
+def is_lively(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """May a bar be drawn on this stream?"""
+    return is_watched(stream) and environ.get("TERM", "") not in _PLAIN_TERMINALS
 
 
 class Bar:

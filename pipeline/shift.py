@@ -20,7 +20,7 @@ from pipeline.answer import SCHEMA, Answer, counted, joined, shown_path
 from pipeline.app import Result, RunRequest
 from pipeline.batch import Unwatched, Watch
 from pipeline.core.errors import RunBusy
-from pipeline.progress import Bar, is_lively
+from pipeline.progress import Bar, is_lively, is_watched
 from pipeline.report import RunReport, has_news, report_json, summary
 from pipeline.seat import Seat
 from pipeline.signals import Caught
@@ -59,8 +59,8 @@ class Skipped(Struct, frozen=True, kw_only=True):
 def work(seat: Seat, order: Order) -> Answer:
     """Run to the end and say how it went. Raises what stopped the run before it could begin."""
     files = tuple(dict.fromkeys(os.path.abspath(path) for path in order.files))
-    is_live = is_lively(sys.stderr, seat.world.environ) and not order.is_quiet
-    if is_live and files:
+    is_by_hand = is_watched(sys.stderr) and not order.is_quiet
+    if is_by_hand and files:
         _let_settle(seat, files)
     request = RunRequest(
         spool=seat.root,
@@ -71,12 +71,12 @@ def work(seat: Seat, order: Order) -> Answer:
         is_rehashing=order.is_rehashing,
     )
     try:
-        result = _run(seat, request, is_live=is_live)
+        result = _run(seat, request, is_live=is_by_hand and is_lively(sys.stderr, seat.world.environ))
     except RunBusy as busy:
         if not order.is_skipping_busy:
             raise
-        return Answer(text=joined([f"skipped: {busy.message}"]) if is_live else "", data=Skipped())
-    return _answer(seat, order, result, is_live=is_live)
+        return Answer(text=joined([f"skipped: {busy.message}"]) if is_by_hand else "", data=Skipped())
+    return _answer(seat, order, result, is_by_hand=is_by_hand)
 
 
 def _run(seat: Seat, request: RunRequest, *, is_live: bool) -> Result:
@@ -96,16 +96,16 @@ def _watching(is_live: bool) -> Iterator[Watch]:
         yield bar
 
 
-def _answer(seat: Seat, order: Order, result: Result, *, is_live: bool) -> Answer:
+def _answer(seat: Seat, order: Order, result: Result, *, is_by_hand: bool) -> Answer:
     whole = result.whole
     told = msgspec.json.decode(report_json(whole), type=ShiftReport)  # as it may be shown: every name escaped
     data = msgspec.structs.replace(told, unsettled=result.unsettled)
-    return Answer(text=_text(seat, order, result, is_live=is_live), data=data, exit_code=whole.exit_code)
+    return Answer(text=_text(seat, order, result, is_by_hand=is_by_hand), data=data, exit_code=whole.exit_code)
 
 
-def _text(seat: Seat, order: Order, result: Result, *, is_live: bool) -> str:
+def _text(seat: Seat, order: Order, result: Result, *, is_by_hand: bool) -> str:
     whole = result.whole
-    is_worth_it = bool(whole.exit_code) if order.is_quiet else is_live or has_news(whole)
+    is_worth_it = bool(whole.exit_code) if order.is_quiet else is_by_hand or has_news(whole)
     if not is_worth_it:
         return ""
     if len(order.files) == 1:  # what was typed, so that the next command can be

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import sys
+import zlib
 
 from msgspec import Struct
 
@@ -18,7 +19,7 @@ from pipeline.core.errors import InputError, StoreError
 from pipeline.manifest_paths import escaped
 
 CANNOT_CREATE = 73
-EVERY = "*/10 * * * *"
+EVERY_MINUTES = 10
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _TEMPLATE = """\
@@ -109,9 +110,13 @@ def manifest_text(name: str) -> str:
 
 
 def crontab_line(manifest: str) -> str:
-    """Cron knows no PATH of ours and reads a % as the end of the line."""
+    """Cron knows no PATH of ours and reads a % as the end of the line.
+
+    Each manifest has its own minute: two that always began together would always find the other one busy.
+    """
     command = f"{program()} run --if-busy=skip {shlex.quote(manifest)}"
-    return f"{EVERY} {command.replace('%', chr(92) + '%')}"
+    minute = zlib.crc32(os.fsencode(manifest)) % EVERY_MINUTES
+    return f"{minute}-59/{EVERY_MINUTES} * * * * {command.replace('%', chr(92) + '%')}"
 
 
 def program() -> str:

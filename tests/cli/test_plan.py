@@ -74,6 +74,14 @@ def test_a_refusal_has_all_its_reasons_and_the_code_of_the_run(folder: Folder) -
     assert choices(made)["notes/bad.mp3#canon"] == "blocked"
 
 
+def test_a_cap_that_would_stop_the_run_is_told_with_its_code(folder: Folder) -> None:
+    folder.manifest.write_text(MANIFEST.replace("[[folder]]", "[limits]\nmax_audio_minutes = 0.01\n[[folder]]", 1))
+    folder.record("a.wav")
+    made = plan(folder)
+    assert [manifest.cap and manifest.cap.code for manifest in made.manifests] == ["budget-audio"]
+    assert made.exit_code == folder.run().whole.exit_code == 4
+
+
 def test_a_job_that_cannot_be_read_is_refused_like_in_the_run(folder: Folder) -> None:
     folder.manifest.write_text('schema = 1\nname = "s"\n[[job]]\nid = "hi"\nkind = "tts"\ntxet = "hello"\n')
     reasons = jobs(plan(folder))["hi"].reasons

@@ -32,7 +32,7 @@ def used(shell: Shell) -> Shell:
     """After a run in which something failed."""
     shell.folder.configure({"fail": "EngineError"})
     shell.folder.record("a.wav")
-    shell.run(code=3)
+    shell.folder.run()
     return shell
 
 
@@ -52,7 +52,7 @@ def test_text_for_people_goes_to_stderr(used: Shell, name: str) -> None:
 
 def test_init_says_its_data_on_stdout_and_its_text_on_stderr(shell: Shell) -> None:
     said = shell.type("init", "recordings", code=0)
-    assert said.out.startswith("*/10 * * * * ")
+    assert "-59/10 * * * * " in said.out
     assert said.out.count("\n") == 1
     assert "recordings.toml" in said.err
     (shell.folder.root / "recordings.toml").unlink()
@@ -105,14 +105,11 @@ def test_a_problem_comes_with_the_next_command_to_type(used: Shell) -> None:
     "redirection",
     ["> /dev/full", "2> /dev/full", "> /dev/full 2>&1", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"],
 )
-@pytest.mark.parametrize("json_too", [False, True])
-def test_invariant_20_a_full_or_closed_stream_never_changes_the_outcome(
-    shell: Shell, redirection: str, json_too: bool
-) -> None:
+def test_invariant_20_a_full_or_closed_stream_never_changes_the_outcome(shell: Shell, redirection: str) -> None:
     shell.folder.configure({"fail": "EngineError"})
     shell.folder.record("a.wav")
-    words = ["run", "notes.toml", *shell.where(), *(["--json"] if json_too else [])]
-    assert _redirected(shell, words, redirection) == 3
+    words = ["run", "notes.toml", *shell.where()]
+    assert _redirected(shell, [*words, "--json"] if ">&-" in redirection else words, redirection) == 3
     assert (shell.folder.spool / "ledger.db").read_bytes().startswith(b"SQLite format 3")
 
 
@@ -163,11 +160,12 @@ def test_invariant_28_an_odd_file_name_reaches_no_stream_raw(shell: Shell) -> No
     assert not {"\x1b", "\u202e"} & set(said)
 
 
-def test_an_idle_tick_imports_next_to_nothing(shell: Shell) -> None:
+@pytest.mark.parametrize("words", [(), ("--if-busy=skip", "--time-limit", "50m", "--quiet")])
+def test_an_idle_tick_imports_next_to_nothing(shell: Shell, words: Sequence[str]) -> None:
     """The marker stands still only while nobody edits the program, so the resting run is asked for a few times."""
     _rest(shell)
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pipeline", "run", "--spool", "spool"],
+        [sys.executable, "-X", "importtime", "-m", "pipeline", "run", "--spool", "spool", *words],
         cwd=shell.folder.root,
         env=shell.environ,
         capture_output=True,

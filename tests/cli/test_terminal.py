@@ -84,6 +84,7 @@ def test_a_terminal_that_can_do_nothing_gets_plain_text(ready: Shell, term: str)
     seen = Terminal(ready, *_words(ready), TERM=term)
     assert "\x1b" not in seen.text
     assert "1 done" in seen.text
+    assert "1 unchanged" in Terminal(ready, *_words(ready), TERM=term).text
 
 
 def test_json_and_quiet_draw_no_bar(ready: Shell) -> None:
