@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -133,16 +134,20 @@ class Staged:
 
 
 class Store:
-    """Owns `staging/`, `assets/` and `quarantine/` of one spool, and every file name in the output folders."""
+    """Owns `staging/`, `assets/` and `quarantine/` of one spool, and every file name in the output folders.
+
+    Its methods may run in several threads at a time, for different payloads and different products.
+    """
 
     def __init__(self, *, staging: str, assets: str, quarantine: str) -> None:
         self._staging = staging
         self._assets = assets
         self._quarantine = quarantine
+        self._quarantining = threading.Lock()
 
     def ensure_room(self, size: int) -> None:
         """StoreError disk-full unless `size` more bytes fit now. A check before paying, not a reservation."""
-        path = os.path.join(self._staging, ".room")
+        path = os.path.join(self._staging, f".room-{threading.get_ident()}")
         if free_bytes(self._staging) < size:
             raise StoreError(f"less than {size} bytes are free", code="disk-full", hint="free some space and run again")
         with border(path):
@@ -208,7 +213,7 @@ class Store:
     def quarantine(self, staged_path: str) -> str:
         """Keep a payload that was not what was asked, for a person to look at; the oldest of too many go."""
         target = os.path.join(self._quarantine, os.path.basename(staged_path))
-        with border(target):
+        with self._quarantining, border(target):
             make_folders(self._quarantine)
             os.rename(staged_path, target)
             kept = sorted(

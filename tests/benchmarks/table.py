@@ -1,7 +1,6 @@
 """Rows of the benchmark table: medians of interleaved rounds, and the ratio that a target speaks of."""
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -52,8 +51,3 @@ def timed(command: Sequence[str]) -> float:
 
 def environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ENVIRONMENT_KEPT if name in os.environ}
-
-
-def peak_children_mb() -> float:
-    """The largest resident set that any finished child of this process had."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

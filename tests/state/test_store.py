@@ -5,6 +5,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -335,3 +336,9 @@ def test_the_sweep_leaves_the_files_of_others(store: Store, tmp_path: Path) -> N
     (tmp_path / "staging" / "theirs").touch()
     os.chown(tmp_path / "staging" / "theirs", 12345, 12345)
     assert store.sweep_staging(set()) == 0
+
+
+def test_room_is_looked_for_in_several_threads_at_once(store: Store) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        answers = [threads.submit(store.ensure_room, 65_536) for _ in range(200)]
+    assert [answer.exception() for answer in answers] == [None] * 200
