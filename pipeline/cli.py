@@ -273,6 +273,12 @@ def _invoke(arguments: Sequence[str], world: "World | None") -> int:
         return command.main(args=list(arguments), prog_name="mediaspool", standalone_mode=False, obj=world) or 0
     except typer.TyperException as error:
         return _usage(error, is_json="--json" in arguments)
+    except OSError:  # only help is written by others than `say`, and nobody reads it
+        return 0
+    except SystemExit as end:
+        if end.code != 1:  # a signal; Typer itself gives 1 when the reader of its help has gone
+            raise
+        return 0
 
 
 def _usage(error: typer.TyperException, *, is_json: bool) -> int:

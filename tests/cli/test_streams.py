@@ -114,19 +114,29 @@ def test_invariant_20_a_full_or_closed_stream_never_changes_the_outcome(shell: S
 
 
 @pytest.mark.parametrize("redirection", ["> /dev/full 2>&1", ">&- 2>&-"])
-@pytest.mark.parametrize(("words", "code"), [(("status", "--json"), 0), (("run", "--nonsense"), 2), (("frob",), 2)])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("status", "--json"), 0),
+        (("--version",), 0),
+        (("run", "--help"), 0),
+        (("run", "--nonsense"), 2),
+        (("frob",), 2),
+    ],
+)
 def test_invariant_20_holds_for_every_other_way_out(
     shell: Shell, words: Sequence[str], code: int, redirection: str
 ) -> None:
     assert _redirected(shell, words, redirection) == code
 
 
-def test_a_reader_that_goes_away_changes_nothing(shell: Shell) -> None:
+@pytest.mark.parametrize("words", [("run", "notes.toml", "--json"), ("run", "--help")])
+def test_a_reader_that_goes_away_changes_nothing(shell: Shell, words: Sequence[str]) -> None:
     shell.folder.record("a.wav")
     reader, writer = os.pipe()
     os.close(reader)
     process = subprocess.Popen(
-        [*SCRIPTED, "run", "notes.toml", *shell.where(), "--json"],
+        [*SCRIPTED, *words, *shell.where()],
         cwd=shell.folder.root,
         env=shell.environ,
         stdout=writer,
@@ -134,7 +144,7 @@ def test_a_reader_that_goes_away_changes_nothing(shell: Shell) -> None:
     )
     os.close(writer)
     assert process.wait(60) == 0
-    assert shell.folder.product("a.wav.text.txt").exists()
+    assert shell.folder.product("a.wav.text.txt").exists() == ("--json" in words)
 
 
 def test_an_idle_tick_with_closed_streams_is_idle(shell: Shell) -> None:
