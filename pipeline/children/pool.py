@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar, cast
 from msgspec import Struct
 
 from pipeline.children.limits import MEGABYTE
-from pipeline.children.process import ChildProcess, ChildSettings, ChildStopped
+from pipeline.children.process import ChildProcess, ChildSettings, ChildStopped, StaleAnswer
 from pipeline.children.run import run_stage
 from pipeline.children.stage import Roots, StageResult, StageSpec
 
@@ -157,7 +157,7 @@ class _Seat:
             future.set_running_or_notify_cancel()
             return
         try:
-            result = self._ask(future)
+            result = self._ask_fairly(future)
         except ChildStopped as stopped:
             self.leave()
             result = StageResult(code=stopped.code, message=stopped.message)
@@ -167,6 +167,14 @@ class _Seat:
         child, self._child = self._child, None
         if child is not None:
             child.close()
+
+    def _ask_fairly(self, future: StageFuture) -> StageResult:
+        """Once more with a fresh child where the old one still spoke of another job; a stage may be repeated."""
+        try:
+            return self._ask(future)
+        except StaleAnswer:
+            self.leave()
+            return self._ask(future)
 
     def _ask(self, future: StageFuture) -> StageResult:
         child = self._fit_child()

@@ -63,6 +63,10 @@ class ChildStopped(Exception):
         self.message = message
 
 
+class StaleAnswer(ChildStopped):
+    """The child spoke out of turn about an earlier job; the job that met it is innocent."""
+
+
 class ChildProcess:
     """A running child. `ask` belongs to one thread; `kill` may be called from any, at any time, more than once."""
 
@@ -107,6 +111,8 @@ class ChildProcess:
             answer = framing.read_answer(self._receive(until))
         except framing.BadFrame as error:
             raise ChildStopped(GONE, f"not a message of ours: {error}") from error
+        if answer.number < self._number:
+            raise StaleAnswer(GONE, "a second answer to an earlier question")
         if answer.number != self._number:
             raise ChildStopped(GONE, "an answer to another question")
         return answer.result

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -16,6 +17,14 @@ from pipeline.children.stage import Roots, StageResult, StageSpec  # noqa: E402
 
 ASKS, ANSWERS = os.dup(0), os.dup(1)
 KEPT: list[bytes] = []
+SECOND_ANSWER = b"\0\0\0\x19" + b'{"number":1,"result":{}} '
+RAW = {
+    "garbage": b"\0\0\0\x05hello",
+    "oversize": b"\xff\xff\xff\xff",
+    "stranger": b'\0\0\0\x1a{"number":99,"result":{}}\n',
+    "twice": SECOND_ANSWER,
+    "twice-late": SECOND_ANSWER,
+}
 
 
 def fact(value: object) -> StageResult:
@@ -56,14 +65,9 @@ def end_badly(how: str) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "raise":
         raise ValueError("a sentence from the user's text")
-    if how == "garbage":
-        os.write(ANSWERS, b"\0\0\0\x05hello")
-    if how == "oversize":
-        os.write(ANSWERS, b"\xff\xff\xff\xff")
-    if how == "stranger":
-        os.write(ANSWERS, b'\0\0\0\x1a{"number":99,"result":{}}\n')
-    if how == "twice":
-        os.write(ANSWERS, b"\0\0\0\x19" + b'{"number":1,"result":{}} ')
+    os.write(ANSWERS, RAW.get(how, b""))
+    if how == "twice-late":  # the second answer comes when the next question has been taken
+        select.select([ASKS], [], [])
 
 
 if __name__ == "__main__":

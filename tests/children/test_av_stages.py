@@ -131,13 +131,12 @@ async def test_invariant_15_a_wav_of_one_sample_a_second_is_no_recording(lanes: 
 
 async def test_invariant_15_hours_of_silence_are_refused_by_what_they_declare(lanes: Lanes, tmp_path: Path) -> None:
     (tmp_path / "in" / "hours.wav").write_bytes(odd_wav(4_000, bytes(8_000 * 3600)))
-    limits = StageLimits(max_seconds=600)
-    spec = av.encode(
-        lanes.ref(f"{tmp_path}/in/hours.wav"), lanes.scratch(".ogg"), media_type="audio/ogg", limits=limits
-    )
+    limits, target = StageLimits(max_seconds=600), lanes.scratch(".ogg")
+    spec = av.encode(lanes.ref(f"{tmp_path}/in/hours.wav"), target, media_type="audio/ogg", limits=limits)
     with pytest.raises(LimitExceeded) as refused:
         await lanes.run("media", spec)
     assert refused.value.code == "limit-seconds"
+    assert Path(lanes.path(target)).stat().st_size < 5_000  # nothing of it was encoded first
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])

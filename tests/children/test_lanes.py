@@ -125,8 +125,9 @@ def test_every_code_of_a_stage_becomes_an_error_with_that_code(code: str) -> Non
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("limit-time", LimitExceeded),
-        ("limit-memory", LimitExceeded),
+        ("limit-time", EngineError),
+        ("limit-memory", EngineError),
+        ("limit-seconds", LimitExceeded),
         ("input-damaged", InputError),
         ("text-unsupported", InputError),
         ("path-unsafe", InputError),

@@ -88,9 +88,10 @@ def test_an_unexpected_error_never_quotes_its_text(odd_pool: PoolMaker) -> None:
     assert "sentence" not in outcome(odd_pool, "raise").message
 
 
-def test_bytes_after_an_answer_end_the_child_before_its_next_job(odd_pool: PoolMaker) -> None:
+@pytest.mark.parametrize("when", ["twice", "twice-late"])
+def test_a_child_that_answers_twice_spoils_no_later_job(odd_pool: PoolMaker, when: str) -> None:
     pool = odd_pool()
-    pool.submit_stage(ask("twice"), {}).result(timeout=30)
+    pool.submit_stage(ask(when), {}).result(timeout=30)
     results = [pool.submit_stage(ask("print"), {}).result(timeout=30) for _ in range(2)]
     assert [result.code for result in results] == [None, None]
 
