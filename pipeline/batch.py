@@ -12,7 +12,7 @@ from typing import Protocol
 import trio
 from msgspec import Struct
 
-from pipeline.core.errors import MediaspoolError
+from pipeline.core.errors import BudgetExhausted, MediaspoolError
 from pipeline.core.limits import Budget
 from pipeline.core.model import Decision, Job, JobId, Outcome, Verdict
 from pipeline.plan import Parent, Planner
@@ -217,12 +217,23 @@ async def run_plan(
             open_decisions = [(run, decision) for run in runs for decision in run.open_decisions()]
             lanes.left = len(open_decisions)
             watch.planned(lanes.left)
+            for run in runs:
+                nursery.start_soon(_limit, run)
             for run, decision in open_decisions:
                 lanes.add(run, decision)
             if lanes.left == 0:
                 lanes.close()
         nursery.cancel_scope.cancel()
     return [[_outcome_in(run, decision, stop) for decision in run.batch.decisions] for run in runs]
+
+
+async def _limit(run: _BatchRun) -> None:
+    """The manifest's own time limit: what runs may finish, nothing new starts."""
+    seconds = run.batch.budget.caps.max_runtime_s
+    if seconds is not None:
+        await trio.sleep(seconds)
+        reached = f"the manifest's limit of {seconds:g} s is reached"
+        run.stop.drain(reached, BudgetExhausted(reached, code="budget-runtime", hint="run again"))
 
 
 async def _cut(stop: Stop, scope: trio.CancelScope) -> None:

@@ -77,7 +77,6 @@ class Recipe(Struct, frozen=True, kw_only=True):
     routes: tuple[str, ...]
     model: str | None
     limits: Limits
-    optional: bool
     input: str | None
     parent: str | None
     needs: tuple[str, ...]
@@ -167,7 +166,6 @@ def _recipe(keys: ItemKeys, kind: Kind, spec: Struct, template: Template | None,
         routes=routes_of(keys.route) or header.routes or reading.default_routes,
         model=keys.model or header.model,
         limits=_joined(header.limits, job_limits(keys.limits)),
-        optional=keys.optional,
         input=None if parent else keys.input,
         parent=parent,
         needs=tuple(_reference(need, "needs") for need in routes_of(keys.needs)),
@@ -221,7 +219,6 @@ def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading
         accept=wiring.accept,
         settle_s=wiring.settle_s,
         limits=recipe.limits,
-        optional=recipe.optional,
     )
 
 

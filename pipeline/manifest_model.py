@@ -72,7 +72,6 @@ class ItemKeys(Struct, frozen=True, kw_only=True):
     needs: Text | tuple[Text, ...] = ()
     route: Routes | None = None
     model: Text | None = None
-    optional: bool = False
     limits: JobLimitKeys = JobLimitKeys()
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from pipeline.core.drivers import Driver
 from pipeline.core.errors import InputError, MediaspoolError
 from pipeline.core.kinds import Kind
-from pipeline.core.limits import smallest
+from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import (
     SETTLED,
     Binding,
@@ -38,6 +38,7 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import JobRow
 
 JOB_KEY_VERSION = 1
+Level = tuple[str, Limits]
 _GOOD: frozenset[str] = frozenset({"done", "suspect"})
 
 
@@ -112,12 +113,13 @@ class Planner:
 
     def _decide_ready(self, job: Job, path: str | None) -> Decision:
         kind = self._kinds[job.kind]
-        limits = smallest([("built in", kind.limits), ("settings", self._limits), ("job", job.limits)]).limits
-        source = self._intake.source(path, max_bytes=limits.max_input_bytes) if path is not None else None
-        reasons = [*_check_source(job, kind, source, limits), *kind.check(job.spec, source)]
+        levels = [("the kind", kind.limits), ("the settings", self._limits), ("the manifest", job.limits)]
+        bounds = smallest(levels)
+        source = self._intake.source(path, max_bytes=bounds.limits.max_input_bytes) if path is not None else None
+        reasons = [*_check_source(job, kind, source, bounds), *kind.check(job.spec, source)]
         if reasons:
             return self._refused(job, tuple(reasons))
-        admission = self._admit(job, kind, source, limits)
+        admission = self._admit(job, kind, source, levels)
         if admission.reasons:
             return self._refused(job, admission.reasons)
         decision = Decision(
@@ -131,27 +133,27 @@ class Planner:
         )
         return self._compare(decision)
 
-    def _admit(self, job: Job, kind: Kind, source: Source | None, limits: Limits) -> Admission:
+    def _admit(self, job: Job, kind: Kind, source: Source | None, levels: Sequence[Level]) -> Admission:
         """The first route of the job's list that can do every operation; else why each of them cannot."""
         operations = kind.operations(job.spec, source)
         if not operations:
-            return Admission(binding=None, limits=limits)
+            return Admission(binding=None, limits=smallest(levels).limits)
         reasons: list[Refusal] = []
         for selector in self._expand(job.routes):
             route, _, model = selector.partition("/")
             try:
                 driver = self._drivers(route)
                 answer = _ask(driver, operations, job.model or model or None)
-                bounds = smallest([("route", driver.route.limits), ("job", limits)]).limits
+                bounds = smallest([*levels, (f"route {route}", driver.route.limits)])
                 over = tuple(_over_limits(source, bounds))
-                answer = msgspec.structs.replace(answer, reasons=answer.reasons + over, limits=bounds)
+                answer = msgspec.structs.replace(answer, reasons=answer.reasons + over, limits=bounds.limits)
             except MediaspoolError as error:
-                answer = Admission(binding=None, limits=limits, reasons=(refusal(error),))
+                answer = Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
             if answer.binding is not None and not answer.reasons:
                 return answer
             reasons += answer.reasons
         telling = tuple(reason for reason in reasons if reason.code != "operation-unsupported")
-        return Admission(binding=None, limits=limits, reasons=telling or tuple(reasons[:1]))
+        return Admission(binding=None, limits=Limits(), reasons=telling or tuple(reasons[:1]))
 
     def _compare(self, decision: Decision) -> Decision:
         """Set the wanted key against what the ledger and the output folder hold."""
@@ -250,10 +252,10 @@ def _ask(driver: Driver, operations: tuple[Operation, ...], model: str | None) -
     )
 
 
-def _check_source(job: Job, kind: Kind, source: Source | None, limits: Limits) -> list[Refusal]:
+def _check_source(job: Job, kind: Kind, source: Source | None, bounds: Bounds) -> list[Refusal]:
     if source is None:
         return []
-    reasons = _over_limits(source, limits)
+    reasons = _over_limits(source, bounds)
     if source.media.family not in kind.families or (
         job.accept and job.parent is None and source.media.family not in job.accept
     ):
@@ -267,19 +269,24 @@ def _check_source(job: Job, kind: Kind, source: Source | None, limits: Limits) -
     return reasons
 
 
-def _over_limits(source: Source | None, limits: Limits) -> list[Refusal]:
-    reasons: list[Refusal] = []
+def _over_limits(source: Source | None, bounds: Bounds) -> list[Refusal]:
+    """What the source has more of than allowed, and who allowed only so much."""
     if source is None:
-        return reasons
-    if limits.max_input_bytes is not None and source.size > limits.max_input_bytes:
-        reasons.append(_too_much("limit-bytes", source.size, limits.max_input_bytes, "bytes", "max_input_mb"))
-    if limits.max_seconds is not None and source.seconds is not None and source.seconds > limits.max_seconds:
-        reasons.append(_too_much("limit-seconds", source.seconds, limits.max_seconds, "seconds", "max_audio_minutes"))
-    return reasons
-
-
-def _too_much(code: str, found: float, allowed: float, unit: str, name: str) -> Refusal:
-    return Refusal(code=code, message=f"{found:g} {unit}, {allowed:g} allowed", hint=f"raise {name} or split the file")
+        return []
+    limits = bounds.limits
+    measures = (
+        ("limit-bytes", source.size, limits.max_input_bytes, "bytes", "max_input_bytes", "max_input_mb"),
+        ("limit-seconds", source.seconds, limits.max_seconds, "seconds", "max_seconds", "max_audio_minutes_per_file"),
+    )
+    return [
+        Refusal(
+            code=code,
+            message=f"{found:g} {unit}, and {bounds.set_by[field]} allows {allowed:g}",
+            hint=f"raise {name} or split the file",
+        )
+        for code, found, allowed, unit, field, name in measures
+        if found is not None and allowed is not None and found > allowed
+    ]
 
 
 def _settled(job: Job, choice: Choice, row: JobRow | None, code: str | None, message: str) -> Decision:

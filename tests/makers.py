@@ -56,8 +56,9 @@ class Folder:
         lines = [f"{key} = {json.dumps(value)}" for key, value in {"calls": str(self.calls_file), **options}.items()]
         self.config = self.root / "mediaspool.toml"
         self.config.write_text(
-            extra
-            + 'default_route = ["scripted"]\n[routes.scripted]\ndriver = "scripted"\nwidth = 2\n'
+            'default_route = ["scripted"]\n'
+            + extra
+            + '[routes.scripted]\ndriver = "scripted"\nwidth = 2\n'
             + "[routes.scripted.options]\n"
             + "\n".join(lines)
             + "\n"

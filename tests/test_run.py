@@ -151,3 +151,21 @@ def test_nothing_is_left_in_staging_after_a_run(folder: Folder) -> None:
     folder.record("a.wav")
     folder.run()
     assert list((folder.spool / "staging").iterdir()) == []
+
+
+def test_a_limit_that_is_passed_says_which_level_set_it(folder: Folder) -> None:
+    folder.configure({}, extra="[limits]\nmax_audio_minutes_per_file = 1\n")
+    folder.manifest.write_text(
+        MANIFEST.replace("[[folder]]", "[limits]\nmax_audio_minutes_per_file = 0.01\n[[folder]]", 1)
+    )
+    folder.record("a.wav")
+    outcome = outcomes(folder.run())["notes/a.wav#text"]
+    assert (outcome.code, outcome.reason) == ("limit-seconds", "1 seconds, and the manifest allows 0.6")
+
+
+def test_a_raised_limit_lets_a_refused_job_run(folder: Folder) -> None:
+    folder.configure({}, extra="[limits]\nmax_audio_minutes_per_file = 0.01\n")
+    folder.record("a.wav")
+    assert verdicts(folder.run())["notes/a.wav#text"] == "refused"
+    folder.configure({})
+    assert verdicts(folder.run())["notes/a.wav#text"] == "done"

@@ -38,6 +38,8 @@ _HINTS = {
     "text-unsupported": "take out what the voice does not read, or name another route",
     "input-damaged": "look at the file in a player; export it again",
 }
+# What a child used up is its own failure, not a property of the job that could be refused beforehand.
+_CHILD_LIMITS = ("limit-time", "limit-memory")
 _STORE_CODES = ("disk-full", "io-error", "output-unwritable")
 
 
@@ -108,6 +110,8 @@ def auto_workers(*, cores: int | None = None, available_mb: int | None = None) -
 def stage_error(code: str, message: str) -> MediaspoolError:
     """The error whose facts fit a stage's code."""
     hint = _HINTS.get(code, "")
+    if code in _CHILD_LIMITS:
+        return EngineError(message, code=code, hint=hint)
     if code.startswith("limit-"):
         return LimitExceeded(message, code=code, hint=hint)
     if code.startswith(("input-", "path-", "text-")):

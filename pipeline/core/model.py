@@ -116,7 +116,6 @@ class Job(Struct, frozen=True, kw_only=True):
     accept: tuple[Family, ...] = ()
     settle_s: float = 0.0
     limits: Limits = Limits()
-    optional: bool = False
 
 
 class BadJob(Struct, frozen=True, kw_only=True):

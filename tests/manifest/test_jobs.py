@@ -127,7 +127,7 @@ BROKEN_JOBS = {
     'id = "a"\nkind = "tts"\ntext = 5': "Expected `str | null`",
     'id = "a"\nkind = "tts"\nspeed = "1"': "$.speed",
     'id = "a"\nkind = "tts"\nformat = "mp5"': "mp5",
-    'id = "a"\nkind = "tts"\noptional = "yes"': "$.optional",
+    'id = "a"\nkind = "tts"\nmodel = 3': "$.model",
     'id = "a"\nkind = "tts"\nlimits = {max_input = 1}': "max_input",
     'id = "a"\nkind = "tts"\nlimits = {max_chars = 0}': "max_chars",
     'id = "a"\nkind = "tts"\nneeds = [1]': "$.needs",
@@ -156,7 +156,7 @@ def test_a_wrong_job_harms_only_itself_and_says_why(desk: Desk, keys: str) -> No
 
 
 def test_all_reasons_against_a_job_are_told_at_once(desk: Desk) -> None:
-    manifest = desk.toml(job('voize = "x"\nspeed = "fast"\noptional = 3\nout = "{no}"'))
+    manifest = desk.toml(job('voize = "x"\nspeed = "fast"\nmodel = 3\nout = "{no}"'))
     assert len(manifest.bad[0].reasons) == 4
 
 
@@ -255,9 +255,9 @@ def test_an_input_by_id_is_the_product_of_another_job(desk: Desk) -> None:
     assert (made.parent, made.needs, made.input) == ("a", ("a", "c"), None)
 
 
-def test_a_model_and_an_optional_job_are_kept(desk: Desk) -> None:
-    made = one(desk, job('model = "tiny.en"\noptional = true', header='[defaults]\nmodel = "base"'))
-    assert (made.model, made.optional) == ("tiny.en", True)
+def test_the_model_of_a_job_wins_over_the_default(desk: Desk) -> None:
+    made = one(desk, job('model = "tiny.en"', header='[defaults]\nmodel = "base"'))
+    assert made.model == "tiny.en"
     assert one(desk, job("", header='[defaults]\nmodel = "base"')).model == "base"
 
 

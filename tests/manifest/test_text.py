@@ -195,7 +195,7 @@ any_value = st.recursive(
 )
 WORDS = [
     *("schema", "name", "defaults", "limits", "folder", "job", "step", "id", "kind", "input", "out", "from", "needs"),
-    *("route", "model", "optional", "glob", "accept", "exclude", "settle", "formats", "text", "language", "speed"),
+    *("route", "model", "glob", "accept", "exclude", "settle", "formats", "text", "language", "speed"),
     *("format", "custom_id", "audio_filepath", "duration", "offset", "max_input_mb", "max_runtime", "max_spend_usd"),
 ]
 GOOD = st.sampled_from(
