@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipeline.state.store import Publication, Store, part_name
 from tests.state.conftest import WAV, Ended, Fault, Make, Tracer, sha
 
 OLD, NEW, SECOND = b"old " * 400, b"new " * 500, b"second " * 300
+NOBODY = 65_534
 FAILED = {"disk-full": 11, "io-error": 12, "output-unwritable": 13, "output-exists": 14}
 Figure = Callable[[str], None]
 
@@ -280,13 +282,26 @@ def test_a_ledger_on_a_read_only_disk_can_still_be_looked_at(tmp_path: Path, mak
         view.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes through every mode")
-def test_a_folder_without_write_permission_is_named(tmp_path: Path, make: Make) -> None:
-    store, closed = make.store(tmp_path), tmp_path / "closed"
-    closed.mkdir(mode=0o500)
-    target = closed / "a.txt"
-    part = part_name(str(target), "x")
-    item = Publication(path=str(target), part=part, sha256=sha(b"x"), content=b"x", source=None, replace=None)
-    with pytest.raises(StoreError) as error:
-        store.publish([item])
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """Root writes through every mode, so root becomes nobody for a while; anybody else stays who they are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_without_write_permission_is_named(make: Make, ordinary_user: None) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        store, closed = make.store(Path(name)), Path(name) / "closed"
+        closed.mkdir(mode=0o500)
+        target = closed / "a.txt"
+        part = part_name(str(target), "x")
+        item = Publication(path=str(target), part=part, sha256=sha(b"x"), content=b"x", source=None, replace=None)
+        with pytest.raises(StoreError) as error:
+            store.publish([item])
     assert error.value.code == "output-unwritable"
