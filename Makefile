@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check tests bench faults lock clean
+.PHONY: demo test check tests bench faults schemas lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py
@@ -21,6 +21,10 @@ tests: $(INSTALLED)
 
 bench: $(INSTALLED) .venv-bench/installed
 	$(BIN)/python -m tests.benchmarks
+
+# Writes docs/schema anew from the code; a test says when it is due.
+schemas: $(INSTALLED)
+	$(BIN)/python -m tests.schemas
 
 # The lock file is hashed, so pip installs exactly these bytes; afterwards nothing here needs a network.
 $(INSTALLED): requirements.lock pyproject.toml
