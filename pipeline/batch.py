@@ -9,13 +9,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.core.errors import BudgetExhausted, MediaspoolError
+from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError
 from pipeline.core.limits import Budget
-from pipeline.core.model import Decision, Job, JobId, Outcome, Verdict
-from pipeline.plan import Parent, Planner
+from pipeline.core.model import Decision, Job, JobId, Outcome, Place, Verdict
+from pipeline.plan import GOOD, Parent, Planner, is_changing
 from pipeline.state.roots import Roots
 from pipeline.worker import Bench, run_job, settle
 
@@ -28,6 +29,7 @@ _VERDICTS: dict[str, Verdict] = {
     "refused": "refused",
     "blocked": "blocked",
 }
+_CUT_OFF: frozenset[Verdict] = frozenset({"failed", "not-started"})
 
 
 class Batch(Struct, frozen=True, kw_only=True):
@@ -97,6 +99,13 @@ class _BatchRun:
     def parents(self, job: Job) -> dict[JobId, Parent]:
         return {need: self._parent(need) for need in job.needs}
 
+    def unstarted_parent(self, job: Job) -> Outcome | None:
+        """A parent left for another run, so its children are too; unless there is one that blocks them for good."""
+        parents = [self.outcomes[need] for need in job.needs if need in self.outcomes]
+        unstarted = [parent for parent in parents if parent.verdict == "not-started"]
+        others = [parent.verdict for parent in self.parents(job).values() if parent.verdict != "not-started"]
+        return unstarted[0] if unstarted and all(verdict in GOOD for verdict in others) else None
+
     def _parent(self, need: JobId) -> Parent:
         if need in self.batch.bad or need not in self._decided:
             return Parent(verdict="refused", path=None)
@@ -155,19 +164,21 @@ class _Lanes:
                 await self._done(item.run, outcome)
 
     async def _outcome(self, item: _Item) -> Outcome:
-        run, decision = item.run, item.decision
+        try:
+            return await self._outcome_or_error(item.run, item.decision)
+        except MediaspoolError as error:
+            return self._stopped_by(item.run, item.decision, error)
+
+    async def _outcome_or_error(self, run: _BatchRun, decision: Decision) -> Outcome:
+        batch = run.batch
         if decision.choice not in ("run", "place"):
             outcome = outcome_of(decision)
-            await self._bench.runner(settle, self._bench.ledger, decision, outcome, run.batch.manifest)
+            await self._bench.runner(settle, self._bench.ledger, decision, outcome, batch.manifest)
             return outcome
         stopped = self._why_not(run, decision)
         if stopped is not None:
             return stopped
-        try:
-            batch = run.batch
-            return await run_job(self._bench, decision, roots=batch.roots, budget=batch.budget, manifest=batch.manifest)
-        except MediaspoolError as error:
-            return self._stopped_by(run, decision, error)
+        return await run_job(self._bench, decision, roots=batch.roots, budget=batch.budget, manifest=batch.manifest)
 
     def _stopped_by(self, run: _BatchRun, decision: Decision, error: MediaspoolError) -> Outcome:
         """A closed route ends its lane, a cap its manifest, a broken machine the run."""
@@ -190,15 +201,31 @@ class _Lanes:
         return not_started(decision.job, reason, code=code, hint=hint)
 
     async def _done(self, run: _BatchRun, outcome: Outcome) -> None:
+        ended = [outcome]
+        while ended:
+            ended += await self._end(run, ended.pop())
+        if self.left == 0:
+            self.close()
+
+    async def _end(self, run: _BatchRun, outcome: Outcome) -> list[Outcome]:
+        """Give the jobs that waited for this one their turn. Those that cannot start any more end with it."""
         run.outcomes[outcome.job] = outcome
         self._watch.ended(outcome)
         self.left -= 1
         ready = [child for child in run.children.pop(outcome.job, []) if self._is_ready(run, child)]
-        for child in ready:
-            job = run.waiting.pop(child)
+        ended = [await self._turn(run, run.waiting.pop(child)) for child in ready]
+        return [outcome for outcome in ended if outcome is not None]
+
+    async def _turn(self, run: _BatchRun, job: Job) -> Outcome | None:
+        """Decide about a job whose parents have ended, and queue it; or the outcome that it has already."""
+        unstarted = run.unstarted_parent(job)
+        if unstarted is not None:
+            return not_started(job, unstarted.reason, code=unstarted.code, hint=unstarted.hint)
+        try:
             self.add(run, await self._bench.runner(run.batch.planner.decide, job, run.parents(job)))
-        if self.left == 0:
-            self.close()
+        except MediaspoolError as error:
+            return self._stopped_by(run, Decision(job=job, choice="run"), error)
+        return None
 
     def _is_ready(self, run: _BatchRun, child: JobId) -> bool:
         job = run.waiting.get(child)
@@ -224,7 +251,8 @@ async def run_plan(
             if lanes.left == 0:
                 lanes.close()
         nursery.cancel_scope.cancel()
-    return [[_outcome_in(run, decision, stop) for decision in run.batch.decisions] for run in runs]
+    in_doubt = {row.place for row in await bench.runner(bench.ledger.held_attempts)}
+    return [[await _told(bench, run, decision, stop, in_doubt) for decision in run.batch.decisions] for run in runs]
 
 
 async def _limit(run: _BatchRun) -> None:
@@ -241,9 +269,17 @@ async def _cut(stop: Stop, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-def _outcome_in(run: _BatchRun, decision: Decision, stop: Stop) -> Outcome:
+async def _told(bench: Bench, run: _BatchRun, decision: Decision, stop: Stop, in_doubt: set[Place]) -> Outcome:
+    """The outcome of a decision. A job cut off with a paid call out is held, whatever it was that cut it off."""
     reason = stop.reason or run.stop.reason or "the run ended before its turn"
-    return run.outcomes.get(decision.job.id) or not_started(decision.job, reason)
+    outcome = run.outcomes.get(decision.job.id) or not_started(decision.job, reason)
+    if decision.job.place not in in_doubt or outcome.verdict not in _CUT_OFF:
+        return outcome
+    held = msgspec.structs.replace(
+        outcome, verdict="held", code=outcome.code or InDoubt.default_code, hint="mediaspool resolve"
+    )
+    await bench.runner(settle, bench.ledger, decision, held, run.batch.manifest)
+    return held
 
 
 def not_started(job: Job, reason: str, *, code: str | None = None, hint: str = "") -> Outcome:
@@ -253,6 +289,8 @@ def not_started(job: Job, reason: str, *, code: str | None = None, hint: str = "
 def outcome_of(decision: Decision) -> Outcome:
     """The outcome of a decision that needs no work. All reasons are told, the first one's code stands for them."""
     reasons = decision.reasons
+    if is_changing(decision):
+        return not_started(decision.job, reasons[0].message, code=reasons[0].code, hint=reasons[0].hint)
     return Outcome(
         job=decision.job.id,
         kind=decision.job.kind,

@@ -8,12 +8,20 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 from msgspec import Struct
 
 from pipeline.core.drivers import Driver, Reply
-from pipeline.core.errors import EngineError, InDoubt, MediaspoolError, UnsupportedOperation
+from pipeline.core.errors import (
+    EngineError,
+    InDoubt,
+    InputChanging,
+    MediaspoolError,
+    StoreError,
+    UnsupportedOperation,
+)
 from pipeline.core.limits import Budget
 from pipeline.core.model import (
     Asset,
@@ -27,11 +35,14 @@ from pipeline.core.model import (
     Place,
     Reached,
     Runner,
+    Sha256,
 )
 from pipeline.core.operations import Operation, Speak, Transcribe, call_key, operation_name
 from pipeline.core.retry import delay_s
 from pipeline.exchange import Receiving
+from pipeline.state.durable import digest_file
 from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import EndState
 from pipeline.state.store import Store
 from pipeline.trace.debug import DebugArtifact, DebugWriter, ReplyFacts, RequestFacts
 
@@ -66,6 +77,13 @@ class Made(Struct, frozen=True, kw_only=True):
     is_new: bool
 
 
+class Bill:
+    """What a call counts against the caps: nothing until it was sent, then what its end says."""
+
+    def __init__(self) -> None:
+        self.used = Estimate()
+
+
 class Caller:
     """Owns the limiters and the calls in flight of one run. Lives as long as the runtime that opened it."""
 
@@ -93,6 +111,7 @@ class Caller:
         self._reached = reached
         self._limiters: dict[str, trio.CapacityLimiter] = {}
         self._in_flight: dict[CallKey, trio.Lock] = {}
+        self._unfinished: dict[CallKey, MediaspoolError] = {}
 
     async def make_call(self, operation: Operation, binding: Binding, owner: CallOwner) -> Made:
         """The answer to `operation`. Identical calls of one run are merged; a receipt answers without the route."""
@@ -101,6 +120,8 @@ class Caller:
             made = await self._runner(self._from_receipt, key)
             if made is not None:
                 return made
+            if key in self._unfinished:
+                raise self._unfinished[key]
             driver = self._drivers(binding.route)
             return await self._make(Call(key=key, operation=operation, binding=binding, owner=owner, driver=driver))
 
@@ -117,20 +138,13 @@ class Caller:
     async def _make(self, call: Call) -> Made:
         _admit(call)
         budget = call.owner.budget
-        reserved = budget.reserve(call.driver.estimate(call.operation, call.binding))
-        used = Estimate()
+        reserved, bill = budget.reserve(call.driver.estimate(call.operation, call.binding)), Bill()
         try:
-            made = await self._try(call)
-            used = Estimate(usd=made.receipt.usd, audio_seconds=reserved.audio_seconds)
-            return made
-        except MediaspoolError as error:
-            if error.billed != "no" and call.binding.paid:
-                used = reserved
-            raise
+            return await self._try(call, bill)
         finally:
-            budget.settle(reserved, used)
+            budget.settle(reserved, bill.used)
 
-    async def _try(self, call: Call) -> Made:
+    async def _try(self, call: Call, bill: Bill) -> Made:
         """Retry policy is read from the error; the wait is outside the limiter and inside the job's deadline."""
         limiter = self._limiters.setdefault(call.binding.route, trio.CapacityLimiter(call.driver.route.width))
         tries = 0
@@ -138,14 +152,14 @@ class Caller:
             tries += 1
             try:
                 async with limiter:
-                    return await self._attempt(call, tries)
+                    return await self._attempt(call, tries, bill)
             except MediaspoolError as error:
                 wait = delay_s(error, tries=tries, jitter=random.random())  # noqa: S311  # spreads load, guards nothing
                 if wait is None:
                     raise
             await trio.sleep(wait)
 
-    async def _attempt(self, call: Call, tries: int) -> Made:
+    async def _attempt(self, call: Call, tries: int, bill: Bill) -> Made:
         await self._files(self._store.ensure_room, ROOM_BYTES)
         exchange = await self._runner(self._open, call)
         self._reached("opened")
@@ -156,8 +170,7 @@ class Caller:
         try:
             with trio.fail_after(call.driver.route.call_timeout_s):
                 reply = await call.driver.perform(call.operation, call.binding, exchange)
-                media = await exchange.finish(reply)
-            made = await self._keep(call, exchange, reply, media)
+            made = await self._keep(call, exchange, reply)
             return made
         except trio.TooSlowError as cause:
             error = _unanswered(call, exchange, f"no answer within {call.driver.route.call_timeout_s:g} s")
@@ -168,6 +181,7 @@ class Caller:
         finally:
             if made is None and error is None:
                 error = _unanswered(call, exchange, "the run stopped")
+            bill.used = _used(call, exchange, made, error)
             with trio.move_on_after(SETTLE_GRACE_S, shield=True):
                 millis = (time.monotonic() - started) * 1000
                 if error is not None:
@@ -197,19 +211,38 @@ class Caller:
             max_bytes=owner.limits.max_output_bytes,
         )
 
-    async def _keep(self, call: Call, exchange: Receiving, reply: Reply, media: Media) -> Made:
-        """From verified bytes to a receipt. Shielded: what was paid for is kept even while the run is cancelled."""
-        with trio.fail_after(SETTLE_GRACE_S, shield=True):
+    async def _keep(self, call: Call, exchange: Receiving, reply: Reply) -> Made:
+        """From the last byte to a receipt. Shielded: what was paid for is kept even while the run is cancelled.
+
+        Without a deadline: each step is blocking work that no deadline could end, only keep from being followed up.
+        """
+        with trio.CancelScope(shield=True):
+            media = await exchange.finish(reply)
+            if isinstance(call.operation, Transcribe):
+                await self.ensure_unchanged(call.operation.audio.path, call.operation.audio.sha256)
             staged, receipt = exchange.staged, self._receipt(call, exchange, reply, media)
             await self._runner(
                 lambda: self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=staged.name, media=media)
             )
+            exchange.is_received = True
             self._reached("received")
             asset = await self._files(lambda: self._store.adopt(staged.path, sha256=staged.sha256, media=media))
             self._reached("adopted")
             await self._runner(self._ledger.mark_stored, exchange.attempt, receipt)
             self._reached("stored")
         return Made(asset=asset, receipt=receipt, is_new=True)
+
+    async def ensure_unchanged(self, path: str, sha256: Sha256) -> None:
+        """InputChanging unless the file holds the bytes of that hash. Asked after it was read: the hash is older."""
+        if await self._runner(self._remembered, path) != sha256 and await self._files(_digest, path) != sha256:
+            raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")
+
+    def _remembered(self, path: str) -> Sha256 | None:
+        try:
+            known = self._ledger.known_file(path, os.stat(path))
+        except OSError:
+            return None
+        return known.sha256 if known is not None else None
 
     def _receipt(self, call: Call, exchange: Receiving, reply: Reply, media: Media) -> CallReceipt:
         staged, binding = exchange.staged, call.binding
@@ -230,23 +263,27 @@ class Caller:
         )
 
     async def _close(self, call: Call, exchange: Receiving, error: MediaspoolError) -> None:
-        """The verdict on an attempt that brought nothing: the payload away, then the ledger."""
-        state = error.settles
-        if not exchange.is_sent or (state == "in_doubt" and not call.binding.paid):
-            state = "failed"
-        await self._files(self._put_away, exchange, error)
+        """The verdict on an attempt that brought nothing: the payload away, then the ledger.
+
+        One whose answer is here, and only could not be put away, stays open: the next run finishes it.
+        """
+        if exchange.is_received:
+            self._unfinished[call.key] = error
+            return
+        state = _end_state(call, exchange, error)
+        await self._files(self._put_away, exchange, error.billed == "yes" or state == "in_doubt")
         await self._runner(
             lambda: self._ledger.settle_attempt(
                 exchange.attempt, state, code=error.code, message=error.message, usd=None
             )
         )
 
-    def _put_away(self, exchange: Receiving, error: MediaspoolError) -> None:
-        if error.billed == "yes" and exchange.staged.size:
-            exchange.staged.sync()
-            self._store.quarantine(exchange.staged.path)
-        else:
-            exchange.staged.discard()
+    def _put_away(self, exchange: Receiving, is_worth_keeping: bool) -> None:
+        if is_worth_keeping and exchange.staged.size:
+            with suppress(StoreError):  # what cannot be kept is let go
+                exchange.staged.sync()
+                self._store.quarantine(exchange.staged.path)
+        exchange.staged.discard()
 
 
 def _admit(call: Call) -> None:
@@ -261,6 +298,32 @@ def _unanswered(call: Call, exchange: Receiving, what: str) -> MediaspoolError:
     if exchange.is_sent and call.binding.paid:
         return InDoubt(what, hint="mediaspool resolve")
     return EngineError(what, code="limit-time", hint="mediaspool retry")
+
+
+def _end_state(call: Call, exchange: Receiving, error: MediaspoolError) -> EndState:
+    """What the error says; but where it was our machine that failed while a paid call was out, nobody can say."""
+    if not exchange.is_sent:
+        return "failed"
+    if error.settles == "in_doubt" or error.reach == "run":
+        return "in_doubt" if call.binding.paid else "failed"
+    return error.settles
+
+
+def _used(call: Call, exchange: Receiving, made: Made | None, error: MediaspoolError | None) -> Estimate:
+    """What an attempt counts for: its price, or its worst case unless it surely cost nothing."""
+    worst = call.driver.estimate(call.operation, call.binding)
+    if made is not None:
+        return Estimate(usd=made.receipt.usd, audio_seconds=worst.audio_seconds)
+    assert error is not None
+    is_refused_by_them = error.retryable or (error.settles == "rejected" and error.billed == "no")
+    return worst if call.binding.paid and exchange.is_sent and not is_refused_by_them else Estimate()
+
+
+def _digest(path: str) -> Sha256 | None:
+    try:
+        return digest_file(path)
+    except OSError:
+        return None
 
 
 def _artifact(
@@ -291,7 +354,7 @@ def _artifact(
         ),
         timings_ms={"attempt": round(millis, 1)},
         usd=reply.usd if reply else None,
-        verdict=error.settles if error else "stored",
+        verdict=_end_state(call, exchange, error) if error else "stored",
         code=error.code if error else None,
         message=error.message if error else "",
     )

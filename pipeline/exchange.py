@@ -39,7 +39,7 @@ class Receiving:
     ) -> None:
         self.attempt = attempt
         self.staged = staged
-        self.is_sent = False
+        self.is_sent = self.is_received = False
         self.request_id: str | None = None
         self.recognised: Media | None = None
         self._ledger = ledger

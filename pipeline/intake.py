@@ -6,9 +6,11 @@ while it is read is refused, so a hash never stands for bytes that nobody saw. N
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
-from pipeline.core.errors import InputError, LimitExceeded
+from pipeline.core.errors import InputChanging, InputError, LimitExceeded
 from pipeline.core.model import Media, Sha256, Source
 from pipeline.media.containers import examine, is_undecided, recognise
 from pipeline.media.sniff import HEAD_BYTES
@@ -34,7 +36,7 @@ class Intake:
             known = self._known(path)
             if known is not None:
                 return known.media
-            with self._open(path) as file:
+            with self._open(path) as file, _readable():
                 return _media_of(file)
         except InputError:
             return None
@@ -70,7 +72,7 @@ class Intake:
         return facts
 
     def _learn(self, path: str, max_bytes: int | None) -> FileFacts:
-        with self._open(path) as file:
+        with self._open(path) as file, _readable():
             before = os.fstat(file.fileno())
             _check_size(before.st_size, max_bytes)
             if before.st_size == 0:
@@ -79,10 +81,8 @@ class Intake:
             file.seek(0)
             digest = _digest(file, before.st_size)
             after = os.fstat(file.fileno())
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise InputError(
-                "the file changed while it was read", code="input-changing", hint="run again when it is whole"
-            )
+        if _times(before) != _times(after):
+            raise InputChanging("the file changed while it was read", hint="run again when it is whole")
         if not found.ok:
             raise InputError(found.reason, code=found.code, hint="replace the file with a whole copy")
         facts = FileFacts(
@@ -93,6 +93,16 @@ class Intake:
 
     def _open(self, path: str) -> BinaryIO:
         return os.fdopen(self._roots.open(path), "rb", buffering=0)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """A disk that fails under one file harms only the jobs of that file."""
+    try:
+        yield
+    except OSError as error:
+        hint = "check the disk and copy the file again"
+        raise InputError(f"reading failed: {error.strerror}", code="input-unreadable", hint=hint) from error
 
 
 def _media_of(file: BinaryIO) -> Media | None:
@@ -111,6 +121,10 @@ def _stat(path: str) -> os.stat_result:
         raise InputError(f"the input cannot be read: {error.strerror}", code="input-unreadable") from error
 
 
+def _times(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def _check_size(size: int, max_bytes: int | None) -> None:
     if max_bytes is not None and size > max_bytes:
         raise LimitExceeded(
@@ -124,7 +138,7 @@ def _digest(file: BinaryIO, size: int) -> Sha256:
     while left > 0:
         chunk = file.read(min(CHUNK, left))
         if not chunk:
-            raise InputError("the file became shorter while it was read", code="input-changing")
+            raise InputChanging("the file became shorter while it was read", hint="run again when it is whole")
         digest.update(chunk)
         left -= len(chunk)
     return Sha256(digest.hexdigest())

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core.drivers import Driver
-from pipeline.core.errors import InputError, MediaspoolError
+from pipeline.core.errors import InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import (
@@ -31,7 +31,7 @@ from pipeline.core.model import (
     Verdict,
     refusal_identity,
 )
-from pipeline.core.operations import Operation, operation_name
+from pipeline.core.operations import Operation, call_key, operation_name
 from pipeline.core.pricing import total
 from pipeline.intake import Intake
 from pipeline.state.ledger import Ledger
@@ -39,7 +39,9 @@ from pipeline.state.ledger_rows import JobRow
 
 JOB_KEY_VERSION = 1
 Level = tuple[str, Limits]
-_GOOD: frozenset[str] = frozenset({"done", "suspect"})
+_MADE: frozenset[str] = frozenset({"done", "suspect"})
+_UNREACHED: frozenset[str | None] = frozenset({"input-missing", "input-unreadable"})
+GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})
 
 
 class Parent(Struct, frozen=True, kw_only=True):
@@ -97,7 +99,9 @@ class Planner:
         self._expand = expand
         self._limits = limits
         self._is_forced = is_forced
-        self._held = {row.place for row in ledger.held_attempts()}
+        held = ledger.held_attempts()
+        self._held = {row.place for row in held}
+        self._held_calls = {row.call for row in held}
 
     def decide(self, job: Job, parents: Mapping[JobId, Parent]) -> Decision:
         waiting = _readiness(job, parents)
@@ -109,6 +113,8 @@ class Planner:
         except MediaspoolError as error:
             if error.reach == "run":
                 raise
+            if error.outcome == "not-started":
+                return Decision(job=job, choice="refused", reasons=(refusal(error),))
             return self._refused(job, (refusal(error),))
 
     def _decide_ready(self, job: Job, path: str | None) -> Decision:
@@ -158,13 +164,11 @@ class Planner:
     def _compare(self, decision: Decision) -> Decision:
         """Set the wanted key against what the ledger and the output folder hold."""
         job, row = decision.job, self._ledger.job(decision.job.place)
-        if job.place in self._held:
+        if job.place in self._held or self._waits_for_held(decision):
             return _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
         if row is not None and row.is_dropped and not self._is_forced:
             return _settled(job, "unchanged", row, row.code, row.reason)
-        if row is not None and row.is_dropped and not self._is_forced:
-            return _settled(job, "unchanged", row, row.code, row.reason)
-        if row is not None and row.key == decision.key and row.verdict in SETTLED and not self._is_forced:
+        if row is not None and row.key == decision.key and _is_settled(row) and not self._is_forced:
             return self._compare_products(decision, row)
         obstacle = None if self._is_forced else self._obstacle(job)
         if obstacle is not None:
@@ -172,11 +176,23 @@ class Planner:
         known = decision.key is not None and self._ledger.job_by_key(decision.key) is not None
         return msgspec.structs.replace(decision, choice="place" if known and not self._is_forced else "run")
 
+    def _waits_for_held(self, decision: Decision) -> bool:
+        """Is a call that this job shares with another in doubt? Asked only while any call is."""
+        binding = decision.binding
+        if not self._held_calls or binding is None:
+            return False
+        operations = self._kinds[decision.job.kind].operations(decision.job.spec, decision.source)
+        keys = {call_key(item, route=binding.route, model=binding.model, engine=binding.engine) for item in operations}
+        return not keys.isdisjoint(self._held_calls)
+
     def _compare_products(self, decision: Decision, row: JobRow) -> Decision:
         states = [self._product_state(product) for product in row.products]
         wanted = {product.path for product in decision.job.products}
-        moved = row.verdict in _GOOD and {product.path for product in row.products} != wanted
+        moved = row.verdict in _MADE and {product.path for product in row.products} != wanted
         if "missing" in states or moved:
+            obstacle = self._obstacle(decision.job)
+            if obstacle is not None:
+                return self._refused(decision.job, (obstacle,))
             return msgspec.structs.replace(decision, choice="place")
         if "edited" in states:
             return _settled(
@@ -222,7 +238,7 @@ class Planner:
 def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
     """A decision that follows from the parents alone, or None when the job can be decided by itself."""
     waits_for = [parents.get(need, Parent(verdict="refused", path=None)) for need in job.needs]
-    if any(parent.verdict not in (None, "done", "suspect", "empty") for parent in waits_for):
+    if any(parent.verdict not in (None, *GOOD) for parent in waits_for):
         reason = Refusal(code="job-invalid", message="a job that it needs has no result", hint="see to that job first")
         is_news = any(parent.is_news for parent in waits_for)
         return Decision(job=job, choice="blocked", reasons=(reason,), earlier=None if is_news else "blocked")
@@ -289,6 +305,18 @@ def _over_limits(source: Source | None, bounds: Bounds) -> list[Refusal]:
     ]
 
 
+def is_changing(decision: Decision) -> bool:
+    """Is this the refusal of an input that is still being written? The next run asks again, so it is no verdict."""
+    return decision.choice == "refused" and any(
+        reason.code == InputChanging.default_code for reason in decision.reasons
+    )
+
+
+def _is_settled(row: JobRow) -> bool:
+    """An input that could not be reached when the job ran may be there again, and has the same key then."""
+    return row.verdict in SETTLED and not (row.verdict == "refused" and row.code in _UNREACHED)
+
+
 def _settled(job: Job, choice: Choice, row: JobRow | None, code: str | None, message: str) -> Decision:
     reasons = (Refusal(code=code, message=message),) if code else ()
     return Decision(job=job, choice=choice, reasons=reasons, earlier=row.verdict if row else None)
@@ -313,7 +341,7 @@ def _parent_of(decision: Decision | None, job: Job | None) -> Parent:
     if decision is None or job is None:
         return Parent(verdict="refused", path=None)
     path = job.products[0].path
-    if decision.choice in ("run", "place", "later"):
+    if decision.choice in ("run", "place", "later") or is_changing(decision):
         return Parent(verdict=None, path=path)
     if decision.choice == "unchanged":
         return Parent(verdict=decision.earlier or "done", path=path, is_news=False)

@@ -5,6 +5,7 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
 
     MediaspoolError
     ├─ ConfigError, ManifestError, InputError     a person must change something
+    │                             └─ InputChanging the file is still being written: the next run takes it
     ├─ LimitExceeded, UnsupportedOperation        our own bound on one call
     ├─ BudgetExhausted, RunBusy                   our own bound on the run
     ├─ Unavailable                                surely not executed: may be tried again
@@ -128,6 +129,15 @@ class InputError(MediaspoolError):
     settles: ClassVar[Settles] = "refused"
     outcome: ClassVar[Ends] = "refused"
     default_code = "input-type"
+
+
+class InputChanging(InputError):
+    """The bytes are not those that were hashed. An answer to them was paid for and is of no use."""
+
+    settles: ClassVar[Settles] = "rejected"
+    outcome: ClassVar[Ends] = "not-started"
+    billed: ClassVar[Billed] = "yes"
+    default_code = "input-changing"
 
 
 class LimitExceeded(MediaspoolError):

@@ -1,0 +1,330 @@
+"""One batch under the virtual clock: real planner, ledger, store and publisher; route and kind are scripted.
+
+A job says in its spec what its calls shall do: take how long, end how, and how many there are. Nothing runs in a
+thread or a child, so a clock that jumps sees every wait and nothing else.
+"""
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from pipeline.batch import Batch, Stop, Unwatched, run_plan
+from pipeline.calls import Caller
+from pipeline.children.lanes import Lanes
+from pipeline.core import errors
+from pipeline.core.drivers import Driver, DriverFacts, Exchange, Health, Reply, RouteConfig
+from pipeline.core.kinds import Draft, JobContext, Kind, KindResult
+from pipeline.core.limits import Budget
+from pipeline.core.model import (
+    Binding,
+    Caps,
+    Estimate,
+    Family,
+    Job,
+    JobId,
+    Limits,
+    Outcome,
+    Place,
+    ProductPath,
+    Refusal,
+    RouteId,
+    RunId,
+    Source,
+)
+from pipeline.core.operations import Operation, Speak
+from pipeline.intake import Intake
+from pipeline.plan import Planner, decide_all
+from pipeline.publishing import Publisher
+from pipeline.recovery import recover
+from pipeline.state.ledger import Ledger
+from pipeline.state.roots import Roots
+from pipeline.state.runner import InlineRunner
+from pipeline.state.spool import Spool
+from pipeline.state.store import Store
+from pipeline.trace.debug import DebugWriter
+from pipeline.trace.logs import Log
+from pipeline.trace.redact import Redactor
+from pipeline.worker import Bench
+from tests.scripted import wav
+
+ANSWER = wav(0.05)
+NOW = "2026-11-20T06:00:00+00:00"
+HANG_S = 1e9
+
+
+class Act(Struct, frozen=True, kw_only=True):
+    """What one call does: waits, then ends as `ok`, an error class or `bug`. The first tries may be `unavailable`."""
+
+    after_s: float = 0.0
+    ends: str = "ok"
+    unavailable: int = 0
+
+
+class ActSpec(Struct, frozen=True, kw_only=True):
+    """The calls of a job, made side by side. `text` is the product; equal parts are equal calls."""
+
+    text: str
+    acts: tuple[Act, ...] = (Act(),)
+    shared: str | None = None
+
+
+class Acting:
+    """The kind of the rig: makes its calls in a nursery of its own, then one text."""
+
+    name = "acting"
+    version = 1
+    spec: type[msgspec.Struct] = ActSpec
+    families: frozenset[Family] = frozenset({"text"})
+    limits = Limits(max_output_bytes=1_000_000)
+
+    def products(self, spec: msgspec.Struct) -> tuple[str, ...]:
+        return ("txt",)
+
+    def check(self, spec: msgspec.Struct, source: Source | None) -> list[Refusal]:
+        return []
+
+    def operations(self, spec: msgspec.Struct, source: Source | None) -> tuple[Operation, ...]:
+        assert isinstance(spec, ActSpec)
+        return tuple(_operation(spec, number) for number in range(len(spec.acts)))
+
+    async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult:
+        assert isinstance(spec, ActSpec)
+        try:
+            async with trio.open_nursery() as nursery:
+                for operation in self.operations(spec, ctx.source):
+                    nursery.start_soon(ctx.call, operation)
+        except* errors.MediaspoolError as group:
+            raise _first(group) from None
+        await trio.lowlevel.checkpoint()
+        return KindResult(verdict="done", drafts=(Draft(name="txt", media_type="text/plain", content=b"made\n"),))
+
+
+def _operation(spec: ActSpec, number: int) -> Speak:
+    act = msgspec.json.encode(spec.acts[number]).decode()
+    return Speak(text=f"{spec.shared or spec.text}/{number} {act}", language="en")
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class Played(Struct, frozen=True, kw_only=True):
+    """A call that was really sent."""
+
+    route: str
+    text: str
+    at: float
+
+
+class Player:
+    """The driver of the rig. It writes down what was sent when, and how many were on their way at once."""
+
+    def __init__(self, route: RouteConfig, *, paid: bool) -> None:
+        self.route = route
+        self.facts = DriverFacts(
+            name="player", operations=frozenset({"speak"}), media_out=frozenset({"audio/wav"}), paid=paid
+        )
+        self.sent: list[Played] = []
+        self.now = self.most = 0
+        self._tries: Counter[str] = Counter()
+
+    def bind(self, operation: str, model: str | None) -> Binding:
+        return Binding(route=self.route.id, model="one", engine="player 1", paid=self.facts.paid)
+
+    def check(self, operation: Operation, binding: Binding) -> list[Refusal]:
+        return []
+
+    def estimate(self, operation: Operation, binding: Binding) -> Estimate:
+        return Estimate(usd=Decimal("0.10") if self.facts.paid else Decimal(0), audio_seconds=60.0)
+
+    def probe(self) -> Health:
+        return Health(ok=True, summary="plays")
+
+    async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
+        assert isinstance(operation, Speak)
+        act = msgspec.json.decode(operation.text.partition(" ")[2], type=Act)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await self._play(operation.text, act, exchange)
+        finally:
+            self.now -= 1
+
+    async def _play(self, text: str, act: Act, exchange: Exchange) -> Reply:
+        self._tries[text] += 1
+        if self._tries[text] <= act.unavailable:
+            raise errors.Unavailable("not now")
+        await exchange.sending()
+        self.sent.append(Played(route=self.route.id, text=text.partition("/")[0], at=trio.current_time()))
+        await trio.sleep(act.after_s)
+        if act.ends == "bug":
+            raise ZeroDivisionError
+        if act.ends != "ok":
+            raise getattr(errors, act.ends)("as scripted")
+        await exchange.write(ANSWER)
+        return Reply(media_type="audio/wav", model="one", usd=Decimal("0.10") if self.facts.paid else Decimal(0))
+
+
+class Seen(Unwatched):
+    """How often each job ended, as the one who watches is told."""
+
+    def __init__(self) -> None:
+        self.ended_jobs: Counter[str] = Counter()
+
+    def ended(self, outcome: Outcome) -> None:
+        self.ended_jobs[outcome.job] += 1
+
+
+class Rig:
+    """A spool and an output folder. `run` is one run over the jobs given: recover, plan, work."""
+
+    def __init__(self, folder: Path, *, widths: Mapping[str, int], paid: bool = False, call_timeout_s: float = HANG_S):
+        self.out = folder / "out"
+        self.out.mkdir(parents=True)
+        self.spool = Spool.create(str(folder / "spool"))
+        self.stop = Stop()
+        self.seen = Seen()
+        self.caps = Caps()
+        self.job_limits = Limits()
+        self.reached: Callable[[str], None] = lambda _point: None
+        self._runs = 0
+        self.players: dict[str, Player] = {}
+        for name, width in widths.items():
+            route = RouteConfig(id=RouteId(name), driver="player", width=width, call_timeout_s=call_timeout_s)
+            self.players[name] = Player(route, paid=paid)
+        self.store = Store(staging=self.spool.staging, assets=self.spool.assets, quarantine=self.spool.quarantine)
+        self.ledger = self._open()
+
+    def job(
+        self,
+        name: str,
+        *acts: Act,
+        route: str = "r",
+        needs: tuple[str, ...] = (),
+        shared: str | None = None,
+        max_job_s: float | None = None,
+    ) -> Job:
+        return Job(
+            id=JobId(name),
+            place=Place(hashlib.sha256(name.encode()).hexdigest()[:32]),
+            kind="acting",
+            spec=ActSpec(text=name, acts=acts, shared=shared),
+            products=(ProductPath(name="txt", path=str(self.out / f"{name}.txt")),),
+            routes=(route,),
+            needs=tuple(JobId(need) for need in needs),
+            limits=Limits(max_job_s=max_job_s),
+        )
+
+    async def run(self, *jobs: Job) -> dict[str, Outcome]:
+        (outcomes,) = await self.run_batches(jobs)
+        return outcomes
+
+    async def run_batches(self, *manifests: tuple[Job, ...]) -> list[dict[str, Outcome]]:
+        """Every job of every manifest once, whatever happens; that there is one outcome each is checked here."""
+        self.seen = Seen()
+        recover(self.ledger, self.store, self.spool)
+        batches = [self._batch(f"m{number}", jobs) for number, jobs in enumerate(manifests)]
+        told = await run_plan(self._bench(), batches, self.stop, width_of=self._width, watch=self.seen)
+        for jobs, outcomes in zip(manifests, told, strict=True):
+            assert [outcome.job for outcome in outcomes] == [job.id for job in jobs]
+        assert set(self.seen.ended_jobs.values()) <= {1}
+        return [{outcome.job: outcome for outcome in outcomes} for outcomes in told]
+
+    def begin_anew(self) -> None:
+        """What a next run starts with: the ledger opened under its own name, and nobody stops it."""
+        self.ledger.close()
+        self.ledger = self._open()
+        self.stop = Stop()
+
+    def sent(self) -> list[Played]:
+        return [played for player in self.players.values() for played in player.sent]
+
+    def close(self) -> None:
+        self.ledger.close()
+
+    def _open(self) -> Ledger:
+        self._runs += 1
+        return Ledger.open(self.spool.ledger_path, run=RunId(f"run-{self._runs}"), clock=lambda: NOW)
+
+    def _driver(self, route: str) -> Driver:
+        return self.players[route]
+
+    def _width(self, route: str) -> int:
+        return 2 * self.players[route].route.width
+
+    def _batch(self, name: str, jobs: tuple[Job, ...]) -> Batch:
+        roots = Roots([str(self.out)])
+        planner = Planner(
+            ledger=self.ledger,
+            intake=Intake(self.ledger, roots),
+            kinds=_KINDS,
+            drivers=self._driver,
+            expand=tuple,
+            limits=self.job_limits,
+        )
+        return Batch(
+            manifest=name,
+            decisions=decide_all(planner, jobs, frozenset(), lambda: self.stop.reason is not None),
+            bad=frozenset(),
+            planner=planner,
+            roots=roots,
+            budget=Budget(self.caps),
+        )
+
+    def _bench(self) -> Bench:
+        runner, redactor = InlineRunner(), Redactor()
+        debug = DebugWriter(
+            self.spool.debug,
+            level="off",
+            max_kb=1,
+            max_count=1,
+            max_age_days=1,
+            redactor=redactor,
+            now=lambda: 0.0,
+        )
+        caller = Caller(
+            run="run",
+            ledger=self.ledger,
+            store=self.store,
+            runner=runner,
+            files=runner,
+            drivers=self._driver,
+            debug=debug,
+            clock=lambda: NOW,
+            reached=lambda point: self.reached(point),
+        )
+        publisher = Publisher(
+            ledger=self.ledger,
+            store=self.store,
+            runner=runner,
+            files=runner,
+            clock=lambda: NOW,
+            reached=lambda point: self.reached(point),
+        )
+        lanes = Lanes(roots={}, staging=self.spool.staging, engine_workers=1, media_workers=1, memory_mb=100)
+        return Bench(
+            run="run",
+            ledger=self.ledger,
+            publisher=publisher,
+            lanes=lanes,
+            caller=caller,
+            kinds=_KINDS,
+            runner=runner,
+            files=runner,
+            log=Log(io.StringIO(), redactor=redactor, now=lambda: NOW),
+            clock=lambda: NOW,
+            reached=lambda point: self.reached(point),
+            scratch=Path(self.spool.staging),
+        )
+
+
+_KINDS: dict[str, Kind] = {"acting": Acting()}

@@ -1,0 +1,241 @@
+"""Lanes, deadlines, drain and caps under the virtual clock. A minute of waiting costs nothing here, and nobody sleeps."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from pipeline.core.model import Caps, Outcome
+from tests.rig import HANG_S, Act, Rig
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, widths={"r": 2, "slow": 1, "fast": 1})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def paid(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path / "paid", widths={"r": 2}, paid=True, call_timeout_s=100)
+    yield made
+    made.close()
+
+
+def verdicts(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {job: outcome.verdict for job, outcome in outcomes.items()}
+
+
+def _in_the_way(folder: Path) -> None:
+    """Where the folder was there is a file now: nothing can be put into it."""
+    folder.rmdir()
+    folder.touch()
+
+
+def states(rig: Rig) -> dict[str, int]:
+    """Attempts that have no verdict, and those that are in doubt."""
+    return {"open": len(rig.ledger.open_attempts()), "held": len(rig.ledger.held_attempts())}
+
+
+async def after(seconds: float, rig: Rig, *, cut_s: float | None = None) -> None:
+    await trio.sleep(seconds)
+    rig.stop.drain("enough")
+    if cut_s is not None:
+        await trio.sleep(cut_s)
+        rig.stop.cut.set()
+
+
+async def test_a_fast_route_never_waits_for_a_slow_one(rig: Rig, autojump_clock: MockClock) -> None:
+    slow = [rig.job(f"s{n}", Act(after_s=1000), route="slow") for n in range(5)]
+    fast = [rig.job(f"f{n}", Act(after_s=1), route="fast") for n in range(5)]
+    await rig.run(*slow, *fast)
+    assert [played.at for played in rig.players["fast"].sent] == pytest.approx([0, 1, 2, 3, 4])
+    assert trio.current_time() == pytest.approx(5000)
+
+
+async def test_a_route_is_never_wider_than_it_says_even_when_a_job_fans_out(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    wide = rig.job("wide", *[Act(after_s=10 + n) for n in range(7)])
+    others = [rig.job(f"o{n}", Act(after_s=3)) for n in range(5)]
+    outcomes = await rig.run(wide, *others)
+    assert set(verdicts(outcomes).values()) == {"done"}
+    assert rig.players["r"].most == 2
+
+
+async def test_a_retry_waits_outside_the_limiter(rig: Rig, autojump_clock: MockClock) -> None:
+    """While a job waits to try again, the only seat of its route serves another."""
+    again = rig.job("again", Act(unavailable=1), route="slow")
+    other = rig.job("other", Act(after_s=0.2), route="slow")
+    assert set(verdicts(await rig.run(again, other)).values()) == {"done"}
+    assert [played.text for played in rig.players["slow"].sent] == ["other", "again"]
+
+
+async def test_what_was_never_executed_is_tried_four_times_and_then_fails(rig: Rig, autojump_clock: MockClock) -> None:
+    outcomes = await rig.run(rig.job("never", Act(unavailable=99)), rig.job("third", Act(unavailable=3)))
+    assert verdicts(outcomes) == {"never": "failed", "third": "done"}
+    assert outcomes["never"].code == "unavailable"
+
+
+@pytest.mark.parametrize("by", ["call", "job"])
+async def test_invariant_14_a_deadline_ends_a_hanging_call_of_a_free_route_as_failed(
+    tmp_path: Path, by: str, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 1}, call_timeout_s=100 if by == "call" else HANG_S)
+    outcomes = await rig.run(rig.job("hangs", Act(after_s=HANG_S), max_job_s=100 if by == "job" else None))
+    assert (outcomes["hangs"].verdict, outcomes["hangs"].code) == ("failed", "limit-time")
+    assert trio.current_time() == pytest.approx(100)
+    assert states(rig) == {"open": 0, "held": 0}
+    rig.close()
+
+
+@pytest.mark.parametrize("by", ["call", "job"])
+async def test_invariant_3_a_deadline_ends_a_hanging_call_of_a_paid_route_as_held(
+    tmp_path: Path, by: str, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 1}, paid=True, call_timeout_s=100 if by == "call" else HANG_S)
+    outcomes = await rig.run(rig.job("hangs", Act(after_s=HANG_S), max_job_s=100 if by == "job" else None))
+    assert outcomes["hangs"].verdict == "held"
+    assert states(rig) == {"open": 0, "held": 1}
+    rig.close()
+
+
+async def test_a_drain_lets_running_jobs_finish_and_starts_nothing(rig: Rig, autojump_clock: MockClock) -> None:
+    jobs = [rig.job(f"j{n}", Act(after_s=10)) for n in range(8)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(after, 15, rig)
+        outcomes = await rig.run(*jobs)
+    # Two seats, twice as many workers: what had been taken into hand ends, though it waited for its seat.
+    assert sorted(verdicts(outcomes).values()) == ["done"] * 6 + ["not-started"] * 2
+    assert {played.at for played in rig.sent()} == {0, 10, 20}
+    assert {outcome.reason for outcome in outcomes.values() if outcome.reason} == {"enough"}
+
+
+async def test_a_cut_after_the_grace_ends_running_jobs_and_settles_their_attempts(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: after(5, rig, cut_s=20))
+        outcomes = await rig.run(rig.job("long", Act(after_s=1000)), rig.job("short", Act(after_s=20)))
+    assert verdicts(outcomes) == {"long": "not-started", "short": "done"}
+    assert trio.current_time() == pytest.approx(25)
+    assert states(rig) == {"open": 0, "held": 0}
+
+
+async def test_invariant_10_a_cut_paid_call_is_held_and_said_to_be(paid: Rig, autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: after(5, paid, cut_s=20))
+        outcomes = await paid.run(paid.job("long", Act(after_s=1000)))
+    assert verdicts(outcomes) == {"long": "held"}
+    assert states(paid) == {"open": 0, "held": 1}
+
+
+async def test_a_bug_in_a_paid_call_is_held_and_told_as_a_bug(paid: Rig, autojump_clock: MockClock) -> None:
+    outcomes = await paid.run(paid.job("bug", Act(ends="bug")), paid.job("fine", Act()))
+    assert verdicts(outcomes) == {"bug": "held", "fine": "done"}
+    assert outcomes["bug"].code == "internal"
+
+
+async def test_a_cap_stops_only_its_manifest(rig: Rig, autojump_clock: MockClock) -> None:
+    rig.caps = Caps(max_audio_minutes=2)
+    first = tuple(rig.job(f"a{n}", Act(after_s=n)) for n in range(4))
+    second = (rig.job("b0", Act(after_s=99)), rig.job("b1", Act(after_s=99)))
+    capped, other = await rig.run_batches(first, second)
+    assert sorted(verdicts(capped).values()) == ["done", "done", "not-started", "not-started"]
+    assert {outcome.code for outcome in capped.values() if outcome.code} == {"budget-audio"}
+    assert set(verdicts(other).values()) == {"done"}
+
+
+async def test_the_runtime_cap_of_a_manifest_drains_that_manifest_only(rig: Rig, autojump_clock: MockClock) -> None:
+    rig.caps = Caps(max_runtime_s=15)
+    jobs = tuple(rig.job(f"j{n}", Act(after_s=10), route="slow") for n in range(5))
+    outcomes = await rig.run(*jobs)
+    assert sorted(verdicts(outcomes).values()) == ["done", "done", "done", "not-started", "not-started"]
+    assert {outcome.code for outcome in outcomes.values() if outcome.code} == {"budget-runtime"}
+    assert rig.stop.reason is None
+
+
+async def test_a_closed_route_stops_only_its_lane(rig: Rig, autojump_clock: MockClock) -> None:
+    closed = [rig.job(f"c{n}", Act(ends="RouteClosed"), route="slow") for n in range(6)]
+    open_ = [rig.job(f"o{n}", Act(after_s=50), route="fast") for n in range(4)]
+    outcomes = await rig.run(*closed, *open_)
+    assert {outcomes[f"c{n}"].code for n in range(6)} == {"route-closed"}
+    assert len(rig.players["slow"].sent) == 2  # the workers that had a job in hand
+    assert {outcomes[f"o{n}"].verdict for n in range(4)} == {"done"}
+
+
+async def test_a_broken_machine_stops_the_run(rig: Rig, autojump_clock: MockClock) -> None:
+    jobs = [
+        rig.job("full", Act(ends="StoreError")),
+        *[rig.job(f"j{n}", Act(after_s=9), route="slow") for n in range(4)],
+    ]
+    outcomes = await rig.run(*jobs)
+    assert outcomes["full"].code == "io-error"
+    assert sorted(verdicts(outcomes).values()) == ["done"] * 2 + ["not-started"] * 3
+
+
+async def test_children_start_when_their_parents_end(rig: Rig, autojump_clock: MockClock) -> None:
+    a, b = rig.job("a", Act(after_s=10)), rig.job("b", Act(after_s=30), route="fast")
+    after_a = rig.job("after-a", Act(), needs=("a",))
+    after_both = rig.job("after-both", Act(), needs=("a", "b"))
+    assert set(verdicts(await rig.run(after_both, after_a, b, a)).values()) == {"done"}
+    assert {played.text: played.at for played in rig.sent()} == {"a": 0, "b": 0, "after-a": 10, "after-both": 30}
+
+
+async def test_children_of_a_failed_job_are_blocked_down_to_the_last(rig: Rig, autojump_clock: MockClock) -> None:
+    jobs = [rig.job("0", Act(ends="EngineError")), *[rig.job(str(n), Act(), needs=(str(n - 1),)) for n in range(1, 5)]]
+    outcomes = await rig.run(*jobs)
+    assert list(verdicts(outcomes).values()) == ["failed", "blocked", "blocked", "blocked", "blocked"]
+    assert len(rig.sent()) == 1
+
+
+async def test_children_of_a_job_that_never_started_are_not_started_either(rig: Rig, autojump_clock: MockClock) -> None:
+    rig.caps = Caps(max_audio_minutes=0.5)
+    outcomes = await rig.run(rig.job("a", Act()), rig.job("b", Act(), needs=("a",)), rig.job("c", Act(), needs=("b",)))
+    assert set(verdicts(outcomes).values()) == {"not-started"}
+    assert {outcome.code for outcome in outcomes.values()} == {"budget-audio"}
+
+
+async def test_equal_calls_of_two_jobs_are_made_once(rig: Rig, autojump_clock: MockClock) -> None:
+    jobs = [rig.job(f"j{n}", Act(after_s=5), shared="same") for n in range(4)]
+    assert set(verdicts(await rig.run(*jobs)).values()) == {"done"}
+    assert len(rig.sent()) == 1
+
+
+async def test_a_job_held_by_the_call_of_another_is_news_only_once(paid: Rig, autojump_clock: MockClock) -> None:
+    twins = [paid.job(name, Act(ends="InDoubt"), shared="same") for name in ("a", "b")]
+    assert set(verdicts(await paid.run(*twins)).values()) == {"held"}
+    paid.begin_anew()
+    outcomes = await paid.run(*twins)
+    assert {(outcome.verdict, outcome.earlier) for outcome in outcomes.values()} == {("held", "held")}
+    assert len(paid.sent()) == 1
+
+
+async def test_an_answer_that_could_not_be_put_away_is_finished_by_the_next_run_not_asked_for_again(
+    paid: Rig, autojump_clock: MockClock
+) -> None:
+    """The disk fails between `received` and the asset; meanwhile another job waits for the very same answer."""
+    folder = Path(paid.spool.assets)
+    twins = [paid.job(name, Act(after_s=1), shared="same") for name in ("a", "b")]
+    paid.reached = lambda point: _in_the_way(folder) if point == "received" else None
+    outcomes = await paid.run(*twins)
+    assert set(verdicts(outcomes).values()) == {"not-started"}
+    folder.unlink()
+    folder.mkdir()
+    paid.begin_anew()
+    assert set(verdicts(await paid.run(*twins)).values()) == {"done"}
+    assert len(paid.sent()) == 1
+
+
+async def test_money_that_may_be_spent_counts_against_the_cap(paid: Rig, autojump_clock: MockClock) -> None:
+    """A paid call that its job's deadline cut off may have cost its worst case; the rest of the cap is for the others."""
+    paid.caps = Caps(max_spend_usd=Decimal("0.15"))
+    outcomes = await paid.run(
+        paid.job("doubt", Act(after_s=HANG_S), max_job_s=1), paid.job("later", Act(after_s=9), needs=())
+    )
+    assert outcomes["doubt"].verdict == "held"
+    assert [played.text for played in paid.sent()] == ["doubt"]
