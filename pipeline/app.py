@@ -260,7 +260,7 @@ def _warnings(runtime: Runtime) -> list[str]:
     low = [f"only {free // MEGABYTE} MB are free where the spool lies"] if free < floor else []
     odd = [f"{drop.name} was moved to failed/: {drop.message}" for drop in runtime.spool.refused]
     lost = runtime.debug.failures
-    return odd + low + ([f"{lost} debug artifacts could not be written"] if lost else [])
+    return odd + runtime.warnings + low + ([f"{lost} debug artifacts could not be written"] if lost else [])
 
 
 def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, request: RunRequest) -> None:

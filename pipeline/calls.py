@@ -37,7 +37,7 @@ from pipeline.core.model import (
     Runner,
     Sha256,
 )
-from pipeline.core.operations import Operation, Speak, Transcribe, call_key, operation_name
+from pipeline.core.operations import Operation, call_key, media_of, operation_name, texts_of
 from pipeline.core.retry import delay_s
 from pipeline.exchange import Receiving
 from pipeline.state.durable import digest_file
@@ -218,8 +218,8 @@ class Caller:
         """
         with trio.CancelScope(shield=True):
             media = await exchange.finish(reply)
-            if isinstance(call.operation, Transcribe):
-                await self.ensure_unchanged(call.operation.audio.path, call.operation.audio.sha256)
+            for ref in media_of(call.operation):
+                await self.ensure_unchanged(ref.path, ref.sha256)
             staged, receipt = exchange.staged, self._receipt(call, exchange, reply, media)
             await self._runner(
                 lambda: self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=staged.name, media=media)
@@ -361,20 +361,18 @@ def _artifact(
 
 
 def _request_facts(operation: Operation) -> RequestFacts:
-    match operation:
-        case Speak():
-            return RequestFacts(bytes=len(operation.text.encode()), chars=len(operation.text))
-        case Transcribe():
-            audio = operation.audio
-            return RequestFacts(
-                bytes=audio.size, media_type=audio.media.media_type, seconds=audio.seconds, sha256=audio.sha256
-            )
+    media, texts = media_of(operation), texts_of(operation)
+    first = media[0] if media else None
+    return RequestFacts(
+        bytes=sum(ref.size for ref in media) + sum(len(text.encode("utf-8", "replace")) for text in texts),
+        chars=sum(len(text) for text in texts) if texts else None,
+        media_type=first.media.media_type if first else None,
+        seconds=first.seconds if first else None,
+        sha256=first.sha256 if first else None,
+    )
 
 
 def _private(operation: Operation) -> tuple[str, ...]:
     """What no debug artifact may show a word of, whatever an engine's message repeats."""
-    match operation:
-        case Speak():
-            return (operation.text,)
-        case Transcribe():
-            return (operation.audio.path, os.path.basename(operation.audio.path))
+    paths = [ref.path for ref in media_of(operation)]
+    return (*texts_of(operation), *paths, *(os.path.basename(path) for path in paths))

@@ -23,7 +23,7 @@ from pipeline.held import viewed
 from pipeline.media.sniff import libmagic_version
 from pipeline.namesakes import namesakes
 from pipeline.report import PRECEDENCE
-from pipeline.runtime import Drivers
+from pipeline.runtime import Drivers, driver_tools
 from pipeline.seat import Seat
 from pipeline.state.database import shared_disk_problem
 from pipeline.state.durable import free_bytes
@@ -107,7 +107,11 @@ def check(seat: Seat) -> Answer:
 def _route_lines(seat: Seat) -> tuple[RouteLine, ...]:
     lanes = Lanes(roots={}, staging=seat.root, engine_workers=1, media_workers=1, memory_mb=1)
     try:
-        drivers = Drivers(seat.settings, lanes, seat.world.drivers)
+        drivers = Drivers(
+            seat.settings,
+            driver_tools(lanes, seat.world, Redactor(), os.path.join(seat.root, "catalogues"), []),
+            seat.world.drivers,
+        )
         wanted = {selector.partition("/")[0] for selector in drivers.expand(seat.settings.default_route)}
         return tuple(_route_line(drivers, str(route), seat, is_default=route in wanted) for route in drivers.configs)
     finally:

@@ -19,15 +19,18 @@ from jobs import KINDS
 from pipeline.batch import Unwatched, Watch
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes, auto_workers
+from pipeline.core.confine import display
 from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.errors import ConfigError
 from pipeline.core.kinds import Kind
 from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
+from pipeline.core.secret import Secret
 from pipeline.publishing import Publisher
 from pipeline.routes import DRIVERS
+from pipeline.routes._tools import Tools
 from pipeline.state.ledger import Ledger
 from pipeline.state.runner import ThreadRunner
-from pipeline.state.settings import Settings, expand_routes, route_configs
+from pipeline.state.settings import Settings, expand_routes, find_secret, route_configs
 from pipeline.state.spool import Spool
 from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter
@@ -53,18 +56,18 @@ class World(Struct, frozen=True, kw_only=True):
 class Drivers:
     """The route table, opened row by row when a job first asks: a broken driver breaks only its own jobs."""
 
-    def __init__(self, settings: Settings, lanes: Lanes, table: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, tools: Tools, table: Mapping[str, str]) -> None:
         # Twice the children: while they work, the next calls wait at their door instead of behind the ledger.
         calls = 2 * engine_workers(settings)
         self.configs: dict[RouteId, RouteConfig] = route_configs(settings, engine_workers=calls)
-        self._lanes = lanes
+        self._tools = tools
         self._table = table
         self._open: dict[str, Driver] = {}
 
     def __call__(self, route: str) -> Driver:
         if route not in self._open:
             config = self.configs[RouteId(route)]
-            self._open[route] = _load_driver(config, self._lanes, self._table)
+            self._open[route] = _load_driver(config, self._tools, self._table)
         return self._open[route]
 
     def expand(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -94,6 +97,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     debug: DebugWriter
     log: Log
     bench: Bench
+    warnings: list[str]
 
 
 def utc_now() -> str:
@@ -102,6 +106,29 @@ def utc_now() -> str:
 
 def new_run_id() -> RunId:
     return RunId(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}")
+
+
+def driver_tools(lanes: Lanes, world: World, redactor: Redactor, cache: str, warnings: list[str]) -> Tools:
+    """What drivers may use. A key that was found is known to the redaction from then on."""
+
+    def find_key(name: str) -> Secret | None:
+        secret = find_secret(name, world.environ)
+        if secret is not None:
+            redactor.add(secret.reveal())
+        return secret
+
+    def warn(text: str) -> None:
+        if text not in warnings:
+            warnings.append(text)
+
+    return Tools(
+        lanes=lanes,
+        find_key=find_key,
+        cache=cache,
+        now=world.now,
+        safe=lambda text: display(redactor.text(text)),
+        warn=warn,
+    )
 
 
 def load_kinds() -> dict[str, Kind]:
@@ -163,6 +190,7 @@ def _assemble(
     lanes: Lanes,
 ) -> Runtime:
     files = ThreadRunner(FILE_THREADS)
+    warnings: list[str] = []
     store = Store(staging=str(spool.staging), assets=str(spool.assets), quarantine=str(spool.quarantine))
     debug = DebugWriter(
         str(spool.debug),
@@ -180,7 +208,7 @@ def _assemble(
         format=settings.log.format,
         level=settings.log.level,
     )
-    drivers = Drivers(settings, lanes, world.drivers)
+    drivers = Drivers(settings, driver_tools(lanes, world, redactor, spool.catalogues, warnings), world.drivers)
     kinds = load_kinds()
     caller = Caller(
         run=run,
@@ -226,6 +254,7 @@ def _assemble(
         debug=debug,
         log=log,
         bench=bench,
+        warnings=warnings,
     )
 
 
@@ -234,12 +263,12 @@ def _load(row: str) -> Callable[..., object]:
     return cast("Callable[..., object]", getattr(importlib.import_module(module), name))
 
 
-def _load_driver(config: RouteConfig, lanes: Lanes, table: Mapping[str, str]) -> Driver:
+def _load_driver(config: RouteConfig, tools: Tools, table: Mapping[str, str]) -> Driver:
     if config.driver not in table:
         known = ", ".join(sorted(table))
         raise ConfigError(f"route {config.id} names the unknown driver {config.driver!r}", hint=f"drivers are: {known}")
     try:
-        return cast("Driver", _load(table[config.driver])(config, lanes))
+        return cast("Driver", _load(table[config.driver])(config, tools))
     except ImportError as error:
         raise ConfigError(
             f"route {config.id} cannot be loaded: {error.name or error}",

@@ -11,11 +11,11 @@ from decimal import Decimal
 import msgspec
 import trio
 
-from pipeline.children.lanes import Lanes
 from pipeline.core import errors
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import Operation, Segment, Speak, Transcribe, Transcript, Word
+from pipeline.routes._tools import Tools
 
 RATE = 16_000
 
@@ -23,7 +23,7 @@ RATE = 16_000
 class ScriptedDriver:
     """Options: `calls` (file), `paid` (USD per call), `fail` (error class), `garbage`, `delay_s`, `text`."""
 
-    def __init__(self, route: RouteConfig, lanes: Lanes) -> None:
+    def __init__(self, route: RouteConfig) -> None:
         self.route = route
         self._options = route.options
         self.facts = DriverFacts(
@@ -76,10 +76,12 @@ class ScriptedDriver:
             case Transcribe():
                 text = self._options.get("text", "one two three")
                 return (garbage.encode() if garbage else transcript(text)), "application/json"
+            case _:
+                raise errors.UnsupportedOperation("not scripted")
 
 
-def open_driver(route: RouteConfig, lanes: Lanes) -> ScriptedDriver:
-    return ScriptedDriver(route, lanes)
+def open_driver(route: RouteConfig, tools: Tools) -> ScriptedDriver:
+    return ScriptedDriver(route)
 
 
 def wav(seconds: float) -> bytes:

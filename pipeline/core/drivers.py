@@ -7,7 +7,7 @@ anything is sent.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -15,8 +15,23 @@ from pipeline.core.model import Binding, Estimate, Limits, Refusal, RouteId
 from pipeline.core.operations import Operation
 
 
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """Seconds per stage of a request: to connect, to the first byte of the answer, between bytes, and in all."""
+
+    connect_s: float = 15.0
+    first_byte_s: float = 300.0
+    idle_s: float = 60.0
+    total_s: float = 900.0
+
+
 class RouteConfig(Struct, frozen=True, kw_only=True):
-    """A configured way out. `options` are the driver's own settings; `key` names a secret, never holds one."""
+    """A configured way out. `options` are the driver's own settings; `key` names a secret, never holds one.
+
+    `models` maps an operation (`speak`) to its default model; `aliases` a short name to a model; `can` switches an
+    operation off ("speak": False) and never on; `routing` is provider routing per model, as JSON; `prices` is USD per
+    `operation unit` ("speak character", "transcribe second", "make_image image", "complete input_token") where the
+    server tells none; `capabilities` are the driver's words for what an unknown model can do.
+    """
 
     id: RouteId
     driver: str
@@ -27,6 +42,14 @@ class RouteConfig(Struct, frozen=True, kw_only=True):
     key: str | None = None
     base_url: str | None = None
     options: Mapping[str, str] = {}
+    timeouts: Timeouts = Timeouts()
+    aliases: Mapping[str, str] = {}
+    can: Mapping[str, bool] = {}
+    headers: Mapping[str, str] = {}
+    routing: Mapping[str, str] = {}
+    prices: Mapping[str, str] = {}
+    capabilities: Mapping[str, str] = {}
+    discovery: Literal["off", "best-effort", "required"] | None = None
 
 
 class DriverFacts(Struct, frozen=True, kw_only=True):
@@ -67,13 +90,24 @@ class Reply(Struct, frozen=True, kw_only=True):
 
 
 class Exchange(Protocol):
-    """The caller's side of one attempt, handed to a driver. Every method is durable when it returns."""
+    """The caller's side of one attempt, handed to a driver. Every method is durable when it returns.
+
+    `ticket` is not None when the provider works on this call since an earlier run: nothing is sent again, only asked.
+    """
+
+    ticket: str | None
 
     async def sending(self) -> None:
         """Call once, connected, just before the first byte of the request leaves. Nothing may be sent before."""
 
     async def identified(self, request_id: str) -> None:
         """Call when the provider's id is known, before the body is read."""
+
+    async def submitted(self, ticket: str) -> None:
+        """Call when the provider has taken the work and will go on without us; `ticket` is all that finds it again."""
+
+    async def next_part(self) -> None:
+        """End one payload of the answer and begin another, such as the second picture of two."""
 
     async def write(self, chunk: bytes) -> None:
         """Hand over bytes of the answer. Counted and recognised; raises when they are too many or the wrong kind."""

@@ -127,12 +127,16 @@ class BadJob(Struct, frozen=True, kw_only=True):
 
 
 class Binding(Struct, frozen=True, kw_only=True):
-    """A route, model and engine chosen for a job; `engine` changes whenever the engine's answer could."""
+    """A route, model and engine chosen for a job; `engine` changes whenever the engine's answer could.
+
+    `asked` is the model that was asked for where another one answers: the replacement is reported, never silent.
+    """
 
     route: RouteId
     model: str
     engine: str
     paid: bool
+    asked: str | None = None
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
@@ -175,6 +179,14 @@ class Product(Struct, frozen=True, kw_only=True):
     size: int
 
 
+class Part(Struct, frozen=True, kw_only=True):
+    """A further payload of one answer, such as the second picture of two."""
+
+    asset: Sha256
+    media: Media
+    size: int
+
+
 class CallReceipt(Struct, frozen=True, kw_only=True):
     """Proof of one finished call. `request_id` is the provider's; `usd` None means unknown."""
 
@@ -191,6 +203,7 @@ class CallReceipt(Struct, frozen=True, kw_only=True):
     finished_at: str
     seconds: float | None = None
     facts: dict[str, str] = {}
+    parts: tuple[Part, ...] = ()
 
 
 class JobReceipt(Struct, frozen=True, kw_only=True):

@@ -45,7 +45,81 @@ class Transcribe(Struct, frozen=True, kw_only=True, tag="transcribe"):
     track: int = 0
 
 
-Operation = Speak | Transcribe
+class Picture(Struct, frozen=True, kw_only=True):
+    """How a picture should be. Only what the model lists may be set; None leaves it to the model.
+
+    `size` is "WIDTHxHEIGHT" in pixels or a tier such as "2K"; it is not combined with `aspect_ratio` or `resolution`.
+    """
+
+    size: str | None = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    format: str | None = None
+    compression: int | None = None
+    seed: int | None = None
+
+
+class MakeImage(Struct, frozen=True, kw_only=True, tag="make_image"):
+    """Text to `n` pictures at most. The answer is one part per picture, in the bytes the model made."""
+
+    prompt: str
+    n: int = 1
+    picture: Picture = Picture()
+
+
+class EditImage(Struct, frozen=True, kw_only=True, tag="edit_image"):
+    """A change of pictures by an instruction. `mask` (alpha 0 = change) belongs to the first of `images`."""
+
+    prompt: str
+    images: tuple[MediaRef, ...]
+    mask: MediaRef | None = None
+    n: int = 1
+    picture: Picture = Picture()
+
+
+class Retouch(Struct, frozen=True, kw_only=True, tag="retouch"):
+    """Deterministic changes of one picture, step after step, each as `name argument ...`; nothing is invented."""
+
+    image: MediaRef
+    steps: tuple[str, ...]
+    overlay: MediaRef | None = None
+    format: str | None = None
+
+
+class MakeVideo(Struct, frozen=True, kw_only=True, tag="make_video"):
+    """A clip from a prompt, frames or references. `seconds` must be one that the model lists; nothing is snapped."""
+
+    prompt: str | None = None
+    seconds: int | None = None
+    resolution: str | None = None
+    aspect_ratio: str | None = None
+    size: str | None = None
+    first_frame: MediaRef | None = None
+    last_frame: MediaRef | None = None
+    references: tuple[MediaRef, ...] = ()
+    audio: bool | None = None
+    seed: int | None = None
+
+
+class Complete(Struct, frozen=True, kw_only=True, tag="complete"):
+    """One prompt over one document. `document` is data, fenced by the driver, never an instruction.
+
+    `schema` is a JSON Schema as text that the answer must fit; `max_tokens` bounds the answer and so its price.
+    """
+
+    prompt: str
+    document: str | None = None
+    images: tuple[MediaRef, ...] = ()
+    audio: MediaRef | None = None
+    schema: str | None = None
+    max_tokens: int = 4096
+    temperature: float | None = None
+    effort: str | None = None
+
+
+Operation = Speak | Transcribe | MakeImage | EditImage | Retouch | MakeVideo | Complete
 """The closed union of operations: one struct here, then a branch in each driver that can; others refuse."""
 
 
@@ -86,12 +160,56 @@ def operation_name(operation: Operation) -> str:
     return str(type(operation).__struct_config__.tag)
 
 
+def media_of(operation: Operation) -> tuple[MediaRef, ...]:
+    """The media that would be sent, in order."""
+    match operation:
+        case Transcribe():
+            return (operation.audio,)
+        case EditImage():
+            return (*operation.images, *_present(operation.mask))
+        case Retouch():
+            return (operation.image, *_present(operation.overlay))
+        case MakeVideo():
+            return (*_present(operation.first_frame, operation.last_frame), *operation.references)
+        case Complete():
+            return (*operation.images, *_present(operation.audio))
+        case Speak() | MakeImage():
+            return ()
+
+
+def texts_of(operation: Operation) -> tuple[str, ...]:
+    """The person's own words in it: they are counted, and never shown."""
+    match operation:
+        case Speak():
+            return (operation.text,)
+        case MakeImage() | EditImage():
+            return (operation.prompt,)
+        case MakeVideo():
+            return (operation.prompt,) if operation.prompt else ()
+        case Complete():
+            return (operation.prompt, *((operation.document,) if operation.document else ()))
+        case Transcribe() | Retouch():
+            return ()
+
+
+def _present(*refs: MediaRef | None) -> tuple[MediaRef, ...]:
+    return tuple(ref for ref in refs if ref is not None)
+
+
 def call_key(operation: Operation, *, route: str, model: str, engine: str) -> CallKey:
     """The identity of a call: same key, same answer, paid at most once. Paths and limits have no part in it."""
-    if isinstance(operation, Transcribe):
-        operation = msgspec.structs.replace(operation, audio=msgspec.structs.replace(operation.audio, path=""))
-    body = msgspec.json.encode(
-        {"version": CALL_KEY_VERSION, "route": route, "model": model, "engine": engine, "operation": operation},
-        order="deterministic",
-    )
-    return CallKey(hashlib.sha256(body).hexdigest())
+    body = {"version": CALL_KEY_VERSION, "route": route, "model": model, "engine": engine, "operation": operation}
+    plain = _without_paths(msgspec.to_builtins(body))
+    return CallKey(hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest())
+
+
+def _without_paths(value: object) -> object:
+    """A path is where the bytes lie today; the hash beside it is what they are."""
+    match value:
+        case dict():
+            dropped = {"path"} if "sha256" in value else set()
+            return {name: _without_paths(item) for name, item in value.items() if name not in dropped}
+        case list() | tuple():
+            return [_without_paths(item) for item in value]
+        case _:
+            return value

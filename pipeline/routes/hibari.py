@@ -11,6 +11,7 @@ from pipeline.core.errors import UnsupportedOperation
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import Operation, Speak
 from pipeline.routes import _local, _speech
+from pipeline.routes._tools import Tools
 
 DISTRIBUTION = "hibari-tts"
 PROFILE = "p1"  # raise it when the stage would give other bytes for the same text
@@ -27,8 +28,8 @@ FACTS = DriverFacts(
 )
 
 
-def open_driver(route: RouteConfig, lanes: Lanes) -> "Hibari":
-    return Hibari(route, lanes)
+def open_driver(route: RouteConfig, tools: Tools) -> "Hibari":
+    return Hibari(route, tools.lanes)
 
 
 class Hibari:

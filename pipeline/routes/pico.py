@@ -13,6 +13,7 @@ from pipeline.core.errors import UnsupportedOperation
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import Operation, Speak
 from pipeline.routes import _local, _speech
+from pipeline.routes._tools import Tools
 
 DISTRIBUTION = "py-nanotts"
 PROFILE = "p1"  # raise it when the stage would give other bytes for the same text
@@ -32,8 +33,8 @@ FACTS = DriverFacts(
 )
 
 
-def open_driver(route: RouteConfig, lanes: Lanes) -> "Pico":
-    return Pico(route, lanes)
+def open_driver(route: RouteConfig, tools: Tools) -> "Pico":
+    return Pico(route, tools.lanes)
 
 
 def voice_for(language: str) -> str | None:

@@ -17,6 +17,7 @@ from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import Operation, Transcribe
 from pipeline.media.av import demuxer_of
 from pipeline.routes import _local
+from pipeline.routes._tools import Tools
 
 DISTRIBUTION = "faster-whisper"
 PROFILE = "p1"  # raise it when the stage would give another transcript of the same recording
@@ -40,8 +41,8 @@ _MEDIA_TYPES = (
 MEDIA_IN = frozenset(_MEDIA_TYPES.split())
 
 
-def open_driver(route: RouteConfig, lanes: Lanes) -> "Whisper":
-    return Whisper(route, lanes)
+def open_driver(route: RouteConfig, tools: Tools) -> "Whisper":
+    return Whisper(route, tools.lanes)
 
 
 def language_code(language: str) -> str:

@@ -20,6 +20,7 @@ from pipeline.core.drivers import RouteConfig
 from pipeline.core.errors import ConfigError
 from pipeline.core.limits import MEGABYTE, parse_duration
 from pipeline.core.model import Limits, RouteId
+from pipeline.core.secret import Secret
 
 MAX_SETTINGS_BYTES = 1_000_000
 MAX_SECRET_BYTES = 65_536
@@ -317,27 +318,6 @@ def _limits(table: LimitTable | RouteLimitTable, *, max_job_s: float | None = No
 
 def _megabytes(value: float | None) -> int | None:
     return None if value is None else round(value * MEGABYTE)
-
-
-class Secret:
-    """A value that is used and never shown: every way of printing it gives stars."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __repr__(self) -> str:
-        return "Secret(********)"
-
-    def __str__(self) -> str:
-        return "********"
-
-    def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("a secret is not pickled or copied to another process")
-
-    def reveal(self) -> str:
-        return self._value
 
 
 def find_secret(name: str, environ: Mapping[str, str]) -> Secret | None:

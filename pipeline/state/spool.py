@@ -41,6 +41,7 @@ _FOLDERS = (
     "debug",
     "reports",
     "quarantine",
+    "catalogues",
 )
 
 Origin = Literal["incoming", "standing", "file"]
@@ -75,6 +76,7 @@ class Spool:
         self.quarantine = self._folder("quarantine")
         self.debug = self._folder("debug")
         self.reports = self._folder("reports")
+        self.catalogues = self._folder("catalogues")
         self.ledger_path = self._folder("ledger.db")
         self.refused: list[Refused] = []
 

@@ -22,6 +22,7 @@ from pipeline.core.operations import MediaRef, Transcribe
 from pipeline.media.wav import wrap_pcm
 from pipeline.routes.whisper import open_driver
 from tests.benchmarks.table import Row, interleaved, timed
+from tests.exchanges import RecordingExchange, tools
 
 SAMPLES = Path(__file__).parents[2] / "samples/media"
 SPOKEN = {
@@ -140,28 +141,15 @@ async def run_children(root: Path) -> float:
     lanes = Lanes(
         roots={"r0": str(root)}, staging=str(staging), engine_workers=workers, media_workers=1, memory_mb=2500
     )
-    driver = open_driver(RouteConfig(id=RouteId("whisper"), driver="whisper", width=workers), lanes)
+    driver = open_driver(RouteConfig(id=RouteId("whisper"), driver="whisper", width=workers), tools(lanes))
     binding = driver.bind("transcribe", None)
     try:
         async with trio.open_nursery() as nursery:
             for path in sorted((root / "clips").glob("*.wav")):
-                nursery.start_soon(driver.perform, ask(path), binding, Discard())
+                nursery.start_soon(driver.perform, ask(path), binding, RecordingExchange())
     finally:
         lanes.close()
     return time.perf_counter() - started
-
-
-class Discard:
-    """An exchange that keeps nothing."""
-
-    async def sending(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def identified(self, request_id: str) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def write(self, chunk: bytes) -> None:
-        await trio.lowlevel.checkpoint()
 
 
 def ask(path: Path) -> Transcribe:

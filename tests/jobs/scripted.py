@@ -164,7 +164,7 @@ def hearing_or_speaking(operation: Operation) -> bytes:
     """A plausible answer to any operation."""
     if isinstance(operation, Transcribe):
         return msgspec.json.encode(transcript("And so, my fellow Americans.", "Ask not."))
-    return fitting_speech(operation)
+    return speaking(operation)
 
 
 def _bounded(body: bytes, max_bytes: int) -> bytes:

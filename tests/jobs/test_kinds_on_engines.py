@@ -16,31 +16,18 @@ from pipeline.children.lanes import Lanes
 from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.kinds import KindResult
 from pipeline.core.model import Asset, Limits, Media, RouteId, Sha256, Source
-from pipeline.core.operations import AudioFormat, Operation, Transcribe, operation_name
+from pipeline.core.operations import AudioFormat, Operation, Speak, Transcribe, operation_name
 from pipeline.media import av
 from pipeline.media.containers import examine
 from pipeline.media.wav import wrap_pcm
 from pipeline.routes.hibari import open_driver as open_hibari
 from pipeline.routes.pico import open_driver as open_pico
 from pipeline.routes.whisper import open_driver as open_whisper
+from tests.exchanges import RecordingExchange, tools
 
 pytestmark = [pytest.mark.engines, pytest.mark.real_time]
 MEDIA = Path(__file__).parents[2] / "samples" / "media"
 JFK = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
-
-
-class Received:
-    """The caller's side of an attempt: keeps the bytes."""
-
-    def __init__(self) -> None:
-        self.body = b""
-
-    async def sending(self) -> None: ...
-
-    async def identified(self, request_id: str) -> None: ...
-
-    async def write(self, chunk: bytes) -> None:
-        self.body += chunk
 
 
 class EngineContext:
@@ -57,7 +44,7 @@ class EngineContext:
         driver = self._driver(operation)
         binding = driver.bind(operation_name(operation), None)
         assert driver.check(operation, binding) == []
-        received = Received()
+        received = RecordingExchange()
         reply = await driver.perform(operation, binding, received)
         assert reply.usd == Decimal(0)
         digest = Sha256(hashlib.sha256(received.body).hexdigest())
@@ -67,11 +54,12 @@ class EngineContext:
 
     def _driver(self, operation: Operation) -> Driver:
         if isinstance(operation, Transcribe):
-            return open_whisper(route("whisper"), self._lanes)
+            return open_whisper(route("whisper"), tools(self._lanes))
+        assert isinstance(operation, Speak)
         return (
-            open_hibari(route("hibari"), self._lanes)
+            open_hibari(route("hibari"), tools(self._lanes))
             if operation.language == "en"
-            else open_pico(route("pico"), self._lanes)
+            else open_pico(route("pico"), tools(self._lanes))
         )
 
     async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trio
 
 from pipeline.children.lanes import Lanes
 from pipeline.core.drivers import RouteConfig
@@ -15,27 +14,6 @@ from pipeline.core.operations import MediaRef, Speak, Transcribe
 MEDIA = Path(__file__).parents[2] / "samples" / "media"
 WAV = Media(media_type="audio/wav", family="audio", extension="wav", demuxer="wav")
 MP3 = Media(media_type="audio/mpeg", family="audio", extension="mp3", demuxer="mp3")
-
-
-class RecordingExchange:
-    """What a driver did, in order: `sending`, then the bytes."""
-
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-        self.body = b""
-
-    async def sending(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self.steps.append("sending")
-
-    async def identified(self, request_id: str) -> None:
-        await trio.lowlevel.checkpoint()
-        self.steps.append(f"identified {request_id}")
-
-    async def write(self, chunk: bytes) -> None:
-        await trio.lowlevel.checkpoint()
-        self.steps.append(f"write {len(chunk)}")
-        self.body += chunk
 
 
 def route(driver: str, **options: str) -> RouteConfig:

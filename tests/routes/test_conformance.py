@@ -18,7 +18,9 @@ from pipeline.core.operations import Operation, operation_name
 from pipeline.media.containers import recognise, same_type
 from pipeline.routes import DRIVERS as TABLE
 from pipeline.routes import hibari, pico, whisper
-from tests.routes.conftest import RecordingExchange, route, say, transcribe
+from pipeline.routes._tools import Tools
+from tests.exchanges import RecordingExchange, tools
+from tests.routes.conftest import route, say, transcribe
 
 pytestmark = [pytest.mark.engines, pytest.mark.real_time]
 
@@ -26,7 +28,7 @@ pytestmark = [pytest.mark.engines, pytest.mark.real_time]
 class Row(Struct, frozen=True, kw_only=True):
     """One driver under test."""
 
-    open_driver: Callable[[RouteConfig, Lanes], Driver]
+    open_driver: Callable[[RouteConfig, Tools], Driver]
     can: Operation
     cannot: Operation
 
@@ -44,7 +46,7 @@ class Subject:
     def __init__(self, name: str, lanes: Lanes) -> None:
         self.row = DRIVERS[name]
         self.lanes = lanes
-        self.driver = self.row.open_driver(route(name), lanes)
+        self.driver = self.row.open_driver(route(name), tools(lanes))
         self.operation = operation_name(self.row.can)
         self.binding = self.driver.bind(self.operation, None)
 
@@ -93,7 +95,7 @@ def test_what_it_can_is_admitted_and_what_it_cannot_is_refused_with_a_reason(sub
 def test_checking_starts_no_child(lanes: Lanes) -> None:
     cold = Lanes(roots={}, staging="/nonexistent", engine_workers=1, media_workers=1, memory_mb=100)
     for name, row in DRIVERS.items():
-        driver = row.open_driver(route(name), cold)
+        driver = row.open_driver(route(name), tools(cold))
         assert driver.check(row.can, driver.bind(operation_name(row.can), None)) == []
         assert driver.probe().ok
 

@@ -25,6 +25,7 @@ ENGINES = (
 ROOT = Path(__file__).parents[2]
 CODE = """
 import json, sys
+from tests.exchanges import tools
 from pipeline.children.lanes import Lanes
 from pipeline.core.drivers import RouteConfig
 from pipeline.core.errors import MediaspoolError
@@ -34,12 +35,12 @@ from pipeline.routes import hibari, pico, whisper
 lanes = Lanes(roots={}, staging="/nonexistent", engine_workers=1, media_workers=1, memory_mb=100)
 said = {}
 for module, operation in ((whisper, "transcribe"), (hibari, "speak"), (pico, "speak")):
-    driver = module.open_driver(RouteConfig(id="r", driver="r", width=1), lanes)
+    driver = module.open_driver(RouteConfig(id="r", driver="r", width=1), tools(lanes))
     try:
         driver.bind(operation, None)
     except MediaspoolError as error:
         said[module.__name__] = [error.code, error.hint, driver.probe().ok, driver.probe().hint]
-refusals = hibari.open_driver(RouteConfig(id="r", driver="r", width=1), lanes).check(
+refusals = hibari.open_driver(RouteConfig(id="r", driver="r", width=1), tools(lanes)).check(
     Speak(text="Hello", language="en"), Binding(route="r", model="heart", engine="e", paid=False))
 said["check"] = [refusal.code for refusal in refusals]
 said["imported"] = sorted({name.split(".")[0] for name in sys.modules})

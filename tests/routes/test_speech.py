@@ -14,7 +14,8 @@ from pipeline.core.kinds import decode_transcript
 from pipeline.core.model import Sha256
 from pipeline.core.operations import MediaRef, Speak, Transcribe
 from pipeline.routes import _speech, hibari, pico, whisper
-from tests.routes.conftest import WAV, RecordingExchange, route, say
+from tests.exchanges import RecordingExchange, tools
+from tests.routes.conftest import WAV, route, say
 
 pytestmark = [pytest.mark.engines, pytest.mark.real_time]
 
@@ -46,8 +47,8 @@ def test_a_language_is_spoken_by_the_voice_that_knows_it(
     lanes: Lanes, language: str, by_hibari: bool, by_pico: bool
 ) -> None:
     operation = say("Hallo.", language)
-    assert (codes(hibari.open_driver(route("hibari"), lanes), operation) == []) == by_hibari
-    assert (codes(pico.open_driver(route("pico"), lanes), operation) == []) == by_pico
+    assert (codes(hibari.open_driver(route("hibari"), tools(lanes)), operation) == []) == by_hibari
+    assert (codes(pico.open_driver(route("pico"), tools(lanes)), operation) == []) == by_pico
 
 
 @pytest.mark.parametrize(
@@ -70,16 +71,16 @@ def test_a_language_is_spoken_by_the_voice_that_knows_it(
 )
 def test_english_text_is_spoken_whole_or_refused(lanes: Lanes, text: str, is_spoken: bool) -> None:
     expected = [] if is_spoken else ["text-unsupported"]
-    assert codes(hibari.open_driver(route("hibari"), lanes), say(text)) == expected
+    assert codes(hibari.open_driver(route("hibari"), tools(lanes)), say(text)) == expected
 
 
 def test_pico_refuses_a_lone_greek_letter_too(lanes: Lanes) -> None:
-    assert codes(pico.open_driver(route("pico"), lanes), say("Das Ω", "de")) == ["text-unsupported"]
+    assert codes(pico.open_driver(route("pico"), tools(lanes)), say("Das Ω", "de")) == ["text-unsupported"]
 
 
 def test_reasons_are_told_all_at_once(lanes: Lanes) -> None:
     operation = Speak(text="你好", language="en", voice="emma", speed=9.0, format="mp3")
-    assert codes(hibari.open_driver(route("hibari"), lanes), operation) == [
+    assert codes(hibari.open_driver(route("hibari"), tools(lanes)), operation) == [
         "voice-unknown",
         "operation-unsupported",
         "operation-unsupported",
@@ -88,7 +89,7 @@ def test_reasons_are_told_all_at_once(lanes: Lanes) -> None:
 
 
 def test_a_voice_of_another_language_is_refused(lanes: Lanes) -> None:
-    driver = pico.open_driver(route("pico"), lanes)
+    driver = pico.open_driver(route("pico"), tools(lanes))
     assert codes(driver, say("Guten Tag", "de", voice="fr-FR")) == ["voice-unknown"]
     assert codes(driver, say("Guten Tag", "de", voice="de-DE")) == []
 
@@ -128,15 +129,15 @@ async def spoken(driver: Driver, operation: Speak) -> bytes:
 async def test_what_is_spoken_is_heard_again(
     lanes: Lanes, tmp_path_factory: pytest.TempPathFactory, language: str, text: str, words: tuple[str, ...]
 ) -> None:
-    driver: Driver = hibari.open_driver(route("hibari"), lanes)
+    driver: Driver = hibari.open_driver(route("hibari"), tools(lanes))
     if language != "en":
-        driver = pico.open_driver(route("pico"), lanes)
+        driver = pico.open_driver(route("pico"), tools(lanes))
     body = await spoken(driver, say(text, language))
     path = lanes.path(lanes.scratch(".wav"))
     with open(path, "wb") as file:
         file.write(body)
     audio = MediaRef(sha256=Sha256("0"), path=path, size=len(body), media=WAV)
-    listener, exchange = whisper.open_driver(route("whisper"), lanes), RecordingExchange()
+    listener, exchange = whisper.open_driver(route("whisper"), tools(lanes)), RecordingExchange()
     await listener.perform(Transcribe(audio=audio), listener.bind("transcribe", None), exchange)
     transcript = decode_transcript(exchange.body)
     heard = " ".join(segment.text for segment in transcript.segments).lower()
@@ -146,15 +147,15 @@ async def test_what_is_spoken_is_heard_again(
 
 async def test_long_text_is_spoken_in_pieces_and_joined(lanes: Lanes) -> None:
     sentence = "Guten Morgen, liebe Freunde. "
-    driver = pico.open_driver(route("pico"), lanes)
+    driver = pico.open_driver(route("pico"), tools(lanes))
     short, long = [len(await spoken(driver, say(sentence * times, "de"))) for times in (5, 40)]
     assert 6 < (long - 44) / (short - 44) < 9
 
 
 async def test_the_same_text_gives_the_same_bytes(lanes: Lanes) -> None:
     for driver, language in (
-        (hibari.open_driver(route("hibari"), lanes), "en"),
-        (pico.open_driver(route("pico"), lanes), "de"),
+        (hibari.open_driver(route("hibari"), tools(lanes)), "en"),
+        (pico.open_driver(route("pico"), tools(lanes)), "de"),
     ):
         assert await spoken(driver, say("Anna, Berlin.", language)) == await spoken(
             driver, say("Anna, Berlin.", language)
@@ -162,7 +163,7 @@ async def test_the_same_text_gives_the_same_bytes(lanes: Lanes) -> None:
 
 
 async def test_text_that_yields_no_samples_is_an_input_error_and_not_silence(lanes: Lanes) -> None:
-    driver, exchange = hibari.open_driver(route("hibari"), lanes), RecordingExchange()
+    driver, exchange = hibari.open_driver(route("hibari"), tools(lanes)), RecordingExchange()
     with pytest.raises(InputError) as refused:
         await driver.perform(say("你好"), driver.bind("speak", None), exchange)
     assert refused.value.code == "text-unsupported"

@@ -11,7 +11,8 @@ from pipeline.core.kinds import decode_transcript
 from pipeline.core.model import Media
 from pipeline.core.operations import Transcribe
 from pipeline.routes import whisper
-from tests.routes.conftest import MP3, RecordingExchange, recording, route, transcribe
+from tests.exchanges import RecordingExchange, tools
+from tests.routes.conftest import MP3, recording, route, transcribe
 
 pytestmark = [pytest.mark.engines, pytest.mark.real_time]
 
@@ -44,26 +45,29 @@ def test_it_knows_ninety_nine_languages() -> None:
 def test_reasons_are_told_all_at_once(lanes: Lanes) -> None:
     image = Media(media_type="image/png", family="image", extension="png")
     operation = transcribe(language="tlh", media=image)
-    assert codes(whisper.open_driver(route("whisper"), lanes), operation) == ["input-type", "language-unsupported"]
+    assert codes(whisper.open_driver(route("whisper"), tools(lanes)), operation) == [
+        "input-type",
+        "language-unsupported",
+    ]
 
 
 def test_the_english_model_refuses_other_languages(lanes: Lanes) -> None:
-    driver = whisper.open_driver(route("whisper"), lanes)
+    driver = whisper.open_driver(route("whisper"), tools(lanes))
     assert codes(driver, transcribe(language="de"), "tiny.en") == ["language-unsupported"]
     assert codes(driver, transcribe(language="en-GB"), "tiny.en") == []
     assert codes(driver, transcribe(language=None), "tiny.en") == []
 
 
 def test_models_and_the_multilingual_option_change_the_engines_identity(lanes: Lanes) -> None:
-    plain = whisper.open_driver(route("whisper"), lanes)
-    many = whisper.open_driver(route("whisper", multilingual="true"), lanes)
+    plain = whisper.open_driver(route("whisper"), tools(lanes))
+    many = whisper.open_driver(route("whisper", multilingual="true"), tools(lanes))
     engines = {plain.bind("transcribe", name).engine for name in ("base", "tiny.en")}
     assert len(engines | {many.bind("transcribe", "base").engine}) == 3
     assert any("d01c3014" in engine for engine in engines)
 
 
 async def test_real_words_of_an_mp3(lanes: Lanes) -> None:
-    driver = whisper.open_driver(route("whisper"), lanes)
+    driver = whisper.open_driver(route("whisper"), tools(lanes))
     exchange = RecordingExchange()
     operation = Transcribe(audio=recording("jfk.mp3", MP3, seconds=11.0))
     reply = await driver.perform(operation, driver.bind("transcribe", None), exchange)
@@ -76,12 +80,12 @@ async def test_real_words_of_an_mp3(lanes: Lanes) -> None:
 
 async def test_a_recording_that_decodes_to_more_than_it_declared_is_stopped(lanes: Lanes) -> None:
     """Invariant 15: the bound is what was probed and a little more, whatever the job allows."""
-    driver = whisper.open_driver(route("whisper"), lanes)
+    driver = whisper.open_driver(route("whisper"), tools(lanes))
     assert driver.max_seconds(Transcribe(audio=recording("jfk.wav", seconds=100.0))) == pytest.approx(140.0)
 
 
 async def test_a_recording_shorter_than_declared_is_damaged(lanes: Lanes) -> None:
-    driver = whisper.open_driver(route("whisper"), lanes)
+    driver = whisper.open_driver(route("whisper"), tools(lanes))
     operation = Transcribe(audio=recording("austen-0880.wav", seconds=60.0))
     with pytest.raises(InputError) as damaged:
         await driver.perform(operation, driver.bind("transcribe", "tiny.en"), RecordingExchange())
@@ -93,7 +97,7 @@ async def test_any_model_folder_that_the_settings_name_can_be_used(lanes: Lanes,
 
     for name, body in weights.load(weights.WHISPER["tiny.en"]).items():
         (tmp_path / name).write_bytes(body)
-    driver = whisper.open_driver(route("whisper", **{"folder.mine": str(tmp_path)}), lanes)
+    driver = whisper.open_driver(route("whisper", **{"folder.mine": str(tmp_path)}), tools(lanes))
     binding = driver.bind("transcribe", "mine")
     exchange = RecordingExchange()
     await driver.perform(transcribe(language="en"), binding, exchange)
@@ -102,6 +106,6 @@ async def test_any_model_folder_that_the_settings_name_can_be_used(lanes: Lanes,
 
 
 def test_a_model_folder_that_is_none_binds_to_nothing(lanes: Lanes, tmp_path: Path) -> None:
-    driver = whisper.open_driver(route("whisper", **{"folder.mine": str(tmp_path)}), lanes)
+    driver = whisper.open_driver(route("whisper", **{"folder.mine": str(tmp_path)}), tools(lanes))
     with pytest.raises(EngineError):
         driver.bind("transcribe", "mine")

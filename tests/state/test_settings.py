@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import RouteId
+from pipeline.core.secret import Secret
 from pipeline.state.settings import (
     GROUPS,
-    Secret,
     Settings,
     expand_routes,
     find_secret,
