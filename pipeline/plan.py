@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core.drivers import Driver
-from pipeline.core.errors import InputChanging, InputError, MediaspoolError
+from pipeline.core.errors import ConfigError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import (
@@ -144,8 +144,12 @@ class Planner:
         operations = kind.operations(job.spec, source)
         if not operations:
             return Admission(binding=None, limits=smallest(levels).limits)
+        try:
+            selectors = self._expand(job.routes)
+        except ConfigError as error:  # a route that is not there is the mistake of the job that names it, not the run's
+            return Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
         reasons: list[Refusal] = []
-        for selector in self._expand(job.routes):
+        for selector in selectors:
             route, _, model = selector.partition("/")
             try:
                 driver = self._drivers(route)
