@@ -40,7 +40,10 @@ from pipeline.state.ledger_rows import JobRow
 JOB_KEY_VERSION = 1
 Level = tuple[str, Limits]
 _MADE: frozenset[str] = frozenset({"done", "suspect"})
-_UNREACHED: frozenset[str | None] = frozenset({"input-missing", "input-unreadable"})
+# Why a job was refused when it ran, where the reason is not in its key: tomorrow it may be gone.
+_PASSING: frozenset[str | None] = frozenset(
+    {"input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"}
+)
 GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})
 
 
@@ -98,7 +101,7 @@ class Planner:
         self._drivers = drivers
         self._expand = expand
         self._limits = limits
-        self._is_forced = is_forced
+        self.is_forced = is_forced
         held = ledger.held_attempts()
         self._held = {row.place for row in held}
         self._held_calls = {row.call for row in held}
@@ -170,15 +173,15 @@ class Planner:
         job, row = decision.job, self._ledger.job(decision.job.place)
         if job.place in self._held or self._waits_for_held(decision):
             return _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
-        if row is not None and row.is_dropped and not self._is_forced:
+        if row is not None and row.is_dropped and not self.is_forced:
             return _settled(job, "unchanged", row, row.code, row.reason)
-        if row is not None and row.key == decision.key and _is_settled(row) and not self._is_forced:
+        if row is not None and row.key == decision.key and _is_settled(row) and not self.is_forced:
             return self._compare_products(decision, row)
-        obstacle = None if self._is_forced else self._obstacle(job)
+        obstacle = None if self.is_forced else self._obstacle(job)
         if obstacle is not None:
             return self._refused(job, (obstacle,))
         known = decision.key is not None and self._ledger.job_by_key(decision.key) is not None
-        return msgspec.structs.replace(decision, choice="place" if known and not self._is_forced else "run")
+        return msgspec.structs.replace(decision, choice="place" if known and not self.is_forced else "run")
 
     def _waits_for_held(self, decision: Decision) -> bool:
         """Is a call that this job shares with another in doubt? Asked only while any call is."""
@@ -317,8 +320,7 @@ def is_changing(decision: Decision) -> bool:
 
 
 def _is_settled(row: JobRow) -> bool:
-    """An input that could not be reached when the job ran may be there again, and has the same key then."""
-    return row.verdict in SETTLED and not (row.verdict == "refused" and row.code in _UNREACHED)
+    return row.verdict in SETTLED and not (row.verdict == "refused" and row.code in _PASSING)
 
 
 def _settled(job: Job, choice: Choice, row: JobRow | None, code: str | None, message: str) -> Decision:
