@@ -22,3 +22,10 @@ def test_a_job_that_names_an_unknown_route_is_refused_and_the_others_go_on(folde
     assert (found["typo"].verdict, found["typo"].code) == ("refused", "route-unknown")
     assert "scripted" in found["typo"].hint
     assert found["notes/a.wav#text"].verdict == "done"
+
+
+def test_a_manifest_that_cannot_be_read_is_told_by_its_name(folder: Folder) -> None:
+    folder.manifest.write_text("schema = 1\nthis is not TOML")
+    warnings = folder.run().whole.warnings
+    assert len(warnings) == 1
+    assert "notes.toml" in warnings[0]
