@@ -56,12 +56,13 @@ class Parent(Struct, frozen=True, kw_only=True):
 
 
 class Admission(Struct, frozen=True, kw_only=True):
-    """The answer of the routes: the first that can, or every reason why none can."""
+    """The answer of the routes: the first that can, or why none can. A route that never could says the least."""
 
     binding: Binding | None
     limits: Limits
     estimate: Estimate = Estimate()
     reasons: tuple[Refusal, ...] = ()
+    is_able: bool = True
 
 
 def job_key(job: Job, kind: Kind, source: Source | None, binding: Binding | None) -> JobKey:
@@ -70,7 +71,7 @@ def job_key(job: Job, kind: Kind, source: Source | None, binding: Binding | None
         "version": JOB_KEY_VERSION,
         "kind": kind.name,
         "kind_version": kind.version,
-        "source": source.sha256 if source else None,
+        "source": (source.sha256, source.media.media_type) if source else None,
         "spec": job.spec,
         "binding": binding,
     }
@@ -152,6 +153,7 @@ class Planner:
         except ConfigError as error:  # a route that is not there is the mistake of the job that names it, not the run's
             return Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
         reasons: list[Refusal] = []
+        unable: list[Refusal] = []
         for selector in selectors:
             route, _, model = selector.partition("/")
             try:
@@ -164,9 +166,8 @@ class Planner:
                 answer = Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
             if answer.binding is not None and not answer.reasons:
                 return answer
-            reasons += answer.reasons
-        telling = tuple(reason for reason in reasons if reason.code != "operation-unsupported")
-        return Admission(binding=None, limits=Limits(), reasons=telling or tuple(reasons[:1]))
+            (reasons if answer.is_able else unable).extend(answer.reasons)
+        return Admission(binding=None, limits=Limits(), reasons=tuple(reasons) or tuple(unable[:1]))
 
     def _compare(self, decision: Decision) -> Decision:
         """Set the wanted key against what the ledger and the output folder hold."""
@@ -246,7 +247,7 @@ def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
     """A decision that follows from the parents alone, or None when the job can be decided by itself."""
     waits_for = [parents.get(need, Parent(verdict="refused", path=None)) for need in job.needs]
     if any(parent.verdict not in (None, *GOOD) for parent in waits_for):
-        reason = Refusal(code="job-invalid", message="a job that it needs has no result", hint="see to that job first")
+        reason = Refusal(code="parent-unfinished", message="a job that it needs has no result", hint="see to that job")
         is_news = any(parent.is_news for parent in waits_for)
         return Decision(job=job, choice="blocked", reasons=(reason,), earlier=None if is_news else "blocked")
     if any(parent.verdict is None for parent in waits_for):
@@ -264,7 +265,7 @@ def _ask(driver: Driver, operations: tuple[Operation, ...], model: str | None) -
         name = operation_name(operation)
         if name not in driver.facts.operations:
             reason = Refusal(code="operation-unsupported", message=f"route {driver.route.id} cannot {name}")
-            return Admission(binding=None, limits=Limits(), reasons=(reason,))
+            return Admission(binding=None, limits=Limits(), reasons=(reason,), is_able=False)
     binding = driver.bind(operation_name(operations[0]), model)
     reasons = tuple(reason for operation in operations for reason in driver.check(operation, binding))
     estimates = [driver.estimate(operation, binding) for operation in operations]

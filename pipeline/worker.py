@@ -140,7 +140,9 @@ async def _run(
         return await _publish(bench, decision, work, result, manifest, is_forced)
     except trio.TooSlowError as error:
         raise EngineError(
-            "the job's deadline passed", code="limit-time", hint="raise limits.max_job_runtime"
+            "the job's deadline passed",
+            code="limit-time",
+            hint="raise job_timeout, or max_runtime in the job's limits",
         ) from error
     finally:
         with trio.CancelScope(shield=True):

@@ -13,7 +13,7 @@ from pipeline.runtime import World, utc_now
 from pipeline.state.settings import Settings, load_settings
 from tests.scripted import wav
 
-DRIVERS = {"scripted": "tests.scripted:open_driver"}
+DRIVERS = {"scripted": "tests.scripted:open_driver", "whisper": "pipeline.routes.whisper:open_driver"}
 FAR_FUTURE = 4_000_000_000.0
 
 MANIFEST = """
