@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from pipeline import __version__
 from pipeline.batch import Batch, Stop, run_plan
+from pipeline.core.confine import display
 from pipeline.core.errors import InputError, ManifestError, MediaspoolError
 from pipeline.core.limits import MEGABYTE, Budget
 from pipeline.core.model import BadJob, Outcome, Verdict, refusal_identity
@@ -196,7 +197,7 @@ def report(
     rest = iter(outcomes)
     reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
     odd = [InputError(f"{drop.name}: {drop.message}", code="path-unsafe") for drop in runtime.spool.refused]
-    errors = [*odd, *(item.error for item in readings if item.error is not None)]
+    errors = [*odd, *(_named(item) for item in readings if item.error is not None)]
     whole = make_report(
         run=runtime.run,
         manifest=None,
@@ -226,6 +227,13 @@ def _report_one(
         errors=[reading.error] if reading.error else [],
         signal=signal,
     )
+
+
+def _named(reading: Reading) -> MediaspoolError:
+    """What is wrong with a manifest, and with which: one run may read many."""
+    error = reading.error
+    assert error is not None
+    return type(error)(f"{display(reading.claim.name)}: {error.message}", code=error.code, hint=error.hint)
 
 
 def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:

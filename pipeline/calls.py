@@ -163,6 +163,10 @@ class Caller:
         await self._files(self._store.ensure_room, ROOM_BYTES)
         exchange = await self._runner(self._open, call)
         self._reached("opened")
+        with exchange.staged:
+            return await self._perform(call, tries, bill, exchange)
+
+    async def _perform(self, call: Call, tries: int, bill: Bill, exchange: Receiving) -> Made:
         started = time.monotonic()
         reply: Reply | None = None
         made: Made | None = None

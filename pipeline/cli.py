@@ -118,7 +118,8 @@ def run(
         Literal["fail", "skip"], typer.Option(help="When another run is at work: 75, or quietly 0.")
     ] = "fail",
     force: Annotated[
-        bool, typer.Option("--force", help="Make everything anew; replace edited and foreign files.")
+        bool,
+        typer.Option("--force", help="Publish again from kept answers; replace edited and foreign files."),
     ] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read all inputs again, whatever their times say.")] = False,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Drain after so long, such as 50m.")] = None,

@@ -72,7 +72,7 @@ class Receiving:
 
     async def _open_gate(self) -> None:
         head, self._head = self._head, b""
-        self.recognised = self._recognise(head)
+        self.recognised = self._recognise(head[:HEAD_BYTES])  # no more: the verdict must not hang on the chunks
         await self._files(self.staged.write, head)
         self._reached("first-bytes")
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+import msgspec
+
 from pipeline.core.errors import InputChanging, InputError, LimitExceeded
 from pipeline.core.model import Media, Sha256, Source
 from pipeline.media.containers import examine, is_undecided, recognise
@@ -53,7 +55,7 @@ class Intake:
             path=path,
             size=facts.size,
             sha256=facts.sha256,
-            media=facts.media,
+            media=_named(facts.media, path),
             seconds=facts.seconds,
             tracks=facts.tracks,
         )
@@ -103,6 +105,13 @@ def _readable() -> Iterator[None]:
     except OSError as error:
         hint = "check the disk and copy the file again"
         raise InputError(f"reading failed: {error.strerror}", code="input-unreadable", hint=hint) from error
+
+
+def _named(media: Media, path: str) -> Media:
+    """Markdown is plain text to every look at its content; only the name tells it."""
+    if media.media_type == "text/plain" and path.lower().endswith((".md", ".markdown")):
+        return msgspec.structs.replace(media, media_type="text/markdown", extension="md")
+    return media
 
 
 def _media_of(file: BinaryIO) -> Media | None:

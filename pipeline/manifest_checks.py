@@ -7,11 +7,12 @@ Found before any work. A pair that is wrong is wrong for both: nobody can say wh
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline.core.confine import display
 from pipeline.core.model import Job, JobId, Refusal
-from pipeline.manifest_folder import Harvest, Selection, would_take
+from pipeline.manifest_folder import Harvest, Selection, is_spool, would_take
+from pipeline.state.drops import is_manifest_name
 from pipeline.state.roots import RECEIPT_SUFFIX
 
 Reasons = dict[int, list[Refusal]]
@@ -27,6 +28,7 @@ def check_all(jobs: Sequence[Job], bad_ids: Iterable[JobId], folders: Fields) ->
     _check_products(jobs, reasons)
     _check_inputs(jobs, reasons)
     _check_folders(jobs, folders, reasons)
+    _check_spools(jobs, reasons)
     return reasons
 
 
@@ -166,6 +168,37 @@ def _check_folders(jobs: Sequence[Job], folders: Fields, reasons: Reasons) -> No
             for selection, harvest in folders:
                 if would_take(selection, harvest, product.path):
                     reasons[number].append(_inside(product.path, selection))
+
+
+def _check_spools(jobs: Sequence[Job], reasons: Reasons) -> None:
+    """What a spool holds is ours to move and to delete, and takes no product; only `incoming/` is everybody's."""
+    spools: dict[str, str | None] = {}
+    for number, job in enumerate(jobs):
+        for product in job.products:
+            spool = _spool_around(os.path.dirname(product.path), spools)
+            if spool is not None and not _is_left_alone(os.path.relpath(product.path, spool)):
+                message = f"'{display(product.path)}' would lie among mediaspool's own files"
+                hint = 'write out = "..." with a folder outside of the spool'
+                reasons[number].append(_refusal("output-inside-input", message, hint))
+
+
+def _spool_around(folder: str, known: dict[str, str | None]) -> str | None:
+    """The spool that a folder is or lies in; every folder of products is looked at once."""
+    if folder not in known:
+        known[folder] = next(filter(is_spool, _upwards(folder)), None)
+    return known[folder]
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    while folder != os.path.dirname(folder):
+        yield folder
+        folder = os.path.dirname(folder)
+
+
+def _is_left_alone(relative: str) -> bool:
+    """Below `incoming/`, unless the next run would take the name for a dropped manifest."""
+    first, _, rest = relative.partition("/")
+    return first == "incoming" and ("/" in rest or not is_manifest_name(rest))
 
 
 def _inside(path: str, selection: Selection) -> Refusal:

@@ -223,7 +223,7 @@ class _Walker:
     def visit(self, folder: str, above: tuple[str, ...]) -> None:
         try:
             facts = os.stat(folder)
-            if (facts.st_dev, facts.st_ino) in self._visited or _is_spool(folder):
+            if (facts.st_dev, facts.st_ino) in self._visited or is_spool(folder):
                 return
             self._visited.add((facts.st_dev, facts.st_ino))
             self.folders.append((folder, above))
@@ -281,7 +281,7 @@ class _Walker:
         self.found.append(Found(parts=parts, path=path, problem=problem, is_folder=is_folder))
 
 
-def _is_spool(folder: str) -> bool:
+def is_spool(folder: str) -> bool:
     """Our own working folders may lie among the inputs; what is kept there is never one."""
     return all(os.path.exists(os.path.join(folder, mark)) for mark in _SPOOL_MARKS)
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core.drivers import Driver
-from pipeline.core.errors import InputChanging, InputError, MediaspoolError
+from pipeline.core.errors import ConfigError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import (
@@ -40,7 +40,10 @@ from pipeline.state.ledger_rows import JobRow
 JOB_KEY_VERSION = 1
 Level = tuple[str, Limits]
 _MADE: frozenset[str] = frozenset({"done", "suspect"})
-_UNREACHED: frozenset[str | None] = frozenset({"input-missing", "input-unreadable"})
+# Why a job was refused when it ran, where the reason is not in its key: tomorrow it may be gone.
+_PASSING: frozenset[str | None] = frozenset(
+    {"input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"}
+)
 GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})
 
 
@@ -53,12 +56,13 @@ class Parent(Struct, frozen=True, kw_only=True):
 
 
 class Admission(Struct, frozen=True, kw_only=True):
-    """The answer of the routes: the first that can, or every reason why none can."""
+    """The answer of the routes: the first that can, or why none can. A route that never could says the least."""
 
     binding: Binding | None
     limits: Limits
     estimate: Estimate = Estimate()
     reasons: tuple[Refusal, ...] = ()
+    is_able: bool = True
 
 
 def job_key(job: Job, kind: Kind, source: Source | None, binding: Binding | None) -> JobKey:
@@ -67,7 +71,7 @@ def job_key(job: Job, kind: Kind, source: Source | None, binding: Binding | None
         "version": JOB_KEY_VERSION,
         "kind": kind.name,
         "kind_version": kind.version,
-        "source": source.sha256 if source else None,
+        "source": (source.sha256, source.media.media_type) if source else None,
         "spec": job.spec,
         "binding": binding,
     }
@@ -98,7 +102,7 @@ class Planner:
         self._drivers = drivers
         self._expand = expand
         self._limits = limits
-        self._is_forced = is_forced
+        self.is_forced = is_forced
         held = ledger.held_attempts()
         self._held = {row.place for row in held}
         self._held_calls = {row.call for row in held}
@@ -144,8 +148,13 @@ class Planner:
         operations = kind.operations(job.spec, source)
         if not operations:
             return Admission(binding=None, limits=smallest(levels).limits)
+        try:
+            selectors = self._expand(job.routes)
+        except ConfigError as error:  # a route that is not there is the mistake of the job that names it, not the run's
+            return Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
         reasons: list[Refusal] = []
-        for selector in self._expand(job.routes):
+        unable: list[Refusal] = []
+        for selector in selectors:
             route, _, model = selector.partition("/")
             try:
                 driver = self._drivers(route)
@@ -157,24 +166,23 @@ class Planner:
                 answer = Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
             if answer.binding is not None and not answer.reasons:
                 return answer
-            reasons += answer.reasons
-        telling = tuple(reason for reason in reasons if reason.code != "operation-unsupported")
-        return Admission(binding=None, limits=Limits(), reasons=telling or tuple(reasons[:1]))
+            (reasons if answer.is_able else unable).extend(answer.reasons)
+        return Admission(binding=None, limits=Limits(), reasons=tuple(reasons) or tuple(unable[:1]))
 
     def _compare(self, decision: Decision) -> Decision:
         """Set the wanted key against what the ledger and the output folder hold."""
         job, row = decision.job, self._ledger.job(decision.job.place)
         if job.place in self._held or self._waits_for_held(decision):
             return _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
-        if row is not None and row.is_dropped and not self._is_forced:
+        if row is not None and row.is_dropped and not self.is_forced:
             return _settled(job, "unchanged", row, row.code, row.reason)
-        if row is not None and row.key == decision.key and _is_settled(row) and not self._is_forced:
+        if row is not None and row.key == decision.key and _is_settled(row) and not self.is_forced:
             return self._compare_products(decision, row)
-        obstacle = None if self._is_forced else self._obstacle(job)
+        obstacle = None if self.is_forced else self._obstacle(job)
         if obstacle is not None:
             return self._refused(job, (obstacle,))
         known = decision.key is not None and self._ledger.job_by_key(decision.key) is not None
-        return msgspec.structs.replace(decision, choice="place" if known and not self._is_forced else "run")
+        return msgspec.structs.replace(decision, choice="place" if known and not self.is_forced else "run")
 
     def _waits_for_held(self, decision: Decision) -> bool:
         """Is a call that this job shares with another in doubt? Asked only while any call is."""
@@ -239,7 +247,7 @@ def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
     """A decision that follows from the parents alone, or None when the job can be decided by itself."""
     waits_for = [parents.get(need, Parent(verdict="refused", path=None)) for need in job.needs]
     if any(parent.verdict not in (None, *GOOD) for parent in waits_for):
-        reason = Refusal(code="job-invalid", message="a job that it needs has no result", hint="see to that job first")
+        reason = Refusal(code="parent-unfinished", message="a job that it needs has no result", hint="see to that job")
         is_news = any(parent.is_news for parent in waits_for)
         return Decision(job=job, choice="blocked", reasons=(reason,), earlier=None if is_news else "blocked")
     if any(parent.verdict is None for parent in waits_for):
@@ -257,7 +265,7 @@ def _ask(driver: Driver, operations: tuple[Operation, ...], model: str | None) -
         name = operation_name(operation)
         if name not in driver.facts.operations:
             reason = Refusal(code="operation-unsupported", message=f"route {driver.route.id} cannot {name}")
-            return Admission(binding=None, limits=Limits(), reasons=(reason,))
+            return Admission(binding=None, limits=Limits(), reasons=(reason,), is_able=False)
     binding = driver.bind(operation_name(operations[0]), model)
     reasons = tuple(reason for operation in operations for reason in driver.check(operation, binding))
     estimates = [driver.estimate(operation, binding) for operation in operations]
@@ -313,8 +321,7 @@ def is_changing(decision: Decision) -> bool:
 
 
 def _is_settled(row: JobRow) -> bool:
-    """An input that could not be reached when the job ran may be there again, and has the same key then."""
-    return row.verdict in SETTLED and not (row.verdict == "refused" and row.code in _UNREACHED)
+    return row.verdict in SETTLED and not (row.verdict == "refused" and row.code in _PASSING)
 
 
 def _settled(job: Job, choice: Choice, row: JobRow | None, code: str | None, message: str) -> Decision:

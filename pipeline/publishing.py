@@ -7,16 +7,19 @@ point, a name shows the old file or the new one, and the next run knows which pa
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 
 import msgspec
 
-from pipeline.core.errors import ContractError
+from pipeline.core.confine import display
+from pipeline.core.errors import ContractError, InputChanging, InputError, MediaspoolError, StoreError
 from pipeline.core.kinds import Draft, KindResult
 from pipeline.core.model import (
     CallReceipt,
     Clock,
     Decision,
+    Job,
     JobReceipt,
     Media,
     Product,
@@ -26,6 +29,8 @@ from pipeline.core.model import (
 )
 from pipeline.core.pricing import total
 from pipeline.media.containers import examine, same_type
+from pipeline.state.folders import held as folders_held
+from pipeline.state.folders import is_there
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import FileFacts, IntendedProduct
 from pipeline.state.roots import Roots
@@ -33,7 +38,8 @@ from pipeline.state.store import Publication, Store, part_name
 
 RECEIPT_SCHEMA = 1
 RECEIPT_SUFFIX = ".receipt.json"
-CHUNK = 1 << 20
+PLACE_TRIES = 3
+Ours = Mapping[str, set[Sha256 | None]]
 
 
 class Publisher:
@@ -50,34 +56,75 @@ class Publisher:
         self._reached = reached
 
     async def publish(
-        self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], *, roots: Roots, manifest: str
+        self,
+        decision: Decision,
+        result: KindResult,
+        calls: Sequence[CallReceipt],
+        *,
+        roots: Roots,
+        manifest: str,
+        is_forced: bool,
     ) -> JobReceipt:
         """Durable on return: products, receipt and ledger row. May be called again after a crash."""
-        receipt, publications = await self._files(self._prepare, decision, result, calls, roots)
+        ours = None if is_forced else await self._runner(self._ours, decision.job)
+        receipt, publications = await self._files(self._prepare, decision, result, calls, roots, ours)
         if publications:
             assert decision.key is not None
             intended = [_intended(item) for item in publications]
             await self._runner(self._ledger.intend_publish, decision.job.place, decision.key, intended)
             self._reached("intended")
-            await self._files(self._store.publish, publications)
+            await self._files(self._place, publications, roots)
             self._reached("published")
         await self._runner(self._settle, decision, result, receipt, manifest)
         self._reached("settled")
         return receipt
 
+    def _ours(self, job: Job) -> Ours:
+        """What this job may replace: what it wrote there last, or was about to when a run was killed."""
+        intended = {item.path: item.sha256 for item in self._ledger.intended(job.place)}
+        rows = {product.name: self._ledger.product_at(product.path) for product in job.products}
+        last = {name: row.sha256 for name, row in rows.items() if row is not None and row.place == job.place}
+        return {item.name: {last.get(item.name), intended.get(item.path)} - {None} for item in job.products}
+
     def _prepare(
-        self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], roots: Roots
+        self,
+        decision: Decision,
+        result: KindResult,
+        calls: Sequence[CallReceipt],
+        roots: Roots,
+        ours: Ours | None,
     ) -> tuple[JobReceipt, list[Publication]]:
         job = decision.job
         paths = {product.name: roots.resolve_output(product.path) for product in job.products}
         products = tuple(_product(draft, paths[draft.name]) for draft in result.drafts)
         receipt = self._receipt(decision, result, calls, products)
         publications = [
-            _publication(draft, product, job.place) for draft, product in zip(result.drafts, products, strict=True)
+            _publication(draft, product, job.place, None if ours is None else ours[draft.name])
+            for draft, product in zip(result.drafts, products, strict=True)
         ]
         if publications:
             publications.append(_receipt_publication(products[0].path + RECEIPT_SUFFIX, receipt, job.place))
         return receipt, publications
+
+    def _place(self, publications: Sequence[Publication], roots: Roots) -> None:
+        """Into the folders that were judged, even if their names are given to others in this instant."""
+        folders = {os.path.dirname(item.path) for item in publications}
+        for tries_left in reversed(range(PLACE_TRIES)):
+            with ExitStack() as stack:
+                held = {folder: stack.enter_context(folders_held(roots, folder)) for folder in folders}
+                try:
+                    self._store.publish([_through(item, held) for item in publications])
+                except StoreError as error:
+                    _rename_in(error, held)
+                    if not tries_left or _are_there(roots, held):
+                        raise
+                except InputError as error:
+                    _rename_in(error, held)
+                    raise
+                else:
+                    if _are_there(roots, held):
+                        return
+        raise InputChanging("the output folder is exchanged again and again", hint="leave it in its place")
 
     def _settle(self, decision: Decision, result: KindResult, receipt: JobReceipt, manifest: str) -> None:
         with self._ledger.group():
@@ -123,17 +170,37 @@ class Publisher:
             media = Media(media_type=draft.media_type, family="text", extension=draft.name)
             facts = FileFacts(sha256=product.sha256, size=product.size, media=media, seconds=None, tracks=())
             if draft.content is not None:
-                self._ledger.remember_file(product.path, os.stat(product.path), facts)
+                with suppress(OSError):  # somebody took it away in this instant; the next run will notice
+                    self._ledger.remember_file(product.path, os.stat(product.path), facts)
 
 
-def _publication(draft: Draft, product: Product, place: str) -> Publication:
+def _through(item: Publication, held: Mapping[str, str]) -> Publication:
+    """The same publication by way of the held folder."""
+    folder, name = os.path.split(item.path)
+    part = os.path.join(held[folder], os.path.basename(item.part))
+    return msgspec.structs.replace(item, path=os.path.join(held[folder], name), part=part)
+
+
+def _are_there(roots: Roots, held: Mapping[str, str]) -> bool:
+    return all(is_there(roots, folder, path) for folder, path in held.items())
+
+
+def _rename_in(error: MediaspoolError, held: Mapping[str, str]) -> None:
+    """Tell of the folder by the name that the user knows."""
+    for folder, path in held.items():
+        error.message = error.message.replace(f"{path}/", f"{display(folder)}/")
+
+
+def _publication(draft: Draft, product: Product, place: str, ours: set[Sha256 | None] | None) -> Publication:
+    """`ours` are the hashes that may be replaced; None replaces whatever is there."""
+    there = _there(product.path)
     return Publication(
         path=product.path,
         part=part_name(product.path, place),
         sha256=product.sha256,
         content=draft.content,
         source=str(draft.path) if draft.path else None,
-        replace=_there(product.path),
+        replace=there if ours is None or there in ours else None,
     )
 
 
@@ -152,7 +219,7 @@ def _receipt_publication(path: str, receipt: JobReceipt, place: str) -> Publicat
 
 
 def _there(path: str) -> Sha256 | None:
-    """The hash that may be replaced: what the plan saw. It has refused what is not ours, or was told to force."""
+    """The hash of what has this name now."""
     return _digest_file(path) if os.path.isfile(path) else None
 
 

@@ -4,6 +4,7 @@ An expected error becomes the outcome its facts ask for; a bug becomes `failed` 
 nothing else. What a job made is published with intent written first, so a crash leaves old files or new ones.
 """
 
+import hashlib
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ from msgspec import Struct
 
 from pipeline.calls import Caller, CallOwner, Made
 from pipeline.children.lanes import Lanes
-from pipeline.core.errors import EngineError, InputError, MediaspoolError
+from pipeline.core.errors import EngineError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind, KindResult
 from pipeline.core.limits import Budget
 from pipeline.core.model import (
@@ -88,7 +89,9 @@ class Work:
     async def pdf_text(self, source: Source) -> str:
         lanes = self._bench.lanes
         spec = av.pdf_text(lanes.ref(source.path), max_pages=self.limits.max_pages, max_chars=self.limits.max_chars)
-        return av.pdf_facts(await lanes.run("media", spec)).text
+        facts = av.pdf_facts(await lanes.run("media", spec))
+        await self._bench.caller.ensure_unchanged(source.path, source.sha256)
+        return facts.text
 
     async def read_asset(self, asset: Asset, *, max_bytes: int) -> bytes:
         return await self._bench.files(_read, lambda: os.open(asset.path, os.O_RDONLY), max_bytes)
@@ -96,16 +99,21 @@ class Work:
     async def read_source(self, *, max_bytes: int) -> bytes:
         source = self.source
         assert source is not None, "a kind that reads a source has one"
-        return await self._bench.files(_read, lambda: self.roots.open(source.path), max_bytes)
+        body = await self._bench.files(_read, lambda: self.roots.open(source.path), max_bytes)
+        if hashlib.sha256(body).hexdigest() != source.sha256:
+            raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")
+        return body
 
 
-async def run_job(bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, manifest: str) -> Outcome:
+async def run_job(
+    bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, manifest: str, is_forced: bool
+) -> Outcome:
     """Raises only Cancelled and errors that reach beyond this job: a route, a manifest or the run stops for them."""
     job = decision.job
     started = time.monotonic()
     bench.log.event("job-started", place=job.place, kind=job.kind)
     try:
-        outcome = await _run(bench, decision, roots, budget, manifest)
+        outcome = await _run(bench, decision, roots, budget, manifest, is_forced)
     except MediaspoolError as error:
         if error.reach != "call":
             raise
@@ -119,7 +127,9 @@ async def run_job(bench: Bench, decision: Decision, *, roots: Roots, budget: Bud
     return msgspec.structs.replace(outcome, wall_s=round(wall, 3))
 
 
-async def _run(bench: Bench, decision: Decision, roots: Roots, budget: Budget, manifest: str) -> Outcome:
+async def _run(
+    bench: Bench, decision: Decision, roots: Roots, budget: Budget, manifest: str, is_forced: bool
+) -> Outcome:
     kind = bench.kinds[decision.job.kind]
     scratch = await bench.files(_make_scratch, bench.scratch, decision.job.place)
     work = Work(bench, decision, roots=roots, budget=budget, scratch=scratch)
@@ -127,21 +137,27 @@ async def _run(bench: Bench, decision: Decision, roots: Roots, budget: Budget, m
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
             result = await kind.run(decision.job.spec, work)
         bench.reached("made")
-        return await _publish(bench, decision, work, result, manifest)
+        return await _publish(bench, decision, work, result, manifest, is_forced)
     except trio.TooSlowError as error:
         raise EngineError(
-            "the job's deadline passed", code="limit-time", hint="raise limits.max_job_runtime"
+            "the job's deadline passed",
+            code="limit-time",
+            hint="raise job_timeout, or max_runtime in the job's limits",
         ) from error
     finally:
         with trio.CancelScope(shield=True):
             await bench.files(shutil.rmtree, scratch, True)  # ignore_errors
 
 
-async def _publish(bench: Bench, decision: Decision, work: Work, result: KindResult, manifest: str) -> Outcome:
+async def _publish(
+    bench: Bench, decision: Decision, work: Work, result: KindResult, manifest: str, is_forced: bool
+) -> Outcome:
     """Shielded: a result that exists is not thrown away because the run ends."""
     receipts = [made.receipt for made in work.calls]
     with trio.CancelScope(shield=True):
-        receipt = await bench.publisher.publish(decision, result, receipts, roots=work.roots, manifest=manifest)
+        receipt = await bench.publisher.publish(
+            decision, result, receipts, roots=work.roots, manifest=manifest, is_forced=is_forced
+        )
     return Outcome(
         job=decision.job.id,
         kind=decision.job.kind,

@@ -8,12 +8,12 @@ from pathlib import Path
 import trio
 
 from pipeline.app import Result, RunRequest, run
-from pipeline.core.model import Outcome
+from pipeline.core.model import Outcome, Reached
 from pipeline.runtime import World, utc_now
 from pipeline.state.settings import Settings, load_settings
 from tests.scripted import wav
 
-DRIVERS = {"scripted": "tests.scripted:open_driver"}
+DRIVERS = {"scripted": "tests.scripted:open_driver", "whisper": "pipeline.routes.whisper:open_driver"}
 FAR_FUTURE = 4_000_000_000.0
 
 MANIFEST = """
@@ -47,6 +47,7 @@ class Folder:
         self.calls_file = root / "calls.txt"
         self.spool = root / "spool"
         self.log = io.StringIO()
+        self.reached: Reached = lambda _point: None
         (root / "recordings").mkdir(parents=True)
         self.manifest = root / "notes.toml"
         self.manifest.write_text(manifest)
@@ -80,7 +81,7 @@ class Folder:
             log_stream=self.log,
             clock=utc_now,
             now=lambda: FAR_FUTURE,
-            reached=lambda _point: None,
+            reached=lambda point: self.reached(point),
             drivers=DRIVERS,
         )
 

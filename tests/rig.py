@@ -118,10 +118,11 @@ def _first(error: BaseException) -> BaseException:
 
 
 class Played(Struct, frozen=True, kw_only=True):
-    """A call that was really sent."""
+    """A call that was really sent: `text` is the name of its job or of what jobs share, `call` all of it."""
 
     route: str
     text: str
+    call: str
     at: float
 
 
@@ -164,7 +165,7 @@ class Player:
         if self._tries[text] <= act.unavailable:
             raise errors.Unavailable("not now")
         await exchange.sending()
-        self.sent.append(Played(route=self.route.id, text=text.partition("/")[0], at=trio.current_time()))
+        self.sent.append(Played(route=self.route.id, text=text.partition("/")[0], call=text, at=trio.current_time()))
         await trio.sleep(act.after_s)
         if act.ends == "bug":
             raise ZeroDivisionError

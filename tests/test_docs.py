@@ -18,19 +18,42 @@ import typer
 from msgspec import NODEFAULT, Struct
 
 from jobs import KINDS
+from jobs._scoring import (
+    COVERED_MIN_S,
+    COVERED_SHARE,
+    FASTEST_CHARS_PER_S,
+    LONGEST_LOOP_WORDS,
+    LOOP_MIN_REPEATS,
+    LOOP_MIN_WORDS,
+    UNHEARD_S,
+)
+from jobs._subtitles import MAX_COLUMNS, MAX_CUE_S, MAX_LINES
+from jobs.tts import CHUNK_CHARS, FASTEST_LETTERS_PER_S, SLOWEST_LETTERS_PER_S
 from pipeline import preview
 from pipeline.children import weights
 from pipeline.cli import commands
+from pipeline.core.confine import MAX_NAME_BYTES
 from pipeline.core.errors import CODES
 from pipeline.core.model import Family
 from pipeline.core.operations import Segment, Transcript, Word
-from pipeline.manifest_folder import fixed_prefix
-from pipeline.manifest_model import DefaultKeys, FolderKeys, HeaderKeys, ItemKeys, JobLimitKeys, RunLimitKeys
+from pipeline.manifest_folder import fixed_prefix, is_ignored
+from pipeline.manifest_model import (
+    DEFAULT_FOLDER_SETTLE_S,
+    DefaultKeys,
+    FolderKeys,
+    HeaderKeys,
+    ItemKeys,
+    JobLimitKeys,
+    RunLimitKeys,
+)
 from pipeline.manifest_paths import FIELDS
+from pipeline.manifest_text import ManifestLimits
 from pipeline.report import EXIT_CODES
+from pipeline.retention import KEEP_DAYS, UNUSED_ASSET_DAYS
 from pipeline.routes import DRIVERS, hibari, pico
 from pipeline.runtime import load_kinds
 from pipeline.seat import Seat, real_world
+from pipeline.state.roots import MAX_OUTPUT_NAME_BYTES
 from pipeline.state.settings import (
     GROUPS,
     DebugTable,
@@ -120,6 +143,38 @@ def test_every_kind_says_its_products_verdicts_and_engines(name: str) -> None:
 
 def test_every_family_of_content_may_be_accepted() -> None:
     assert all(f'`"{family}"`' in pages.table(MANIFEST, "Folders")["accept"][1] for family in get_args(Family))
+
+
+def test_the_numbers_on_the_page_of_manifests_are_those_in_the_code() -> None:
+    said, bounds = " ".join(pages.page(MANIFEST).split()), ManifestLimits()
+    limits = {name: kind.limits for name, kind in load_kinds().items()}
+    assert f"{DEFAULT_FOLDER_SETTLE_S:g} s where neither the folder nor `[defaults]` says it" in said
+    assert f"names over {MAX_NAME_BYTES} bytes ({MAX_OUTPUT_NAME_BYTES} for products" in said
+    assert f"at most {MAX_LINES} lines of {MAX_COLUMNS} columns and {MAX_CUE_S:g} seconds" in said
+    assert f"{UNHEARD_S:g} seconds or more of voice and no word" in said
+    assert f"less than {COVERED_SHARE:.0%} of {COVERED_MIN_S:g}".replace("%", " %") in said
+    assert f"up to {LONGEST_LOOP_WORDS} words {LOOP_MIN_REPEATS} times in a row, {LOOP_MIN_WORDS} words at" in said
+    assert f"more than {FASTEST_CHARS_PER_S:g} characters a second" in said
+    assert f"parts of at most {CHUNK_CHARS} characters" in said
+    assert f"slower than {SLOWEST_LETTERS_PER_S:g} or faster than {FASTEST_LETTERS_PER_S:g} letters a second" in said
+    assert f"{(limits['transcription'].max_input_bytes or 0) // 10**6} MB and 24 hours of input" in said
+    assert f"{limits['tts'].max_chars:,} characters" in said
+    assert f"{bounds.max_bytes // 10**6} MB (JSONL {bounds.max_jsonl_bytes // 10**6} MB)" in said
+    assert f"{bounds.max_jobs:,} jobs and values nested {bounds.max_depth} deep" in said
+
+
+def test_what_is_never_taken_is_listed() -> None:
+    said = pages.section(MANIFEST, "Folders").partition("Never taken:")[2]
+    beginnings, endings = said.split(";")[:2]
+    assert all(is_ignored(f"{name}x") for name in re.findall(r"`([^`]+)`", beginnings))
+    assert all(is_ignored(f"x{name}") for name in re.findall(r"`([^`]+)`", endings))
+    assert not is_ignored("recording.wav")
+
+
+def test_what_clean_keeps_and_how_long_is_said() -> None:
+    said = " ".join(pages.section(COMMANDS, "clean").split())
+    assert f"finished manifests older than {KEEP_DAYS:g} days" in said
+    assert f"answers that no job uses older than {UNUSED_ASSET_DAYS:g} days" in said
 
 
 # commands, codes

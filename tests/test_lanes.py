@@ -1,4 +1,4 @@
-"""Lanes, deadlines, drain and caps under the virtual clock. A minute of waiting costs nothing here, and nobody sleeps."""
+"""Lanes, deadlines, drain and caps under the virtual clock, where a minute of waiting costs nothing."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -232,7 +232,7 @@ async def test_an_answer_that_could_not_be_put_away_is_finished_by_the_next_run_
 
 
 async def test_money_that_may_be_spent_counts_against_the_cap(paid: Rig, autojump_clock: MockClock) -> None:
-    """A paid call that its job's deadline cut off may have cost its worst case; the rest of the cap is for the others."""
+    """A paid call that was cut off may have cost its worst case; only the rest of the cap is for the others."""
     paid.caps = Caps(max_spend_usd=Decimal("0.15"))
     outcomes = await paid.run(
         paid.job("doubt", Act(after_s=HANG_S), max_job_s=1), paid.job("later", Act(after_s=9), needs=())

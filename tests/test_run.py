@@ -169,3 +169,21 @@ def test_a_raised_limit_lets_a_refused_job_run(folder: Folder) -> None:
     assert verdicts(folder.run())["notes/a.wav#text"] == "refused"
     folder.configure({})
     assert verdicts(folder.run())["notes/a.wav#text"] == "done"
+
+
+def test_every_reason_of_a_route_that_could_is_told_and_the_others_are_not(tmp_path: Path) -> None:
+    job = '[[job]]\nid = "hi"\nkind = "tts"\ntext = "hello"\nvoice = "nobody"\nroute = ["whisper", "scripted"]\n'
+    folder = Folder(tmp_path, manifest=f'schema = 1\nname = "s"\n{job}out = "out/hi.wav"\n')
+    assert outcomes(folder.run())["hi"].reason == "no voice 'nobody'"
+
+
+def test_markdown_is_told_by_its_name_and_makes_another_key_than_plain_text(tmp_path: Path) -> None:
+    job = '[[job]]\nid = "hi"\nkind = "tts"\ninput = "{0}"\nout = "out/{0}.wav"\n'
+    folder = Folder(tmp_path, manifest='schema = 1\nname = "s"\n' + job.format("a.txt"))
+    (tmp_path / "a.txt").write_text("# Hello\n\nGood *morning*.\n")
+    folder.run()
+    spoken_with_marks = folder.calls()
+    os.rename(tmp_path / "a.txt", tmp_path / "a.md")
+    folder.manifest.write_text('schema = 1\nname = "s"\n' + job.format("a.md"))
+    assert verdicts(folder.run())["hi"] == "done"
+    assert folder.calls() > spoken_with_marks

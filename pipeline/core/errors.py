@@ -36,6 +36,7 @@ CODES: dict[str, str] = {
     "job-invalid": "one job or line of a manifest is wrong",
     "job-duplicate": "two jobs have the same id",
     "job-cycle": "jobs wait for each other in a circle",
+    "parent-unfinished": "a job waits for one that has no result",
     "job-parent-unknown": "a job names a parent that does not exist",
     "output-collision": "two products would have the same path",
     "output-inside-input": "a product would land among the inputs and be taken as one",

@@ -89,14 +89,11 @@ class Window:
 
 
 class Content(Struct, frozen=True, kw_only=True):
-    """What an examiner is given: the bytes, what their head was recognised as, where they begin behind tags, and
-    whether the placeholders of a writer that could not seek back are to be tolerated.
-    """
+    """What an examiner is given: the bytes, what their head was recognised as, and where they begin behind tags."""
 
     window: Window
     media: Media
     start: int = 0
-    streaming: bool = False
 
 
 Examiner = Callable[[Content], Examination]

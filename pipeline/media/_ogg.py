@@ -1,7 +1,7 @@
 """Ogg with Opus, Vorbis, FLAC or Speex: a row of pages, each with its length, its number and a checksum.
 
-Promises that every page is whole and follows the one before, and that each stream was ended by its writer (unless the
-caller says the file was streamed). Chained files are one after the other and their durations add up.
+Promises that every page is whole and follows the one before, and that each stream was ended by its writer. Chained
+files are one after the other and their durations add up.
 """
 
 import zlib
@@ -62,7 +62,7 @@ def identify(head: bytes) -> Media | None:
 def examine(content: Content) -> Examination:
     streams = _walk(content)
     open_streams = [stream.codec for stream in streams if not stream.is_ended]
-    if open_streams and not content.streaming:
+    if open_streams:
         raise DamagedError(f"cut short: the {open_streams[0]} stream has no last page")
     seconds = sum(stream.seconds() for stream in streams)
     if not any(stream.position for stream in streams):

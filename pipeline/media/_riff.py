@@ -1,8 +1,8 @@
 """WAV: RIFF and RF64 with PCM, float, A-law, mu-law and the common compressed codecs.
 
 Promises that the sizes in the header, the sample format and the bytes that are there agree. Sizes that a writer left
-open (0, all ones) are refused unless the caller says the file was streamed. The playing rate must be an audible one:
-a header that says 1 Hz turns a megabyte into a week.
+open (0, all ones) are refused. The playing rate must be an audible one: a header that says 1 Hz turns a megabyte into a
+week.
 """
 
 import math
@@ -48,12 +48,9 @@ class WavLayout(Struct, frozen=True, kw_only=True):
     rate: int
     channels: int
     bits: int
-    frame_bytes: int
     seconds: float | None
     data_at: int
     data_bytes: int
-    chunk_at: int
-    open_sizes: bool
 
 
 class _Format(Struct, frozen=True, kw_only=True):
@@ -88,7 +85,7 @@ def identify(head: bytes) -> Media | None:
 
 @catches_damage
 def examine(content: Content) -> Examination:
-    found = layout(content.window, streaming=content.streaming)
+    found = layout(content.window)
     return Examination(
         media=with_codec(content.media, found.codec),
         ok=True,
@@ -98,31 +95,26 @@ def examine(content: Content) -> Examination:
     )
 
 
-def layout(window: Window, *, streaming: bool = False) -> WavLayout:
-    """The layout of a whole WAV, or DamagedError. With `streaming` a size left open means: to the end of the bytes."""
+def layout(window: Window) -> WavLayout:
+    """The layout of a whole WAV, or DamagedError."""
     declared = _declared_end(window)
-    wave, data = _chunks(window, declared, streaming=streaming)
+    wave, data = _chunks(window, declared)
     if wave is None or data is None:
         raise DamagedError(f"a WAV without its {'fmt' if wave is None else 'data'} chunk")
     shape = _format(window, wave)
-    size, is_open = _data_bytes(window, data, declared, streaming=streaming)
+    size = _data_bytes(window, data, declared)
     if size < shape.frame_bytes:
         raise DamagedError("a WAV header without a single sample", code="input-empty")
     if size % shape.frame_bytes and shape.codec.startswith("pcm"):
-        if not is_open:
-            raise DamagedError(f"{size} bytes of samples are not a multiple of {shape.frame_bytes}")
-        size -= size % shape.frame_bytes
+        raise DamagedError(f"{size} bytes of samples are not a multiple of {shape.frame_bytes}")
     return WavLayout(
         codec=shape.codec,
         rate=shape.rate,
         channels=shape.channels,
         bits=shape.bits,
-        frame_bytes=shape.frame_bytes,
         seconds=size / shape.bytes_per_second if shape.bytes_per_second else None,
         data_at=data.at,
         data_bytes=size,
-        chunk_at=data.at - 8,
-        open_sizes=is_open,
     )
 
 
@@ -146,7 +138,7 @@ def _declared_end(window: Window) -> _Declared:
     return _Declared(end=riff + 8 if size == 0xFFFF_FFFF else size + 8, data=data)
 
 
-def _chunks(window: Window, declared: _Declared, *, streaming: bool) -> tuple[_Chunk | None, _Chunk | None]:
+def _chunks(window: Window, declared: _Declared) -> tuple[_Chunk | None, _Chunk | None]:
     """The fmt and the data chunk, after every chunk was found to end inside the content."""
     wave: _Chunk | None = None
     data: _Chunk | None = None
@@ -159,9 +151,7 @@ def _chunks(window: Window, declared: _Declared, *, streaming: bool) -> tuple[_C
             wave = wave or chunk
         if chunk.id == b"data" and data is None:
             data = chunk
-            size, is_open = _data_bytes(window, data, declared, streaming=streaming)
-            if is_open:
-                return wave, data
+            size = _data_bytes(window, data, declared)
             at = chunk.at + size + (size & 1)
             continue
         if chunk.at + chunk.size > window.size:
@@ -182,21 +172,17 @@ def _chunk(window: Window, at: int) -> _Chunk | None:
     return _Chunk(id=header[:4], at=at + 8, size=int.from_bytes(header[4:8], "little"))
 
 
-def _data_bytes(window: Window, data: _Chunk, declared: _Declared, *, streaming: bool) -> tuple[int, bool]:
-    """How many bytes of samples there are, and whether their writer left that open."""
+def _data_bytes(window: Window, data: _Chunk, declared: _Declared) -> int:
+    """How many bytes of samples there are; DamagedError where their writer left that open."""
     here = window.size - data.at
     size = declared.data if declared.data is not None and data.size == 0xFFFF_FFFF else data.size
-    is_open = _is_open(size, here) and (size > 0 or declared.open or declared.end == data.at)
-    if is_open and streaming:
-        return here, True
-    if is_open:
+    if _is_open(size, here) and (size > 0 or declared.open or declared.end == data.at):
         raise DamagedError(f"the header leaves its length open ({size:#x}); {max(here, 0)} bytes follow")
-    trusted = not (declared.open and streaming)
-    if size > here or (trusted and declared.end > window.size + (size & 1)):
+    if size > here or declared.end > window.size + (size & 1):
         raise _cut(window, declared, data)
-    if trusted and data.at + size > declared.end + 1:
+    if data.at + size > declared.end + 1:
         raise DamagedError(f"the header says {declared.end} bytes, its samples alone end at {data.at + size}")
-    return size, False
+    return size
 
 
 def _is_open(size: int, here: int) -> bool:

@@ -18,7 +18,6 @@ from pipeline.media.sniff import HEAD_BYTES, NO_OPINION, sniff
 
 __all__ = [
     "Examination",
-    "Recogniser",
     "agrees",
     "check_pcm",
     "could_be",
@@ -105,11 +104,8 @@ def _identify(head: bytes, *, is_behind_tags: bool, is_whole: bool) -> Media | N
     return None if is_behind_tags else _text.identify(head, is_whole=is_whole)
 
 
-def examine(file: BinaryIO, size: int, *, streaming: bool = False) -> Examination:
-    """What all `size` bytes of a seekable file are, and whether they are whole.
-
-    `streaming` tolerates what a writer that could not seek back leaves open: sizes in a WAV, the end mark of an Ogg.
-    """
+def examine(file: BinaryIO, size: int) -> Examination:
+    """What all `size` bytes of a seekable file are, and whether they are whole."""
     if size <= 0:
         return Examination(media=None, ok=False, code="input-empty", reason="there are no bytes")
     window = Window(file, size)
@@ -127,7 +123,7 @@ def examine(file: BinaryIO, size: int, *, streaming: bool = False) -> Examinatio
     if media is None or not agrees(media, opinion):
         return Examination(media=None, ok=False, code="input-type", reason=_disagreement(media, opinion))
     examiner = _EXAMINERS.get(media.media_type, _text.examine)
-    return examiner(Content(window=window, media=media, start=start, streaming=streaming))
+    return examiner(Content(window=window, media=media, start=start))
 
 
 def _content_start(window: Window) -> int:
@@ -191,18 +187,3 @@ def check_pcm(size: int, *, sample_width: int, channels: int, head: bytes) -> st
     if media is None and tag_bytes(head):
         media = _mpeg.MP3
     return None if media is None else f"the bytes are {media.media_type}, not raw PCM"
-
-
-class Recogniser:
-    """Judges a stream by its head, however it is cut into chunks."""
-
-    def __init__(self) -> None:
-        self._head = b""
-
-    def feed(self, chunk: bytes) -> bool:
-        """Take the next bytes; True once there are enough for a verdict."""
-        self._head += chunk[: HEAD_BYTES - len(self._head)]
-        return len(self._head) >= HEAD_BYTES
-
-    def verdict(self, *, size: int | None = None) -> Media | None:
-        return recognise(self._head, size=size)

@@ -16,7 +16,6 @@ from pipeline.core.errors import ConfigError
 from pipeline.media._id3 import content_start
 
 HEAD_BYTES = 2048
-MAX_TAG_BYTES = 16 * 1024 * 1024
 NO_OPINION = "application/octet-stream"
 CHOICE_VARIABLE = "MEDIASPOOL_LIBMAGIC"
 
@@ -36,12 +35,6 @@ def sniff(head: bytes) -> str:
     except _library()[0].MagicException:
         return NO_OPINION
     return opinion.split(";")[0].strip().lower() or NO_OPINION
-
-
-def wanted_head(head: bytes) -> int:
-    """How many bytes an opinion needs, told by the first ones: more than HEAD_BYTES where a tag stands in front."""
-    start = content_start(head[:HEAD_BYTES])
-    return start + HEAD_BYTES if start <= MAX_TAG_BYTES else HEAD_BYTES
 
 
 def libmagic_version() -> str:

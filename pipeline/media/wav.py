@@ -4,9 +4,7 @@ Owns 16-bit little-endian PCM behind a 44-byte header. Promises that the sizes i
 the bytes behind it. Never resamples, never decodes.
 """
 
-import os
 import struct
-from collections.abc import Iterable
 from typing import BinaryIO
 
 from msgspec import Struct
@@ -14,8 +12,6 @@ from msgspec import Struct
 from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.media._examination import DamagedError, Window
 from pipeline.media._riff import MAX_CHANNELS, MAX_RATE, MIN_RATE, WavLayout, layout
-
-__all__ = ["Pcm", "read_layout", "read_pcm", "repair_sizes", "wav_header", "wrap_pcm", "write_wav"]
 
 HEADER_BYTES = 44
 SAMPLE_BYTES = 2
@@ -54,37 +50,10 @@ def wrap_pcm(pcm: bytes, *, rate: int, channels: int) -> bytes:
     return wav_header(len(pcm), rate=rate, channels=channels) + pcm
 
 
-def write_wav(target: BinaryIO, chunks: Iterable[bytes], *, rate: int, channels: int) -> int:
-    """Write a WAV of samples whose number is not known before, from the start of a seekable file; the bytes of sound.
-
-    The header goes in last: a file that was interrupted has a header of zeros, which nothing takes for a WAV.
-    """
-    target.seek(0)
-    _write_all(target, bytes(HEADER_BYTES))
-    data_bytes = 0
-    for chunk in chunks:
-        data_bytes += len(chunk)
-        if data_bytes > MAX_DATA_BYTES:
-            raise LimitExceeded("more samples than fit into a WAV", hint="split the sound or encode it")
-        _write_all(target, chunk)
-    header = wav_header(data_bytes, rate=rate, channels=channels)
-    target.seek(0)
-    _write_all(target, header)
-    target.seek(0, os.SEEK_END)
-    return data_bytes
-
-
-def _write_all(target: BinaryIO, body: bytes) -> None:
-    """An unbuffered file may take fewer bytes than it was given without saying why."""
-    view = memoryview(body)
-    while view:
-        view = view[target.write(view) :]
-
-
-def read_layout(file: BinaryIO, size: int, *, streaming: bool = False) -> WavLayout:
+def read_layout(file: BinaryIO, size: int) -> WavLayout:
     """Where the samples of a WAV lie; InputError with the reason where it is not a whole one."""
     try:
-        return layout(Window(file, size), streaming=streaming)
+        return layout(Window(file, size))
     except DamagedError as damage:
         raise InputError(f"not a WAV that can be read: {damage.reason}", code=damage.code) from damage
 
@@ -106,30 +75,3 @@ def read_pcm(file: BinaryIO, size: int, *, max_bytes: int) -> Pcm:
             )
         data += part
     return Pcm(rate=found.rate, channels=found.channels, data=bytes(data))
-
-
-def repair_sizes(file: BinaryIO, size: int) -> bool:
-    """Put the true sizes where a writer that could not seek back left them open; True where it did.
-
-    For a plain WAV whose samples are last. A last sample that is not whole is cut off. Safe to call twice.
-    """
-    found = read_layout(file, size, streaming=True)
-    end = found.data_at + found.data_bytes
-    file.seek(0)
-    head = file.read(8)
-    stated = int.from_bytes(head[4:], "little")
-    if head[:4] != b"RIFF" or (not found.open_sizes and 0 < stated <= size - 8 + (size & 1)):
-        return False
-    if end - 8 > 0xFFFF_FFFF:
-        raise LimitExceeded(f"{size} bytes do not fit into a WAV")
-    return _repaired(file, found, end=end if found.open_sizes else size)
-
-
-def _repaired(file: BinaryIO, found: WavLayout, *, end: int) -> bool:
-    if found.open_sizes:
-        file.truncate(end)
-        file.seek(found.chunk_at + 4)
-        _write_all(file, struct.pack("<I", found.data_bytes))
-    file.seek(4)
-    _write_all(file, struct.pack("<I", end - 8))
-    return True

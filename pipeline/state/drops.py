@@ -5,7 +5,7 @@ Standard library only and cheap to import: an idle cron tick asks these question
 
 import os
 
-MANIFEST_SUFFIXES = (".toml", ".json", ".jsonl")
+MANIFEST_SUFFIXES = (".toml", ".json", ".jsonl", ".ndjson")
 REPORT_SUFFIX = ".report.json"
 _IGNORED_ENDS = (".part", ".tmp", ".crdownload", ".receipt.json", REPORT_SUFFIX)
 

@@ -145,7 +145,7 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(body, Settings)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"the settings are wrong: {error}", hint="see docs/operations.md") from error
+        raise ConfigError(f"the settings are wrong: {error}", hint="see docs/settings.md") from error
     settings = msgspec.structs.replace(settings, roots=_absolute(settings.roots, settings_path(path, environ)))
     _check(settings)
     return settings
@@ -298,6 +298,9 @@ def expand_routes(names: Sequence[str], configs: Mapping[RouteId, RouteConfig]) 
     selectors = [selector for name in names for selector in GROUPS.get(name, (name,))]
     for selector in selectors:
         route = selector.partition("/")[0]
+        if route in GROUPS:
+            hint = f"name one of its routes: {', '.join(GROUPS[route])}"
+            raise ConfigError(f"'{display(route)}' is a group and has no models", code="route-unknown", hint=hint)
         if RouteId(route) not in configs:
             hint = _nearest(route, [*configs, *GROUPS])
             raise ConfigError(f"there is no route '{display(route)}'", code="route-unknown", hint=hint)

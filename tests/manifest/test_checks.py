@@ -181,3 +181,25 @@ def test_a_product_on_the_input_of_another_job_is_refused_unless_that_job_waits(
     assert codes(manifest) == {"a": ["output-inside-input"]}
     assert 'input = "@a"' in hints(manifest)
     assert desk.toml(maker + reader + 'needs = ["a"]\n').bad == ()
+
+
+def codes_beside_a_spool(desk: Desk, out: str) -> list[str]:
+    """What is said of a job whose product goes there, where the folder `spool` is one."""
+    for mark in ("spool/ledger.db", "spool/staging/x", "spool/assets/x", "spool/incoming/notes.toml"):
+        desk.file(mark)
+    keys = f'kind = "transcription"\ninput = "a.wav"\nformats = ["{out.rpartition(".")[2]}"]\nout = "{out}"\n'
+    return codes(desk.toml(f'[[job]]\nid = "a"\n{keys}')).get("a", [])
+
+
+@pytest.mark.parametrize("name", ["idle.json", "claimed/x.json", "standing/x.json", "assets/ab/x.json", "new/x.txt"])
+def test_no_product_lands_among_the_files_of_a_spool(desk: Desk, name: str) -> None:
+    assert codes_beside_a_spool(desk, f"spool/{name}") == ["output-inside-input"]
+
+
+def test_a_product_that_the_spool_would_take_for_a_manifest_is_refused(desk: Desk) -> None:
+    assert codes_beside_a_spool(desk, "spool/incoming/talk.json") == ["output-inside-input"]
+
+
+@pytest.mark.parametrize("name", ["incoming/talk.txt", "incoming/texts/talk.json", "../texts/talk.json"])
+def test_a_product_beside_dropped_manifests_is_fine_where_nobody_takes_it_for_one(desk: Desk, name: str) -> None:
+    assert codes_beside_a_spool(desk, f"spool/{name}") == []

@@ -9,7 +9,6 @@ import pytest
 from pipeline.core.model import Media
 from pipeline.media.containers import (
     Examination,
-    Recogniser,
     agrees,
     check_pcm,
     could_be,
@@ -49,8 +48,8 @@ DECLARED = {
 }
 
 
-def examined(body: bytes, *, streaming: bool = False) -> Examination:
-    return examine(io.BytesIO(body), len(body), streaming=streaming)
+def examined(body: bytes) -> Examination:
+    return examine(io.BytesIO(body), len(body))
 
 
 def accepted(declared: str, verdict: Examination) -> bool:
@@ -159,16 +158,6 @@ def test_forced_demuxers_are_the_names_that_ffmpeg_knows(whole: dict[str, Specim
 def test_an_examination_is_a_plain_value(whole: dict[str, Specimen]) -> None:
     verdict = examined(whole["mp4"].body)
     assert msgspec.json.decode(msgspec.json.encode(verdict), type=Examination) == verdict
-
-
-@pytest.mark.parametrize("size", [1, 7, 100, 2047, 2048, 5000])
-def test_a_stream_is_recognised_alike_in_chunks_of_any_size(whole: dict[str, Specimen], size: int) -> None:
-    for each in whole.values():
-        recogniser = Recogniser()
-        for at in range(0, len(each.body), size):
-            if recogniser.feed(each.body[at : at + size]):
-                break
-        assert recogniser.verdict() == recognise(each.body[:HEAD_BYTES])
 
 
 def test_raw_pcm_is_never_recognised_but_passes_as_declared(odd: dict[str, Specimen]) -> None:

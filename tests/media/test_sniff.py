@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.media.containers import agrees, recognise
-from pipeline.media.sniff import CHOICE_VARIABLE, HEAD_BYTES, libmagic_version, sniff, wanted_head
+from pipeline.media.sniff import CHOICE_VARIABLE, libmagic_version, sniff
 from tests.media.zoo import Specimen, cover, id3
 
 JUDGE = """
@@ -102,13 +102,6 @@ def test_invariant_12_names_that_newer_releases_use_lead_to_the_same_verdict(
 def test_an_opinion_is_given_on_what_follows_a_tag(whole: dict[str, Specimen]) -> None:
     body = whole["flac"].body
     assert sniff(id3(cover(9000)) + body) == sniff(body) == "audio/flac"
-
-
-def test_the_head_wanted_reaches_past_the_tag() -> None:
-    tag = id3(cover(99_000))
-    assert wanted_head(tag[:10]) == len(tag) + HEAD_BYTES
-    assert wanted_head(b"RIFF") == HEAD_BYTES
-    assert wanted_head(b"ID3\x04\0\0\x7f\x7f\x7f\x7f") == HEAD_BYTES
 
 
 def test_no_bytes_give_no_opinion() -> None:

@@ -1,0 +1,31 @@
+"""What is wrong with one job, one manifest or one file costs nothing else in the run."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.makers import MANIFEST, Folder, outcomes
+
+pytestmark = pytest.mark.real_time
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_a_job_that_names_an_unknown_route_is_refused_and_the_others_go_on(folder: Folder) -> None:
+    typo = '[[job]]\nid = "typo"\nkind = "transcription"\ninput = "recordings/a.wav"\nroute = "scriptd"\n'
+    folder.manifest.write_text(MANIFEST + typo)
+    folder.record("a.wav")
+    found = outcomes(folder.run())
+    assert (found["typo"].verdict, found["typo"].code) == ("refused", "route-unknown")
+    assert "scripted" in found["typo"].hint
+    assert found["notes/a.wav#text"].verdict == "done"
+
+
+def test_a_manifest_that_cannot_be_read_is_told_by_its_name(folder: Folder) -> None:
+    folder.manifest.write_text("schema = 1\nthis is not TOML")
+    warnings = folder.run().whole.warnings
+    assert len(warnings) == 1
+    assert "notes.toml" in warnings[0]

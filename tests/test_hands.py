@@ -1,0 +1,205 @@
+"""Other hands at work meanwhile: files edited, moved, swapped or taken away between two steps of a run.
+
+Never: a file of the user's overwritten, a product that stands for bytes nobody hashed, a byte outside the roots.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import InputError
+from pipeline.intake import Intake
+from pipeline.runtime import utc_now
+from pipeline.state.ledger import Ledger
+from pipeline.state.roots import Roots
+from tests.makers import MANIFEST, Folder, outcomes, verdicts
+from tests.scripted import wav
+
+pytestmark = pytest.mark.real_time
+
+TEXT, CANON = "notes/a.wav#text", "notes/a.wav#canon"
+TEXTS = """
+schema = 1
+name = "texts"
+[[job]]
+id = "canon"
+kind = "canonical_text"
+input = "recordings/a.txt"
+out = "out/a.{ext}"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path)
+    made.record("a.wav")
+    return made
+
+
+def meanwhile(folder: Folder, point: str, act: Callable[[], object]) -> None:
+    """Do it once, when the run first passes the point."""
+    left = [act]
+
+    def reached(name: str) -> None:
+        if name == point and left:
+            left.pop()()
+
+    folder.reached = reached
+
+
+def test_a_product_that_is_edited_while_its_job_runs_is_never_overwritten(folder: Folder) -> None:
+    folder.run()
+    folder.manifest.write_text(MANIFEST.replace('["txt", "srt"]', '["txt", "vtt"]'))
+    meanwhile(folder, "made", lambda: folder.product("a.wav.text.txt").write_text("mine\n"))
+    assert outcomes(folder.run())[TEXT].code == "output-exists"
+    assert folder.product("a.wav.text.txt").read_text() == "mine\n"
+
+
+def test_a_file_that_appears_while_its_job_runs_is_never_overwritten(folder: Folder) -> None:
+    folder.product("").mkdir()
+    meanwhile(folder, "made", lambda: folder.product("a.wav.text.txt").write_text("mine\n"))
+    assert outcomes(folder.run())[TEXT].code == "output-exists"
+    assert folder.product("a.wav.text.txt").read_text() == "mine\n"
+    assert not folder.product("a.wav.text.srt").exists()
+
+
+def test_an_edited_product_is_never_overwritten_because_another_one_is_missing(folder: Folder) -> None:
+    folder.run()
+    folder.product("a.wav.text.txt").write_text("mine\n")
+    folder.product("a.wav.text.srt").unlink()
+    assert outcomes(folder.run())[TEXT].code == "product-edited"
+    assert folder.product("a.wav.text.txt").read_text() == "mine\n"
+
+
+def test_a_foreign_file_at_the_new_place_of_a_product_is_never_overwritten(folder: Folder) -> None:
+    folder.run()
+    folder.manifest.write_text(MANIFEST.replace("{name}.{step}", "{name}-{step}"))
+    folder.product("a.wav-text.txt").write_text("precious")
+    assert outcomes(folder.run())[TEXT].code == "output-exists"
+    assert folder.product("a.wav-text.txt").read_text() == "precious"
+
+
+def test_force_replaces_what_is_there(folder: Folder) -> None:
+    folder.product("").mkdir()
+    folder.product("a.wav.text.txt").write_text("not ours")
+    assert verdicts(folder.run(is_forced=True))[TEXT] == "done"
+    assert folder.product("a.wav.text.txt").read_text() != "not ours"
+
+
+def test_a_missing_product_is_placed_again_without_a_call(folder: Folder) -> None:
+    folder.run()
+    folder.product("a.wav.text.srt").unlink()
+    assert verdicts(folder.run())[TEXT] == "done"
+    assert folder.product("a.wav.text.srt").exists()
+    assert folder.calls() == 1
+
+
+@pytest.mark.parametrize("point", ["planned", "opened", "sending"])
+def test_a_recording_that_changes_before_it_was_heard_gives_no_receipt_and_waits_for_the_next_run(
+    folder: Folder, point: str
+) -> None:
+    path = folder.root / "recordings/a.wav"
+    meanwhile(folder, point, lambda: path.write_bytes(wav(2.0)))
+    first = folder.run()
+    assert (outcomes(first)[TEXT].verdict, outcomes(first)[TEXT].code) == ("not-started", "input-changing")
+    assert verdicts(first)[CANON] == "not-started"
+    assert first.whole.exit_code == 0
+    assert not folder.product("a.wav.text.txt").exists()
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    assert folder.calls() == 2
+
+
+def test_a_recording_that_was_only_touched_meanwhile_is_as_good_as_before(folder: Folder) -> None:
+    meanwhile(folder, "sending", lambda: os.utime(folder.root / "recordings/a.wav", (1, 1)))
+    assert set(verdicts(folder.run()).values()) == {"done"}
+
+
+def test_a_text_that_changes_between_plan_and_work_is_not_taken_for_the_one_that_was_hashed(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, manifest=TEXTS)
+    path = folder.root / "recordings/a.txt"
+    path.write_text("one\n")
+    meanwhile(folder, "planned", lambda: path.write_text("two\n"))
+    assert outcomes(folder.run())["canon"].code == "input-changing"
+    assert not folder.product("a.txt").exists()
+    assert verdicts(folder.run()) == {"canon": "done"}
+    assert folder.product("a.txt").read_text() == "two\n"
+
+
+def test_an_input_that_vanishes_and_comes_back_is_done_by_a_later_run(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, manifest=TEXTS)
+    path = folder.root / "recordings/a.txt"
+    path.write_text("one\n")
+    meanwhile(folder, "planned", lambda: path.rename(folder.root / "away"))
+    first = folder.run()
+    assert (outcomes(first)["canon"].verdict, outcomes(first)["canon"].code) == ("refused", "input-missing")
+    (folder.root / "away").rename(path)
+    assert verdicts(folder.run()) == {"canon": "done"}
+
+
+def test_a_recording_that_vanishes_before_it_is_heard_costs_only_its_own_jobs(folder: Folder) -> None:
+    folder.record("b.wav", seconds=2)
+    meanwhile(folder, "planned", (folder.root / "recordings/a.wav").unlink)
+    found = verdicts(folder.run())
+    assert found[TEXT] in ("refused", "not-started")
+    assert found["notes/b.wav#canon"] == "done"
+
+
+def test_a_file_whose_disk_fails_is_refused_and_not_a_bug(folder: Folder) -> None:
+    class Failing(Roots):
+        def open(self, path: str) -> int:
+            return os.open(path, os.O_WRONLY)  # reading it fails like a dying disk, with another number
+
+    ledger = Ledger.view(str(folder.root / "no-ledger"), clock=utc_now)
+    intake = Intake(ledger, Failing([str(folder.root)]))
+    path = str(folder.root / "recordings/a.wav")
+    with pytest.raises(InputError) as refused:
+        intake.source(path, max_bytes=None)
+    assert refused.value.code == "input-unreadable"
+    assert intake.media(path) is None
+    ledger.close()
+
+
+@pytest.mark.parametrize("point", ["planned", "made", "intended"])
+def test_invariant_26_an_output_folder_swapped_for_a_link_out_of_the_roots_takes_nothing_out(
+    folder: Folder, tmp_path_factory: pytest.TempPathFactory, point: str
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    folder.product("").mkdir()
+
+    def swap() -> None:
+        folder.product("").rename(folder.root / "moved")
+        folder.product("").symlink_to(outside)
+
+    meanwhile(folder, point, swap)
+    found = outcomes(folder.run())
+    assert list(outside.iterdir()) == []
+    assert found[TEXT].verdict in ("refused", "not-started")
+    assert found[TEXT].code in ("path-outside-roots", "output-unwritable")
+
+
+def test_invariant_26_a_folder_above_the_output_swapped_for_a_link_takes_nothing_out(
+    folder: Folder, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    folder.manifest.write_text(MANIFEST.replace('"out/{reldir}', '"deep/down/{reldir}'))
+    (folder.root / "deep/down").mkdir(parents=True)
+    (outside / "down").mkdir()
+
+    def swap() -> None:
+        shutil.rmtree(folder.root / "deep")
+        (folder.root / "deep").symlink_to(outside)
+
+    meanwhile(folder, "intended", swap)
+    folder.run()
+    assert list((outside / "down").iterdir()) == []
+    (folder.root / "deep").unlink()
+    assert set(verdicts(folder.run()).values()) == {"done"}
+
+
+def test_an_output_folder_that_is_taken_away_is_made_again(folder: Folder) -> None:
+    folder.product("").mkdir()
+    meanwhile(folder, "intended", folder.product("").rmdir)
+    assert set(verdicts(folder.run()).values()) == {"done"}
