@@ -13,15 +13,17 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     ├─ RouteClosed                                theirs: nothing more on this route
     ├─ ContractError                              a reply that is not what was asked
     ├─ InDoubt                                    sent, no verdict: perhaps paid
+    ├─ Deferred                                   sent, and they work on it: the next run goes on
     ├─ EngineError                                a local child failed; free, so surely repeatable later
     └─ StoreError, LedgerError                    the machine: the run drains
 """
 
+from decimal import Decimal
 from typing import ClassVar, Literal
 
 Billed = Literal["no", "maybe", "yes"]
 Reach = Literal["call", "route", "manifest", "run"]
-Settles = Literal["failed", "rejected", "refused", "in_doubt"]
+Settles = Literal["failed", "rejected", "refused", "in_doubt", "submitted"]
 Ends = Literal["refused", "failed", "held", "not-started"]
 
 CODES: dict[str, str] = {
@@ -74,7 +76,9 @@ CODES: dict[str, str] = {
     "reply-type": "the reply is not of the type that was asked for",
     "reply-empty": "the reply has no content",
     "reply-damaged": "the reply is cut short, too short for what was asked, or cannot be read",
+    "address-refused": "the reply leads to an address that is never fetched",
     "in-doubt": "the call was sent and no verdict came back; it may have been paid for",
+    "deferred": "the provider still works on a call that was sent; the next run goes on with it",
     "engine-crashed": "an engine child ended before it answered",
     "engine-failed": "an engine child answered with an error",
     # the machine
@@ -91,7 +95,8 @@ CODES: dict[str, str] = {
 class MediaspoolError(Exception):
     """Base of every expected failure. `code` is a key of CODES; `hint` says what a person can do.
 
-    `settles` is the state of an attempt that ends with it, `outcome` the verdict on its job.
+    `settles` is the state of an attempt that ends with it, `outcome` the verdict on its job. `usd` is what the call cost
+    although it ended so, where the sender says it; None is unknown.
     """
 
     retryable: ClassVar[bool] = False
@@ -102,7 +107,13 @@ class MediaspoolError(Exception):
     default_code: ClassVar[str] = "internal"
 
     def __init__(
-        self, message: str, *, code: str | None = None, hint: str = "", retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str = "",
+        retry_after_s: float | None = None,
+        usd: Decimal | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -111,6 +122,7 @@ class MediaspoolError(Exception):
             raise KeyError(f"error code {self.code!r} is not in CODES")
         self.hint = hint
         self.retry_after_s = retry_after_s
+        self.usd = usd
 
 
 class ConfigError(MediaspoolError):
@@ -194,6 +206,13 @@ class InDoubt(MediaspoolError):
     outcome: ClassVar[Ends] = "held"
     billed: ClassVar[Billed] = "maybe"
     default_code = "in-doubt"
+
+
+class Deferred(MediaspoolError):
+    settles: ClassVar[Settles] = "submitted"
+    outcome: ClassVar[Ends] = "not-started"
+    billed: ClassVar[Billed] = "maybe"
+    default_code = "deferred"
 
 
 class EngineError(MediaspoolError):
