@@ -110,7 +110,7 @@ class _BatchRun:
         if need in self.batch.bad or need not in self._decided:
             return Parent(verdict="refused", path=None)
         outcome = self.outcomes.get(need)
-        path = self._decided[need].job.products[0].path
+        path = (*(outcome.products if outcome else ()), self._decided[need].job.products[0].path)[0]
         if outcome is None:
             return Parent(verdict=None, path=path)
         if outcome.verdict == "unchanged":
@@ -305,6 +305,6 @@ def outcome_of(decision: Decision) -> Outcome:
         reason="; ".join(reason.message for reason in reasons),
         code=reasons[0].code if reasons else None,
         hint=reasons[0].hint if reasons else "",
-        products=tuple(product.path for product in decision.job.products) if decision.choice == "unchanged" else (),
+        products=decision.products if decision.choice == "unchanged" else (),
         earlier=decision.earlier,
     )

@@ -142,6 +142,10 @@ def _read_one(item: Item, index: int, reading: Reading, collected: _Collected, *
         collected.watched.append(job.input if asked == job.input else asked)
 
 
+def _further(collected: _Collected) -> Iterator[str]:
+    return (item.asked for job in collected.jobs for item in job.further if item.asked is not None)
+
+
 def _refuse_unread(item: Item) -> None:
     if item.problem is not None:
         raise JobInvalid([item.problem])
@@ -218,7 +222,7 @@ def _checked(collected: _Collected, reading: Reading, file_name: str) -> Manifes
         bad=(*collected.bad, *late),
         ignored=sum(made.ignored for made in collected.yields),
         unsettled=tuple(path for made in collected.yields for path in made.unsettled),
-        watched=tuple(dict.fromkeys([os.path.join(reading.base, file_name), *collected.watched])),
+        watched=tuple(dict.fromkeys([os.path.join(reading.base, file_name), *collected.watched, *_further(collected)])),
     )
 
 

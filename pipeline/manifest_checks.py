@@ -140,7 +140,7 @@ def _collide(jobs: Sequence[Job], number: int, other: int, path: str, reasons: R
 
 def _check_inputs(jobs: Sequence[Job], reasons: Reasons) -> None:
     """A product must not land on an input, except where the reader waits for the job that makes it."""
-    inputs = {hash(_same(job.input)) for job in jobs if job.input}
+    inputs = {hash(path) for job in jobs for path in _read_by(job)}
     suspects = {
         _same(product.path): number
         for number, job in enumerate(jobs)
@@ -150,9 +150,15 @@ def _check_inputs(jobs: Sequence[Job], reasons: Reasons) -> None:
     if not suspects:
         return
     for reader in jobs:
-        number = suspects.get(_same(reader.input)) if reader.input else None
-        if number is not None and jobs[number].id not in reader.needs:
-            reasons[number].append(_onto_input(jobs[number], reader))
+        for number in {suspects[path] for path in _read_by(reader) if path in suspects}:
+            if jobs[number].id not in reader.needs:
+                reasons[number].append(_onto_input(jobs[number], reader))
+
+
+def _read_by(job: Job) -> list[str]:
+    """The paths of all files that a job reads, as they are compared."""
+    further = [item.path for item in job.further if item.path]
+    return [_same(path) for path in ([job.input, *further] if job.input else further)]
 
 
 def _onto_input(job: Job, reader: Job) -> Refusal:

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from pipeline.core.confine import display
 from pipeline.core.errors import InputError
-from pipeline.core.kinds import Kind
+from pipeline.core.kinds import Kind, further_inputs
 from pipeline.core.limits import smallest
-from pipeline.core.model import Family, Job, JobId, Limits, Media, Place, Refusal, Sha256
+from pipeline.core.model import Family, Further, Job, JobId, Limits, Media, Place, Refusal, Sha256
 from pipeline.manifest_model import (
     JOB_KEYS,
     STEP_KEYS,
@@ -67,7 +67,7 @@ class Reading(Struct, frozen=True, kw_only=True):
 
 
 class Recipe(Struct, frozen=True, kw_only=True):
-    """A job without its input and its place. `parent` and `needs` are ids as written."""
+    """A job without its input and its place. `parent`, `needs` and `further` are as written."""
 
     id: str
     kind: str
@@ -80,6 +80,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     input: str | None
     parent: str | None
     needs: tuple[str, ...]
+    further: tuple[tuple[str, str], ...]
     language: str
 
 
@@ -96,9 +97,10 @@ class Subject(Struct, frozen=True, kw_only=True):
 
 
 class Wiring(Struct, frozen=True, kw_only=True):
-    """How one job hangs together with others."""
+    """How one job hangs together with others. `siblings` are the steps of the same file by their own names."""
 
     parent: JobId | None = None
+    siblings: Mapping[str, JobId] = {}
     needs: tuple[JobId, ...] = ()
     accept: tuple[Family, ...] = ()
     settle_s: float = 0.0
@@ -169,6 +171,7 @@ def _recipe(keys: ItemKeys, kind: Kind, spec: Struct, template: Template | None,
         input=None if parent else keys.input,
         parent=parent,
         needs=tuple(_reference(need, "needs") for need in routes_of(keys.needs)),
+        further=tuple(further_inputs(kind, spec).items()),
         language=_language(spec, header),
     )
 
@@ -204,7 +207,8 @@ def _language(spec: Struct, header: Header) -> str:
 def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading, template: Template) -> Job:
     """The job of one recipe at one subject; JobInvalid or InputError when its products cannot be placed."""
     values = _values(template.fields, subject, recipe, reading)
-    needs = (wiring.parent, *wiring.needs) if wiring.parent else wiring.needs
+    further = tuple(_further(slot, text, wiring, reading) for slot, text in recipe.further)
+    parents = (wiring.parent, *wiring.needs, *(item.parent for item in further))
     return Job(
         id=JobId(subject.id),
         place=place_of(reading.base, reading.header.name, subject.id),
@@ -215,11 +219,19 @@ def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading
         model=recipe.model,
         input=None if wiring.parent else subject.path,
         parent=wiring.parent,
-        needs=tuple(dict.fromkeys(needs)),
+        further=further,
+        needs=tuple(dict.fromkeys(parent for parent in parents if parent)),
         accept=wiring.accept,
         settle_s=wiring.settle_s,
         limits=recipe.limits,
     )
+
+
+def _further(slot: str, text: str, wiring: Wiring, reading: Reading) -> Further:
+    parent = _input_reference(text)
+    if parent is not None:
+        return Further(slot=slot, parent=wiring.siblings.get(parent, JobId(parent)))
+    return Further(slot=slot, path=reading.places.input(_checked_input(text)), asked=os.path.join(reading.base, text))
 
 
 def place_of(base: str, manifest: str, job_id: str) -> Place:
@@ -243,7 +255,7 @@ def read_job(table: Table, index: int, reading: Reading) -> Job:
 
 def _checked_input(text: str) -> str:
     if "://" in text:
-        raise invalid("input is an address", "download it first; inputs are files")
+        raise invalid("an input is an address", "download it first; inputs are files")
     return text
 
 

@@ -221,6 +221,7 @@ def _job(
     siblings = {sibling.id: JobId(f"{file_id}#{sibling.id}") for sibling in folder.steps}
     wiring = Wiring(
         parent=siblings[step.parent] if step.parent else None,
+        siblings=siblings,
         needs=tuple(siblings.get(need, JobId(need)) for need in step.needs),
         accept=() if step.parent else tuple(sorted(folder.selection.accept)),
         settle_s=folder.settle_s,

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from pipeline.core.drivers import Driver
 from pipeline.core.errors import ConfigError, InputChanging, InputError, MediaspoolError
-from pipeline.core.kinds import Kind
+from pipeline.core.kinds import Kind, Sources, check_job, further_fields, operations_of
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import (
     SETTLED,
@@ -65,9 +65,9 @@ class Admission(Struct, frozen=True, kw_only=True):
     is_able: bool = True
 
 
-def job_key(job: Job, kind: Kind, source: Source | None, binding: Binding | None) -> JobKey:
+def job_key(job: Job, kind: Kind, source: Source | None, more: Sources, binding: Binding | None) -> JobKey:
     """Same key, same product: kind and its version, input bytes, resolved options, route, model and engine."""
-    body = {
+    body: dict[str, object] = {
         "version": JOB_KEY_VERSION,
         "kind": kind.name,
         "kind_version": kind.version,
@@ -75,6 +75,10 @@ def job_key(job: Job, kind: Kind, source: Source | None, binding: Binding | None
         "spec": job.spec,
         "binding": binding,
     }
+    fields = further_fields(kind)
+    if fields:
+        body["spec"] = {name: value for name, value in msgspec.structs.asdict(job.spec).items() if name not in fields}
+        body["more"] = {slot: (found.sha256, found.media.media_type) for slot, found in more.items()}
     return JobKey(hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest())
 
 
@@ -113,7 +117,7 @@ class Planner:
             return waiting
         path = parents[job.parent].path if job.parent is not None else job.input
         try:
-            return self._decide_ready(job, path)
+            return self._decide_ready(job, path, _further_paths(job, parents))
         except MediaspoolError as error:
             if error.reach == "run":
                 raise
@@ -121,31 +125,34 @@ class Planner:
                 return Decision(job=job, choice="refused", reasons=(refusal(error),))
             return self._refused(job, (refusal(error),))
 
-    def _decide_ready(self, job: Job, path: str | None) -> Decision:
+    def _decide_ready(self, job: Job, path: str | None, further: Mapping[str, str]) -> Decision:
         kind = self._kinds[job.kind]
         levels = [("the kind", kind.limits), ("the settings", self._limits), ("the manifest", job.limits)]
         bounds = smallest(levels)
-        source = self._intake.source(path, max_bytes=bounds.limits.max_input_bytes) if path is not None else None
-        reasons = [*_check_source(job, kind, source, bounds), *kind.check(job.spec, source)]
+        max_bytes = bounds.limits.max_input_bytes
+        source = self._intake.source(path, max_bytes=max_bytes) if path is not None else None
+        more = {slot: self._intake.source(found, max_bytes=max_bytes) for slot, found in further.items()}
+        reasons = [*_check_source(job, kind, source, bounds), *check_job(kind, job.spec, source, more)]
         if reasons:
             return self._refused(job, tuple(reasons))
-        admission = self._admit(job, kind, source, levels)
+        admission = self._admit(job, kind, source, more, levels)
         if admission.reasons:
             return self._refused(job, admission.reasons)
         decision = Decision(
             job=job,
             choice="run",
-            key=job_key(job, kind, source, admission.binding),
+            key=job_key(job, kind, source, more, admission.binding),
             source=source,
+            more=more,
             binding=admission.binding,
             estimate=admission.estimate,
             limits=admission.limits,
         )
         return self._compare(decision)
 
-    def _admit(self, job: Job, kind: Kind, source: Source | None, levels: Sequence[Level]) -> Admission:
+    def _admit(self, job: Job, kind: Kind, source: Source | None, more: Sources, levels: Sequence[Level]) -> Admission:
         """The first route of the job's list that can do every operation; else why each of them cannot."""
-        operations = kind.operations(job.spec, source)
+        operations = operations_of(kind, job.spec, source, more)
         if not operations:
             return Admission(binding=None, limits=smallest(levels).limits)
         try:
@@ -189,14 +196,15 @@ class Planner:
         binding = decision.binding
         if not self._held_calls or binding is None:
             return False
-        operations = self._kinds[decision.job.kind].operations(decision.job.spec, decision.source)
+        kind = self._kinds[decision.job.kind]
+        operations = operations_of(kind, decision.job.spec, decision.source, decision.more)
         keys = {call_key(item, route=binding.route, model=binding.model, engine=binding.engine) for item in operations}
         return not keys.isdisjoint(self._held_calls)
 
     def _compare_products(self, decision: Decision, row: JobRow) -> Decision:
         states = [self._product_state(product) for product in row.products]
-        wanted = {product.path for product in decision.job.products}
-        moved = row.verdict in _MADE and {product.path for product in row.products} != wanted
+        wanted = {product.name: product.path for product in decision.job.products}
+        moved = row.verdict in _MADE and not all(_is_at(product, wanted) for product in row.products)
         if "missing" in states or moved:
             obstacle = self._obstacle(decision.job)
             if obstacle is not None:
@@ -243,6 +251,20 @@ class Planner:
         return Decision(job=job, choice="refused", reasons=reasons)
 
 
+def _is_at(product: Product, wanted: Mapping[str, str]) -> bool:
+    """Does it lie where it should? Its ending may be that of its content instead of the announced one."""
+    path = wanted.get(product.name)
+    if path is None or path == product.path:
+        return path is not None
+    is_announced = path.endswith(f".{product.name}")
+    return is_announced and os.path.splitext(path)[0] == os.path.splitext(product.path)[0]
+
+
+def _further_paths(job: Job, parents: Mapping[JobId, Parent]) -> dict[str, str]:
+    paths = {item.slot: parents[item.parent].path if item.parent else item.path for item in job.further}
+    return {slot: path for slot, path in paths.items() if path is not None}
+
+
 def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
     """A decision that follows from the parents alone, or None when the job can be decided by itself."""
     waits_for = [parents.get(need, Parent(verdict="refused", path=None)) for need in job.needs]
@@ -252,9 +274,11 @@ def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
         return Decision(job=job, choice="blocked", reasons=(reason,), earlier=None if is_news else "blocked")
     if any(parent.verdict is None for parent in waits_for):
         return Decision(job=job, choice="later")
-    if job.parent is not None and parents[job.parent].verdict == "empty":
+    read = [parents[name] for name in (job.parent, *(item.parent for item in job.further)) if name is not None]
+    empty = [parent for parent in read if parent.verdict == "empty"]
+    if empty:
         reason = Refusal(code="input-empty", message="the job that it reads from was validly empty")
-        if parents[job.parent].is_news:
+        if any(parent.is_news for parent in empty):
             return Decision(job=job, choice="empty", reasons=(reason,))
         return Decision(job=job, choice="unchanged", reasons=(reason,), earlier="empty")
     return None
@@ -326,7 +350,8 @@ def _is_settled(row: JobRow) -> bool:
 
 def _settled(job: Job, choice: Choice, row: JobRow | None, code: str | None, message: str) -> Decision:
     reasons = (Refusal(code=code, message=message),) if code else ()
-    return Decision(job=job, choice=choice, reasons=reasons, earlier=row.verdict if row else None)
+    products = tuple(product.path for product in row.products) if row else ()
+    return Decision(job=job, choice=choice, reasons=reasons, earlier=row.verdict if row else None, products=products)
 
 
 def decide_all(
@@ -347,7 +372,7 @@ def decide_all(
 def _parent_of(decision: Decision | None, job: Job | None) -> Parent:
     if decision is None or job is None:
         return Parent(verdict="refused", path=None)
-    path = job.products[0].path
+    path = (*decision.products, job.products[0].path)[0]
     if decision.choice in ("run", "place", "later") or is_changing(decision):
         return Parent(verdict=None, path=path)
     if decision.choice == "unchanged":

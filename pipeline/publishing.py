@@ -22,6 +22,7 @@ from pipeline.core.model import (
     Job,
     JobReceipt,
     Media,
+    Place,
     Product,
     Reached,
     Runner,
@@ -39,7 +40,9 @@ from pipeline.state.store import Publication, Store, part_name
 RECEIPT_SCHEMA = 1
 RECEIPT_SUFFIX = ".receipt.json"
 PLACE_TRIES = 3
-Ours = Mapping[str, set[Sha256 | None]]
+Ours = Mapping[str, set[Sha256 | None] | None]
+Places = Mapping[str, tuple[str, bool]]
+"""By product: its path, and whether the plan knew it."""
 
 
 class Publisher:
@@ -66,8 +69,9 @@ class Publisher:
         is_forced: bool,
     ) -> JobReceipt:
         """Durable on return: products, receipt and ledger row. May be called again after a crash."""
-        ours = None if is_forced else await self._runner(self._ours, decision.job)
-        receipt, publications = await self._files(self._prepare, decision, result, calls, roots, ours)
+        places = _places(decision.job, result.drafts)
+        ours = await self._runner(self._ours, decision.job.place, places, is_forced)
+        receipt, publications = await self._files(self._prepare, decision, result, calls, roots, ours, places)
         if publications:
             assert decision.key is not None
             intended = [_intended(item) for item in publications]
@@ -79,12 +83,18 @@ class Publisher:
         self._reached("settled")
         return receipt
 
-    def _ours(self, job: Job) -> Ours:
-        """What this job may replace: what it wrote there last, or was about to when a run was killed."""
-        intended = {item.path: item.sha256 for item in self._ledger.intended(job.place)}
-        rows = {product.name: self._ledger.product_at(product.path) for product in job.products}
-        last = {name: row.sha256 for name, row in rows.items() if row is not None and row.place == job.place}
-        return {item.name: {last.get(item.name), intended.get(item.path)} - {None} for item in job.products}
+    def _ours(self, place: Place, places: Places, is_forced: bool) -> Ours:
+        """What this job may replace: what it wrote there last, or was about to when a run was killed.
+
+        A name that follows from the content was not in the plan, so nobody agreed to lose what may be there.
+        """
+        intended = {item.path: item.sha256 for item in self._ledger.intended(place)}
+        rows = {name: self._ledger.product_at(path) for name, (path, _) in places.items()}
+        last = {name: row.sha256 for name, row in rows.items() if row is not None and row.place == place}
+        return {
+            name: None if is_forced and is_planned else {last.get(name), intended.get(path)} - {None}
+            for name, (path, is_planned) in places.items()
+        }
 
     def _prepare(
         self,
@@ -92,14 +102,15 @@ class Publisher:
         result: KindResult,
         calls: Sequence[CallReceipt],
         roots: Roots,
-        ours: Ours | None,
+        ours: Ours,
+        places: Places,
     ) -> tuple[JobReceipt, list[Publication]]:
         job = decision.job
-        paths = {product.name: roots.resolve_output(product.path) for product in job.products}
+        paths = {name: roots.resolve_output(path) for name, (path, _) in places.items()}
         products = tuple(_product(draft, paths[draft.name]) for draft in result.drafts)
         receipt = self._receipt(decision, result, calls, products)
         publications = [
-            _publication(draft, product, job.place, None if ours is None else ours[draft.name])
+            _publication(draft, product, job.place, ours[draft.name])
             for draft, product in zip(result.drafts, products, strict=True)
         ]
         if publications:
@@ -172,6 +183,18 @@ class Publisher:
             if draft.content is not None:
                 with suppress(OSError):  # somebody took it away in this instant; the next run will notice
                     self._ledger.remember_file(product.path, os.stat(product.path), facts)
+
+
+def _places(job: Job, drafts: Sequence[Draft]) -> Places:
+    """Where each product goes: as announced, or with the ending of its content where that is another one."""
+    announced = {product.name: product.path for product in job.products}
+    return {draft.name: _landing(announced[draft.name], draft) for draft in drafts}
+
+
+def _landing(path: str, draft: Draft) -> tuple[str, bool]:
+    if draft.extension is None or path.endswith(f".{draft.extension}"):
+        return path, True
+    return f"{os.path.splitext(path)[0]}.{draft.extension}", False
 
 
 def _through(item: Publication, held: Mapping[str, str]) -> Publication:

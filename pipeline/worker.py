@@ -19,7 +19,7 @@ from msgspec import Struct
 from pipeline.calls import Caller, CallOwner, Made
 from pipeline.children.lanes import Lanes
 from pipeline.core.errors import EngineError, InputChanging, InputError, MediaspoolError
-from pipeline.core.kinds import Kind, KindResult
+from pipeline.core.kinds import Answered, ClipFacts, Kind, KindResult, PictureFacts, Sources
 from pipeline.core.limits import Budget
 from pipeline.core.model import (
     SETTLED,
@@ -30,12 +30,13 @@ from pipeline.core.model import (
     Outcome,
     Reached,
     Runner,
+    Sha256,
     Source,
     refusal_identity,
 )
-from pipeline.core.operations import Operation
+from pipeline.core.operations import MediaRef, Operation
 from pipeline.core.pricing import total
-from pipeline.media import av
+from pipeline.media import av, pictures
 from pipeline.publishing import Publisher
 from pipeline.state.ledger import Ledger
 from pipeline.state.roots import Roots
@@ -67,6 +68,7 @@ class Work:
 
     def __init__(self, bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, scratch: Path) -> None:
         self.source: Source | None = decision.source
+        self.more: Sources = decision.more
         self.limits: Limits = decision.limits
         self.scratch = scratch
         self.calls: list[Made] = []
@@ -76,10 +78,63 @@ class Work:
         self._owner = CallOwner(place=decision.job.place, kind=decision.job.kind, limits=decision.limits, budget=budget)
 
     async def call(self, operation: Operation) -> Asset:
+        return (await self._made(operation)).asset
+
+    async def ask(self, operation: Operation) -> Answered:
+        made = await self._made(operation)
+        return Answered(assets=(made.asset,), facts=made.receipt.facts, model=made.receipt.model)
+
+    async def _made(self, operation: Operation) -> Made:
         assert self._decision.binding is not None, "a kind that calls declares its operations"
         made = await self._bench.caller.make_call(operation, self._decision.binding, self._owner)
         self.calls.append(made)
-        return made.asset
+        return made
+
+    async def look(self, ref: MediaRef | Asset) -> PictureFacts:
+        lanes = self._bench.lanes
+        spec = pictures.look(lanes.ref(ref.path), ref.media, max_pixels=self.limits.max_pixels)
+        found = pictures.look_facts(await lanes.run("media", spec))
+        await self._ensure_unchanged(ref)
+        return PictureFacts(**msgspec.structs.asdict(found))
+
+    async def upright(self, ref: MediaRef, target: Path) -> MediaRef:
+        lanes = self._bench.lanes
+        there = lanes.ref(str(target))
+        spec = pictures.save(lanes.ref(ref.path), ref.media, there, media_type=None, max_pixels=self.limits.max_pixels)
+        await lanes.run("media", spec)
+        await self._ensure_unchanged(ref)
+        size, digest = await self._bench.files(_measured, str(target))
+        return MediaRef(sha256=digest, path=str(target), size=size, media=ref.media)
+
+    async def convert(self, picture: Asset, target: Path, *, media_type: str) -> None:
+        lanes = self._bench.lanes
+        there, limit = lanes.ref(str(target)), self.limits.max_pixels
+        spec = pictures.save(lanes.ref(picture.path), picture.media, there, media_type=media_type, max_pixels=limit)
+        await lanes.run("media", spec)
+
+    async def composite(self, original: MediaRef, edited: Asset, mask: MediaRef, target: Path) -> bool:
+        lanes = self._bench.lanes
+        spec = pictures.composite(
+            (lanes.ref(original.path), lanes.ref(edited.path), lanes.ref(mask.path)),
+            (original.media, edited.media, mask.media),
+            lanes.ref(str(target)),
+            max_pixels=self.limits.max_pixels,
+        )
+        found = pictures.save_facts(await lanes.run("media", spec))
+        await self._ensure_unchanged(original)
+        await self._ensure_unchanged(mask)
+        return found.is_scaled
+
+    async def poster(self, clip: Asset, target: Path, *, media_type: str) -> ClipFacts:
+        lanes = self._bench.lanes
+        there, limit = lanes.ref(str(target)), self.limits.max_pixels
+        spec = pictures.poster(lanes.ref(clip.path), clip.media, there, media_type=media_type, max_pixels=limit)
+        found = pictures.poster_facts(await lanes.run("media", spec))
+        return ClipFacts(**msgspec.structs.asdict(found))
+
+    async def _ensure_unchanged(self, ref: MediaRef | Asset) -> None:
+        if isinstance(ref, MediaRef):
+            await self._bench.caller.ensure_unchanged(ref.path, ref.sha256)
 
     async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
         lanes = self._bench.lanes
@@ -216,6 +271,11 @@ def _make_scratch(folder: Path, place: str) -> Path:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(mode=0o700)
     return scratch
+
+
+def _measured(path: str) -> tuple[int, Sha256]:
+    with open(path, "rb") as file:
+        return os.fstat(file.fileno()).st_size, Sha256(hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _read(open_file: Callable[[], int], max_bytes: int) -> bytes:

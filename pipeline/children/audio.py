@@ -16,8 +16,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from pipeline.children.av_work import MAX_CHANNELS, MAX_RATE, MIN_RATE
-from pipeline.children.files import Source
-from pipeline.core.errors import InputError, LimitExceeded
+from pipeline.children.files import Sink, Source
+from pipeline.core.errors import EngineError, InputError, LimitExceeded
 
 MAX_BAD_PACKETS = 3
 BAD_PACKET_SHARE = 0.02
@@ -46,6 +46,16 @@ def ffmpeg_errors() -> Iterator[None]:
         raise InputError(f"cannot be decoded: {error.strerror}", code="input-damaged") from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", code="input-unreadable") from error
+
+
+@contextmanager
+def encoder_errors(sink: Sink) -> Iterator[None]:
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        if sink.failure is not None:
+            raise sink.failure from error
+        raise EngineError(f"cannot be encoded: {error.strerror}") from error
 
 
 def audio_stream(container: InputContainer, track: int) -> AudioStream:

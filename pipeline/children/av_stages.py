@@ -5,11 +5,9 @@ Run in the media lane. An encoded file is read back and its seconds are compared
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 
 import av
-import av.error
 import msgspec
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
@@ -115,23 +113,13 @@ def _written(spec: StageSpec, roots: Roots, recipe: Recipe, params: EncodeParams
         files.source(spec.inputs[0], roots) as source,
         audio.opened(source, "wav") as container,
         files.sink(spec.output, roots, spec.limits.max_output_bytes) as sink,
-        _encoder_errors(sink),
+        audio.encoder_errors(sink),
         av.open(sink, mode="w", format=recipe.muxer, options={"fflags": "+bitexact"}) as made,
     ):
         decoder = audio.Decoder(container, audio.audio_stream(container, 0), max_seconds=spec.limits.max_seconds)
         made.metadata.update(params.tags)
         _encode_all(decoder, made, _add_stream(made, decoder, recipe, params.bitrate))
         return decoder.seconds
-
-
-@contextmanager
-def _encoder_errors(sink: files.Sink) -> Iterator[None]:
-    try:
-        yield
-    except av.error.FFmpegError as error:
-        if sink.failure is not None:
-            raise sink.failure from error
-        raise EngineError(f"cannot be encoded: {error.strerror}") from error
 
 
 def _add_stream(made: OutputContainer, decoder: audio.Decoder, recipe: Recipe, bitrate: int | None) -> AudioStream:

@@ -4,23 +4,34 @@ A kind never sees the ledger, the store or a route. It reaches a provider only t
 process only through the context, and the output folder only by returning drafts.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Protocol, cast
 
 import msgspec
 from msgspec import Struct
 
 from pipeline.core.model import Asset, Estimate, Family, Limits, Media, Refusal, Source, Verdict
-from pipeline.core.operations import Operation, Transcript
+from pipeline.core.operations import MediaRef, Operation, Transcript
+
+Sources = Mapping[str, Source]
+"""Further inputs of a job by slot: the field of its spec that names the file, with its number where that is a list."""
+
+NO_SOURCES: Sources = MappingProxyType({})
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """A product before it is published: either `content` or the scratch file `path`, and what it must be."""
+    """A product before it is published: `content`, or a file in scratch or among the assets, and what it must be.
+
+    `extension` is what the content is called where it is not what was announced: the product is then named by it.
+    """
 
     name: str
     media_type: str
     content: bytes | None = None
     path: Path | None = None
+    extension: str | None = None
 
 
 class KindResult(Struct, frozen=True, kw_only=True):
@@ -33,15 +44,61 @@ class KindResult(Struct, frozen=True, kw_only=True):
     audio_seconds: float = 0.0
 
 
+class Answered(Struct, frozen=True, kw_only=True):
+    """The whole answer of one call: every payload in order, and the short facts that the driver told."""
+
+    assets: tuple[Asset, ...]
+    facts: dict[str, str] = {}
+    model: str = ""
+
+
+class PictureFacts(Struct, frozen=True, kw_only=True):
+    """A picture that was decoded whole. Sizes are as it is shown; `is_turned`: its pixels lie otherwise in the file."""
+
+    width: int
+    height: int
+    frames: int = 1
+    has_alpha: bool = False
+    is_turned: bool = False
+
+
+class ClipFacts(Struct, frozen=True, kw_only=True):
+    """A video whose pictures were counted. `seconds` is None where the container does not tell."""
+
+    width: int
+    height: int
+    seconds: float | None = None
+    has_audio: bool = False
+
+
 class JobContext(Protocol):
     """What a running job may ask for."""
 
     source: Source | None
+    more: Sources
     limits: Limits
     scratch: Path
 
     async def call(self, operation: Operation) -> Asset:
         """The answer to one operation, from its receipt where there is one. The asset's bytes are checked."""
+
+    async def ask(self, operation: Operation) -> Answered:
+        """As `call`, for answers of several payloads and for what the driver told of them."""
+
+    async def look(self, ref: MediaRef | Asset) -> PictureFacts:
+        """Decode a picture whole in a media child, within the job's pixel limit."""
+
+    async def upright(self, ref: MediaRef, target: Path) -> MediaRef:
+        """A copy of a picture, in `scratch`, whose pixels lie as it is shown, under its own hash."""
+
+    async def convert(self, picture: Asset, target: Path, *, media_type: str) -> None:
+        """The same picture in another format, in `scratch`."""
+
+    async def composite(self, original: MediaRef, edited: Asset, mask: MediaRef, target: Path) -> bool:
+        """`edited` where the mask is transparent, `original` everywhere else, as PNG. Was `edited` scaled to fit?"""
+
+    async def poster(self, clip: Asset, target: Path, *, media_type: str) -> ClipFacts:
+        """The first picture of a video, in `scratch`."""
 
     async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
         """Encode a WAV into `target` as `media_type` in a media child; both lie in `scratch`."""
@@ -75,9 +132,71 @@ class Kind(Protocol):
     async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult: ...
 
 
+class ReadsMore(Kind, Protocol):
+    """A kind whose spec names further files. `further` are those fields: each a path, or a list of them, or None.
+
+    The files are confined and hashed like the input, and part of the key by content, never by name.
+    """
+
+    further: tuple[str, ...]
+
+    def check(self, spec: msgspec.Struct, source: Source | None, more: Sources = NO_SOURCES) -> list[Refusal]: ...
+
+    def operations(
+        self, spec: msgspec.Struct, source: Source | None, more: Sources = NO_SOURCES
+    ) -> tuple[Operation, ...]: ...
+
+
+def further_fields(kind: Kind) -> tuple[str, ...]:
+    fields: tuple[str, ...] = getattr(kind, "further", ())
+    return fields
+
+
+def further_inputs(kind: Kind, spec: msgspec.Struct) -> dict[str, str]:
+    """What a spec names beside the input, as written, by slot: `mask`, `images.0`, `images.1`."""
+    found: dict[str, str] = {}
+    for field in further_fields(kind):
+        value = getattr(spec, field)
+        if isinstance(value, str):
+            found[field] = value
+        elif value is not None:
+            found |= {f"{field}.{number}": text for number, text in enumerate(value)}
+    return found
+
+
+def check_job(kind: Kind, spec: msgspec.Struct, source: Source | None, more: Sources) -> list[Refusal]:
+    if not further_fields(kind):
+        return kind.check(spec, source)
+    return cast("ReadsMore", kind).check(spec, source, more)  # it has the fields that make it one
+
+
+def operations_of(kind: Kind, spec: msgspec.Struct, source: Source | None, more: Sources) -> tuple[Operation, ...]:
+    if not further_fields(kind):
+        return kind.operations(spec, source)
+    return cast("ReadsMore", kind).operations(spec, source, more)
+
+
 def decode_transcript(body: bytes) -> Transcript:
     """Strictly the fields of Transcript; msgspec.ValidationError when the bytes are something else."""
     return msgspec.json.decode(body, type=Transcript)
 
 
-__all__ = ["Draft", "Estimate", "JobContext", "Kind", "KindResult", "Media", "decode_transcript"]
+__all__ = [
+    "NO_SOURCES",
+    "Answered",
+    "ClipFacts",
+    "Draft",
+    "Estimate",
+    "JobContext",
+    "Kind",
+    "KindResult",
+    "Media",
+    "PictureFacts",
+    "ReadsMore",
+    "Sources",
+    "check_job",
+    "decode_transcript",
+    "further_fields",
+    "further_inputs",
+    "operations_of",
+]

@@ -27,6 +27,7 @@ Ts = TypeVarTuple("Ts")
 Family = Literal["audio", "video", "image", "text", "document"]
 Verdict = Literal["done", "unchanged", "empty", "suspect", "refused", "failed", "held", "blocked", "not-started"]
 Choice = Literal["run", "place", "unchanged", "empty", "held", "refused", "blocked", "later"]
+OnFailure = Literal["stop", "next-route"]
 
 SETTLED: frozenset[str] = frozenset({"done", "empty", "suspect", "refused", "failed"})
 
@@ -100,8 +101,23 @@ class ProductPath(Struct, frozen=True, kw_only=True):
     path: str
 
 
+class Further(Struct, frozen=True, kw_only=True):
+    """A further input of a job: the slot of its spec that names it, and where it lies or which job makes it.
+
+    `path` is the real one, `asked` what was written, which may be a link.
+    """
+
+    slot: str
+    path: str | None = None
+    asked: str | None = None
+    parent: JobId | None = None
+
+
 class Job(Struct, frozen=True, kw_only=True):
-    """One item of work. `place` (base folder, manifest, job id) is stable across runs; `spec` is the kind's own."""
+    """One item of work. `place` (base folder, manifest, job id) is stable across runs; `spec` is the kind's own.
+
+    `on_failure`: after a route that surely did nothing, the job ends (`stop`) or goes to the next of its routes.
+    """
 
     id: JobId
     place: Place
@@ -112,10 +128,12 @@ class Job(Struct, frozen=True, kw_only=True):
     model: str | None = None
     input: str | None = None
     parent: JobId | None = None
+    further: tuple[Further, ...] = ()
     needs: tuple[JobId, ...] = ()
     accept: tuple[Family, ...] = ()
     settle_s: float = 0.0
     limits: Limits = Limits()
+    on_failure: OnFailure = "stop"
 
 
 class BadJob(Struct, frozen=True, kw_only=True):
@@ -147,17 +165,25 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What the plan says of one job before anything is sent."""
+    """What the plan says of one job before anything is sent. `products` are those that an earlier run left.
+
+    `tickets` are its calls that a provider works on already; `tried` the routes as the job names them, up to the one
+    that is to do it, the earlier ones having failed.
+    """
 
     job: Job
     choice: Choice
     reasons: tuple[Refusal, ...] = ()
     key: JobKey | None = None
     source: Source | None = None
+    more: dict[str, Source] = {}
     binding: Binding | None = None
     estimate: Estimate = Estimate()
     limits: Limits = Limits()
     earlier: Verdict | None = None
+    products: tuple[str, ...] = ()
+    tickets: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
 
 
 class Asset(Struct, frozen=True, kw_only=True):
