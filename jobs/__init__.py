@@ -4,4 +4,5 @@ KINDS: dict[str, str] = {
     "transcription": "jobs.transcription:Transcription",
     "canonical_text": "jobs.canonical_text:CanonicalText",
     "tts": "jobs.tts:Tts",
+    "text": "jobs.text:Text",
 }

@@ -3,24 +3,46 @@
 import hashlib
 import math
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import trio
 
-from pipeline.core.errors import LimitExceeded
+from pipeline.core.errors import InputError, LimitExceeded
+from pipeline.core.kinds import NO_SOURCES, Answered, ClipFacts, PictureFacts, Sources
 from pipeline.core.model import Asset, Family, Limits, Media, Sha256, Source
-from pipeline.core.operations import Operation, Segment, Speak, Transcribe, Transcript, Word
+from pipeline.core.operations import (
+    Complete,
+    EditImage,
+    MakeImage,
+    MakeVideo,
+    MediaRef,
+    Operation,
+    Retouch,
+    Segment,
+    Speak,
+    Transcribe,
+    Transcript,
+    Word,
+)
+from pipeline.media.containers import recognise
 from pipeline.media.wav import wrap_pcm
 
 RATE = 16_000
+PICTURE = PictureFacts(width=4, height=3)
+CLIP = ClipFacts(width=64, height=48, seconds=4.0)
+JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000") + bytes(40) + b"\xff\xd9"
+MP4 = bytes.fromhex("0000001c667479706d703432000000006d70343269736f6d61766331") + bytes(8)
 LETTERS_PER_S = 14.0
 
 _MEDIA: dict[str, tuple[Family, str]] = {
     "audio/wav": ("audio", "wav"),
     "video/mp4": ("video", "mp4"),
     "image/png": ("image", "png"),
+    "image/jpeg": ("image", "jpg"),
+    "image/gif": ("image", "gif"),
     "application/pdf": ("document", "pdf"),
     "application/zip": ("document", "zip"),
     "application/json": ("text", "json"),
@@ -110,26 +132,80 @@ class ScriptedContext:
         answer: Callable[[Operation], bytes] | None = None,
         pdf: str = "",
         limits: Limits | None = None,
+        more: Sources = NO_SOURCES,
+        picture: PictureFacts = PICTURE,
+        clip: ClipFacts = CLIP,
+        facts: dict[str, str] | None = None,
+        parts: Callable[[Operation], list[bytes]] | None = None,
     ) -> None:
         self.source = source
+        self.more = more
         self.limits = limits or Limits()
         self.scratch = scratch
         self.calls: list[Operation] = []
         self.encodings: list[tuple[str, dict[str, str]]] = []
+        self.pictures: list[str] = []
+        self._picture = picture
+        self._clip = clip
+        self._facts = facts or {}
+        self._parts = parts
         self._body = body
         self._answer = answer
         self._pdf = pdf
         self._assets: dict[str, bytes] = {}
 
     async def call(self, operation: Operation) -> Asset:
+        return (await self.ask(operation)).assets[0]
+
+    async def ask(self, operation: Operation) -> Answered:
         await trio.lowlevel.checkpoint()
-        assert self._answer is not None, "this job was not meant to call anything"
+        assert self._answer is not None or self._parts is not None, "this job was not meant to call anything"
         self.calls.append(operation)
-        body = self._answer(operation)
+        bodies = self._parts(operation) if self._parts else [self._answer(operation)] if self._answer else []
+        return Answered(assets=tuple(map(self._asset, bodies)), facts=self._facts, model="one")
+
+    def _asset(self, body: bytes) -> Asset:
+        """As it is in the store: under its hash, of the type that its bytes are."""
         digest = Sha256(hashlib.sha256(body).hexdigest())
         self._assets[digest] = body
-        media = Media(media_type="application/octet-stream", family="text", extension="bin")
-        return Asset(sha256=digest, path=f"/assets/{digest}", size=len(body), media=media)
+        nothing = Media(media_type="application/octet-stream", family="text", extension="bin")
+        path = self.scratch / f"asset-{digest}"
+        path.write_bytes(body)
+        media = recognise(body[:2048], size=len(body)) or nothing
+        return Asset(sha256=digest, path=str(path), size=len(body), media=media)
+
+    async def look(self, ref: MediaRef | Asset) -> PictureFacts:
+        """A test says what is seen; what is no picture at all is damaged for everybody."""
+        await self._work("look")
+        if ref.media.family != "image":
+            raise InputError("the picture cannot be decoded", code="input-damaged")
+        return self._picture
+
+    async def upright(self, ref: MediaRef, target: Path) -> MediaRef:
+        await self._work("upright")
+        target.write_bytes(b"upright" + ref.sha256.encode())
+        digest = Sha256(hashlib.sha256(target.read_bytes()).hexdigest())
+        return MediaRef(sha256=digest, path=str(target), size=target.stat().st_size, media=ref.media)
+
+    async def convert(self, picture: Asset, target: Path, *, media_type: str) -> None:
+        await self._work(f"convert to {media_type}")
+        target.write_bytes(media_type.encode() + self._assets[picture.sha256])
+
+    async def composite(self, original: MediaRef, edited: Asset, mask: MediaRef, target: Path) -> bool:
+        await self._work("composite")
+        target.write_bytes(b"composite" + self._assets[edited.sha256])
+        return False
+
+    async def poster(self, clip: Asset, target: Path, *, media_type: str) -> ClipFacts:
+        await self._work(f"poster as {media_type}")
+        if clip.media.family != "video":
+            raise InputError("no picture of it can be decoded", code="input-damaged")
+        target.write_bytes(media_type.encode())
+        return self._clip
+
+    async def _work(self, what: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.pictures.append(what)
 
     async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
         await trio.lowlevel.checkpoint()
@@ -150,6 +226,18 @@ class ScriptedContext:
         return _bounded(self._body, max_bytes)
 
 
+def png(width: int = 4, height: int = 3, shade: int = 90) -> bytes:
+    """A grey PNG."""
+    rows = (b"\0" + bytes([shade]) * width) * height
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, body) for kind, body in chunks)
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def answering(value: Transcript) -> Callable[[Operation], bytes]:
     """Every call is answered with this transcript."""
     return lambda operation: msgspec.json.encode(value)
@@ -160,11 +248,19 @@ def speaking(operation: Operation) -> bytes:
     return fitting_speech(operation)
 
 
-def hearing_or_speaking(operation: Operation) -> bytes:
+def answer(operation: Operation) -> bytes:
     """A plausible answer to any operation."""
-    if isinstance(operation, Transcribe):
-        return msgspec.json.encode(transcript("And so, my fellow Americans.", "Ask not."))
-    return speaking(operation)
+    match operation:
+        case Transcribe():
+            return msgspec.json.encode(transcript("And so, my fellow Americans.", "Ask not."))
+        case Speak():
+            return speaking(operation)
+        case MakeImage() | EditImage() | Retouch():
+            return png()
+        case MakeVideo():
+            return MP4
+        case Complete():
+            return b'{"title": "Ask not."}' if operation.schema else b"In short: ask not."
 
 
 def _bounded(body: bytes, max_bytes: int) -> bytes:

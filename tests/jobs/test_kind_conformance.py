@@ -14,15 +14,17 @@ from msgspec import Struct
 
 from jobs import KINDS
 from pipeline.core.errors import CODES, ContractError, LimitExceeded, Unavailable
-from pipeline.core.kinds import Kind, KindResult
-from pipeline.core.model import Limits, Source
+from pipeline.core.kinds import Kind, KindResult, Sources, check_job, further_fields, operations_of
+from pipeline.core.model import Limits, Refusal, Source
 from pipeline.core.operations import Operation
-from tests.jobs.scripted import ScriptedContext, hearing_or_speaking, source
+from tests.jobs import scripted
+from tests.jobs.scripted import ScriptedContext, source
 
 COMMON_KEYS = {"id", "kind", "input", "out", "from", "needs", "route", "model", "optional", "limits"}
 FAMILIES = {"audio", "video", "image", "text", "document"}
 HEAVY = (
     "av",
+    "PIL",
     "faster_whisper",
     "ctranslate2",
     "hibari",
@@ -37,14 +39,23 @@ CANARY = "canary"
 SPOKEN = f"This {CANARY} text is spoken in the test of every kind."
 
 
+GARBAGE = (b"", b"<html>busy</html>", b"\x00" * 100, b"null", b"{}")
+NO_TEXT = (b"", b" \n ", b"\x00" * 100, b"\xff\xfe\xff")
+
+
 class Case(Struct, frozen=True, kw_only=True):
-    """One job that every promise is tried on. `is_announced`: `operations` knows all calls beforehand."""
+    """One job that every promise is tried on. `is_announced`: `operations` knows all calls beforehand.
+
+    `more` are its further inputs by slot; `garbage` are answers that are none, whatever the operation.
+    """
 
     kind: str
     spec: dict[str, object] = {}
     media_type: str | None = None
     body: bytes = b""
     is_announced: bool = True
+    more: dict[str, str] = {}
+    garbage: tuple[bytes, ...] = GARBAGE
 
 
 CASES = [
@@ -56,6 +67,23 @@ CASES = [
     Case(kind="tts", spec={"text": SPOKEN}),
     Case(kind="tts", spec={"text": SPOKEN, "format": "mp3"}),
     Case(kind="tts", media_type="text/plain", body=SPOKEN.encode(), is_announced=False),
+    Case(
+        kind="text",
+        spec={"prompt": f"Sum up {CANARY}."},
+        media_type="text/plain",
+        body=SPOKEN.encode(),
+        is_announced=False,
+        garbage=NO_TEXT,
+    ),
+    Case(
+        kind="text",
+        spec={"prompt": CANARY, "schema": {"type": "object"}, "images": ["a.png"]},
+        media_type="application/pdf",
+        more={"images.0": "image/png"},
+        is_announced=False,
+        garbage=(*NO_TEXT, b"<html>busy</html>"),
+    ),
+    Case(kind="text", spec={"prompt": f"What is {CANARY}?"}, media_type="image/jpeg", garbage=NO_TEXT),
 ]
 
 
@@ -73,11 +101,29 @@ def source_of(case: Case) -> Source | None:
     return source(case.media_type, case.body) if case.media_type else None
 
 
+def more_of(case: Case) -> Sources:
+    return {slot: source(media_type, slot.encode()) for slot, media_type in case.more.items()}
+
+
+def operations(case: Case) -> tuple[Operation, ...]:
+    return operations_of(load(case.kind), spec_of(case), source_of(case), more_of(case))
+
+
+def checked(case: Case) -> list[Refusal]:
+    return check_job(load(case.kind), spec_of(case), source_of(case), more_of(case))
+
+
 def context(
-    case: Case, scratch: Path, answer: Callable[[Operation], bytes] = hearing_or_speaking, limits: Limits | None = None
+    case: Case, scratch: Path, answer: Callable[[Operation], bytes] = scripted.answer, limits: Limits | None = None
 ) -> ScriptedContext:
     return ScriptedContext(
-        scratch, source=source_of(case), body=case.body, answer=answer, pdf=f"{CANARY} page", limits=limits
+        scratch,
+        source=source_of(case),
+        body=case.body,
+        answer=answer,
+        pdf=f"{CANARY} page",
+        limits=limits,
+        more=more_of(case),
     )
 
 
@@ -96,7 +142,7 @@ every_kind = pytest.mark.parametrize("name", list(KINDS))
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.media_type or 'text'}")
 calling_case = pytest.mark.parametrize(
     "case",
-    [case for case in CASES if load(case.kind).operations(spec_of(case), source_of(case))],
+    [case for case in CASES if operations(case)],
     ids=lambda case: f"{case.kind}-{case.media_type or 'text'}",
 )
 
@@ -156,13 +202,21 @@ def test_a_job_without_anything_to_work_on_is_refused_with_what_to_do(name: str)
 @every_kind
 def test_a_source_of_another_family_is_refused(name: str) -> None:
     kind = load(name)
-    assert "image" not in kind.families, "choose another media type for this test"
-    assert "input-type" in {refusal.code for refusal in kind.check(kind.spec(), source("image/png"))}
+    odd = "application/zip" if "image" in kind.families else "image/png"
+    assert "input-type" in {refusal.code for refusal in kind.check(kind.spec(), source(odd))}
 
 
 @every_case
 def test_a_good_job_is_not_refused(case: Case) -> None:
-    assert load(case.kind).check(spec_of(case), source_of(case)) == []
+    assert checked(case) == []
+
+
+@every_case
+def test_the_fields_that_name_further_files_hold_nothing_or_paths(case: Case) -> None:
+    spec = spec_of(case)
+    for field in further_fields(load(case.kind)):
+        value = getattr(spec, field)
+        assert value is None or isinstance(value, str | tuple)
 
 
 @every_case
@@ -181,10 +235,9 @@ def test_products_have_names_that_are_extensions(case: Case) -> None:
 
 @every_case
 def test_operations_are_repeatable_and_exact_under_json(case: Case) -> None:
-    kind, spec = load(case.kind), spec_of(case)
-    operations = kind.operations(spec, source_of(case))
-    assert operations == kind.operations(spec, source_of(case))
-    for operation in operations:
+    announced = operations(case)
+    assert announced == operations(case)
+    for operation in announced:
         assert msgspec.json.decode(msgspec.json.encode(operation), type=Operation) == operation
 
 
@@ -217,7 +270,7 @@ async def test_the_same_job_makes_the_same_bytes(case: Case, tmp_path: Path) -> 
 @every_case
 async def test_every_call_was_announced_to_admission(case: Case, tmp_path: Path) -> None:
     _, ctx = await ran(case, tmp_path)
-    announced = load(case.kind).operations(spec_of(case), source_of(case))
+    announced = operations(case)
     if case.is_announced:
         assert tuple(ctx.calls) == announced
     else:
@@ -250,10 +303,10 @@ async def test_an_error_of_the_call_reaches_the_worker_as_it_is(case: Case, tmp_
 
 
 @calling_case
-@pytest.mark.parametrize("garbage", [b"", b"<html>busy</html>", b"\x00" * 100, b"null", b"{}"])
-async def test_an_answer_of_garbage_is_a_contract_error(case: Case, tmp_path: Path, garbage: bytes) -> None:
-    with pytest.raises(ContractError):
-        await load(case.kind).run(spec_of(case), context(case, tmp_path, lambda operation: garbage))
+async def test_an_answer_of_garbage_is_a_contract_error(case: Case, tmp_path: Path) -> None:
+    for garbage in case.garbage:
+        with pytest.raises(ContractError):
+            await load(case.kind).run(spec_of(case), context(case, tmp_path, lambda _, body=garbage: body))  # type: ignore[misc]
 
 
 @calling_case

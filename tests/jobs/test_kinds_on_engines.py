@@ -15,7 +15,7 @@ from jobs.tts import Tts, TtsSpec
 from pipeline.children.lanes import Lanes
 from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.kinds import KindResult
-from pipeline.core.model import Asset, Limits, Media, RouteId, Sha256, Source
+from pipeline.core.model import Asset, Media, RouteId, Sha256, Source
 from pipeline.core.operations import AudioFormat, Operation, Speak, Transcribe, operation_name
 from pipeline.media import av
 from pipeline.media.containers import examine
@@ -24,19 +24,18 @@ from pipeline.routes.hibari import open_driver as open_hibari
 from pipeline.routes.pico import open_driver as open_pico
 from pipeline.routes.whisper import open_driver as open_whisper
 from tests.exchanges import RecordingExchange, tools
+from tests.jobs.scripted import ScriptedContext
 
 pytestmark = [pytest.mark.engines, pytest.mark.real_time]
 MEDIA = Path(__file__).parents[2] / "samples" / "media"
 JFK = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
 
 
-class EngineContext:
+class EngineContext(ScriptedContext):
     """A JobContext on real drivers, without ledger and store."""
 
     def __init__(self, lanes: Lanes, scratch: Path, source: Source | None = None) -> None:
-        self.source = source
-        self.limits = Limits()
-        self.scratch = scratch
+        super().__init__(scratch, source=source)
         self._lanes = lanes
         self._bodies: dict[str, bytes] = {}
 
