@@ -5,6 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
+pytest_plugins = ["tests.standin.fixture"]
 REQUIRED = "MEDIASPOOL_REQUIRE_PRIVILEGED"
 
 
