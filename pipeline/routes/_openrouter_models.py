@@ -1,0 +1,91 @@
+"""What an OpenRouter model takes: the catalogue's word where there is one, else the local tables.
+
+Promises the same nouns whichever of them knew, so that a check need not ask. Fetches nothing.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from pipeline.routes import _transcribe_wire, _voices
+from pipeline.routes._chat_wire import EFFORTS, Manner
+from pipeline.routes._image_models import Parameter, Parameters, known_parameters
+from pipeline.routes._transcribe_wire import HearingModel
+from pipeline.routes._video_models import VideoModel, known_video
+from pipeline.routes._voices import SpeechModel
+from pipeline.routes.catalogue import Allowed, Catalogue
+
+_NO_MAX_EFFORT = ("deepseek/",)  # they answer 400 to the highest word
+
+
+class Shelf(Struct, frozen=True, kw_only=True):
+    """Catalogue and tables together."""
+
+    catalogue: Catalogue
+
+    def speech(self, model: str) -> SpeechModel:
+        known, row = _voices.openrouter_speech(model), self.catalogue.model(model)
+        if row is None or not row.supported_voices:
+            return known
+        voices = row.supported_voices
+        usual = known.voice if known.voice in voices else None
+        return msgspec.structs.replace(known, voices=voices, voice=usual)
+
+    def hearing(self, model: str) -> HearingModel:
+        return _transcribe_wire.openrouter_hearing(model)
+
+    def parameters(self, model: str) -> Parameters | None:
+        row = self.catalogue.image(model)
+        if row is None or row.supported_parameters is None:
+            return known_parameters(model)
+        return {name: _parameter(rule) for name, rule in row.supported_parameters.items()}
+
+    def answers_words_too(self, model: str) -> bool | None:
+        """Does it answer words beside its pictures? None where no catalogue says."""
+        row = self.catalogue.model(model)
+        outputs = row.architecture.output_modalities if row is not None and row.architecture is not None else None
+        return "text" in outputs if outputs is not None else None
+
+    def video(self, model: str) -> VideoModel | None:
+        row = self.catalogue.video(model)
+        if row is None:
+            return known_video(model)
+        return VideoModel(
+            durations=tuple(int(each) for each in row.supported_durations) if row.supported_durations else None,
+            resolutions=row.supported_resolutions,
+            aspect_ratios=row.supported_aspect_ratios,
+            sizes=row.supported_sizes,
+            frames=row.supported_frame_images,
+            audio=row.generate_audio,
+            seed=row.seed is True,
+        )
+
+    def manner(self, model: str, *, cache_marks: bool) -> Manner:
+        row = self.catalogue.model(model)
+        architecture = row.architecture if row is not None else None
+        inputs = architecture.input_modalities if architecture is not None else None
+        supported = row.supported_parameters if row is not None else None
+        efforts = tuple(word for word in EFFORTS if word != "max") if model.startswith(_NO_MAX_EFFORT) else EFFORTS
+        return Manner(
+            schema=_schema_way(supported),
+            efforts=() if supported is not None and "reasoning" not in supported else efforts,
+            cache_marks=cache_marks and model.startswith("anthropic/"),
+            takes_images=None if inputs is None else "image" in inputs,
+            takes_audio=None if inputs is None else "audio" in inputs,
+            context_tokens=int(row.context_length) if row is not None and row.context_length else None,
+        )
+
+
+def _schema_way(supported: tuple[str, ...] | None) -> str:
+    if supported is None or "structured_outputs" in supported:
+        return "json_schema"
+    return "json_object" if "response_format" in supported else "words"
+
+
+def _parameter(rule: Allowed) -> Parameter:
+    values = tuple(_word(value) for value in rule.values) if rule.values is not None else None
+    low, high = (None if bound is None else int(bound) for bound in (rule.min, rule.max))
+    return Parameter(values=values, low=low, high=high)
+
+
+def _word(value: str | float | bool) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
