@@ -178,7 +178,7 @@ class _Lanes:
         stopped = self._why_not(run, decision)
         if stopped is not None:
             return stopped
-        return await run_job(
+        ended = await run_job(
             self._bench,
             decision,
             roots=batch.roots,
@@ -186,6 +186,8 @@ class _Lanes:
             manifest=batch.manifest,
             is_forced=batch.planner.is_forced,
         )
+        assert isinstance(ended, Outcome)
+        return ended
 
     def _stopped_by(self, run: _BatchRun, decision: Decision, error: MediaspoolError) -> Outcome:
         """A closed route ends its lane, a cap its manifest, a broken machine the run."""

@@ -1,87 +1,37 @@
 """make_call: the only gate to a provider or an engine.
 
-A finished call is never made again: its receipt answers. An attempt is written down before the wire sees it and gets a
-verdict whatever happens. Limits, money, redaction and memory live here, so no kind and no driver needs reminding.
+A finished call is never made again: its receipt answers. A call that a provider works on is gone on with, never sent
+again; one that may have been paid for is held, unless the allowance covers a repeat. Limits and money live here, so no
+kind and no driver needs reminding.
 """
 
-import os
 import random
-import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import trio
 from msgspec import Struct
 
-from pipeline.core.drivers import Driver, Reply
-from pipeline.core.errors import (
-    EngineError,
-    InDoubt,
-    InputChanging,
-    MediaspoolError,
-    StoreError,
-    UnsupportedOperation,
-)
-from pipeline.core.limits import Budget
-from pipeline.core.model import (
-    Asset,
-    Binding,
-    CallKey,
-    CallReceipt,
-    Clock,
-    Estimate,
-    Limits,
-    Media,
-    Place,
-    Reached,
-    Runner,
-    Sha256,
-)
-from pipeline.core.operations import Operation, call_key, media_of, operation_name, texts_of
-from pipeline.core.retry import delay_s
-from pipeline.exchange import Receiving
-from pipeline.state.durable import digest_file
+from pipeline.attempts import Attempts, Bill
+from pipeline.core.drivers import Driver
+from pipeline.core.errors import InDoubt, MediaspoolError, UnsupportedOperation
+from pipeline.core.limits import Doubt
+from pipeline.core.model import Binding, CallKey, Clock, Place, Reached, Runner, Sha256
+from pipeline.core.operations import Operation, call_key
+from pipeline.core.retry import FIRST_DELAY_S, delay_s
+from pipeline.course import Call, CallOwner, Made
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import EndState
+from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
-from pipeline.trace.debug import DebugArtifact, DebugWriter, ReplyFacts, RequestFacts
-
-SETTLE_GRACE_S = 10.0
-ROOM_BYTES = 1_000_000
+from pipeline.trace.debug import DebugWriter
 
 
-class CallOwner(Struct, frozen=True, kw_only=True):
-    """On whose behalf a call is made, and within which bounds."""
+class _Known(Struct, frozen=True, kw_only=True):
+    """What the ledger knows of a call: its answer, the attempts in doubt, the one that a provider works on."""
 
-    place: Place
-    kind: str
-    limits: Limits
-    budget: Budget
-
-
-class Call(Struct, frozen=True, kw_only=True):
-    """An operation bound to a route and model: has a key, is paid at most once."""
-
-    key: CallKey
-    operation: Operation
-    binding: Binding
-    owner: CallOwner
-    driver: Driver
-
-
-class Made(Struct, frozen=True, kw_only=True):
-    """A finished call: the asset and the receipt that proves it. `is_new` is False when the receipt answered."""
-
-    asset: Asset
-    receipt: CallReceipt
-    is_new: bool
-
-
-class Bill:
-    """What a call counts against the caps: nothing until it was sent, then what its end says."""
-
-    def __init__(self) -> None:
-        self.used = Estimate()
+    made: Made | None = None
+    held: tuple[AttemptRow, ...] = ()
+    submitted: AttemptRow | None = None
+    repeats: int = 0
 
 
 class Caller:
@@ -97,48 +47,114 @@ class Caller:
         files: Runner,
         drivers: Callable[[str], Driver],
         debug: DebugWriter,
+        doubt: Doubt,
         clock: Clock,
         reached: Reached,
     ) -> None:
-        self._run = run
         self._ledger = ledger
         self._store = store
         self._runner = runner
-        self._files = files
         self._drivers = drivers
-        self._debug = debug
-        self._clock = clock
-        self._reached = reached
+        self._doubt = doubt
+        self._attempts = Attempts(
+            run=run,
+            ledger=ledger,
+            store=store,
+            runner=runner,
+            files=files,
+            debug=debug,
+            clock=clock,
+            reached=reached,
+        )
         self._limiters: dict[str, trio.CapacityLimiter] = {}
         self._in_flight: dict[CallKey, trio.Lock] = {}
-        self._unfinished: dict[CallKey, MediaspoolError] = {}
+        self._asked: dict[Place, set[CallKey]] = {}
 
     async def make_call(self, operation: Operation, binding: Binding, owner: CallOwner) -> Made:
         """The answer to `operation`. Identical calls of one run are merged; a receipt answers without the route."""
         key = call_key(operation, route=binding.route, model=binding.model, engine=binding.engine)
+        asked = self._asked.setdefault(owner.place, set())
+        asked.add(key)
         async with self._in_flight.setdefault(key, trio.Lock()):
-            made = await self._runner(self._from_receipt, key)
-            if made is not None:
-                return made
-            if key in self._unfinished:
-                raise self._unfinished[key]
-            driver = self._drivers(binding.route)
-            return await self._make(Call(key=key, operation=operation, binding=binding, owner=owner, driver=driver))
+            known = await self._runner(self._known, key)
+            if known.made is None and key in self._attempts.unfinished:
+                raise self._attempts.unfinished[key]
+            made = known.made
+            if made is None:
+                driver = self._drivers(binding.route)
+                call = Call(key=key, operation=operation, binding=binding, owner=owner, driver=driver)
+                made = await self._make(call, known)
+        asked.discard(key)
+        return made
+
+    async def waiting_places(self) -> set[Place]:
+        """The jobs that need a call which a provider works on: asked for in this run, and no answer yet."""
+        rows = await self._runner(self._ledger.submitted_attempts)
+        keys = {row.call for row in rows}
+        return {place for place, asked in self._asked.items() if not asked.isdisjoint(keys)}
+
+    async def ensure_unchanged(self, path: str, sha256: Sha256) -> None:
+        """InputChanging unless the file holds the bytes of that hash. Asked after it was read: the hash is older."""
+        await self._attempts.ensure_unchanged(path, sha256)
+
+    def _known(self, key: CallKey) -> _Known:
+        made = self._from_receipt(key)
+        if made is not None:
+            return _Known(made=made)
+        held = tuple(row for row in self._ledger.held_attempts(key) if row.paid)
+        return _Known(
+            held=held,
+            submitted=self._ledger.submitted_attempt(key),
+            repeats=self._ledger.repeats(key) if held else 0,
+        )
 
     def _from_receipt(self, key: CallKey) -> Made | None:
         receipt, media = self._ledger.call_receipt(key), self._ledger.call_media(key)
-        if receipt is not None and media is not None:
-            asset = self._store.asset(receipt.asset, media)
-            if asset is not None:
-                return Made(asset=asset, receipt=receipt, is_new=False)
-        if any(row.paid for row in self._ledger.held_attempts(key)):
-            raise InDoubt("an earlier try of this paid call has no verdict", hint="mediaspool resolve")
-        return None
+        if receipt is None or media is None:
+            return None
+        wanted = [(receipt.asset, media), *((part.asset, part.media) for part in receipt.parts)]
+        assets = [asset for sha256, found in wanted if (asset := self._store.asset(sha256, found)) is not None]
+        return Made(assets=tuple(assets), receipt=receipt, is_new=False) if len(assets) == len(wanted) else None
 
-    async def _make(self, call: Call) -> Made:
-        _admit(call)
+    async def _make(self, call: Call, known: _Known) -> Made:
+        if known.submitted is None:
+            _admit(call)
+        if known.held and not await self._runner(self._release, call, known):
+            raise InDoubt("an earlier try of this paid call has no verdict", hint="mediaspool resolve")
+        if known.submitted is not None:
+            return await self._resume(call, known.submitted)
+        while True:
+            try:
+                return await self._reserved(call)
+            except MediaspoolError as error:
+                if error.settles != "in_doubt" or error.reach != "call" or not await self._may_repeat(call):
+                    raise
+            await trio.sleep(FIRST_DELAY_S)
+
+    async def _may_repeat(self, call: Call) -> bool:
+        """Does the allowance cover one more try of a call that has just ended in doubt?"""
+        known = await self._runner(self._known, call.key)
+        return bool(known.held) and await self._runner(self._release, call, known)
+
+    def _release(self, call: Call, known: _Known) -> bool:
+        """Let go of what is in doubt where the allowance covers all of it. What it may have cost stays on record."""
+        worst = call.worst().usd
+        for row in known.held:
+            known_worst = None if worst is None or row.worst_usd is None else max(worst, row.worst_usd)
+            if not self._doubt.grants(row.id, operation=row.operation, worst_usd=known_worst, repeats=known.repeats):
+                return False
+        for row in known.held:
+            self._ledger.resolve_attempt(row.id, "allowance")
+        return True
+
+    async def _resume(self, call: Call, row: AttemptRow) -> Made:
+        """Go on where an earlier run stopped. Paid for there, or not at all: no cap and no check stands in the way."""
+        async with self._limiter(call):
+            return await self._attempts.make(call, Bill(), resumed=row)
+
+    async def _reserved(self, call: Call) -> Made:
         budget = call.owner.budget
-        reserved, bill = budget.reserve(call.driver.estimate(call.operation, call.binding)), Bill()
+        reserved, bill = budget.reserve(call.worst()), Bill()
         try:
             return await self._try(call, bill)
         finally:
@@ -146,148 +162,20 @@ class Caller:
 
     async def _try(self, call: Call, bill: Bill) -> Made:
         """Retry policy is read from the error; the wait is outside the limiter and inside the job's deadline."""
-        limiter = self._limiters.setdefault(call.binding.route, trio.CapacityLimiter(call.driver.route.width))
         tries = 0
         while True:
             tries += 1
             try:
-                async with limiter:
-                    return await self._attempt(call, tries, bill)
+                async with self._limiter(call):
+                    return await self._attempts.make(call, bill, number=tries)
             except MediaspoolError as error:
                 wait = delay_s(error, tries=tries, jitter=random.random())  # noqa: S311  # spreads load, guards nothing
                 if wait is None:
                     raise
             await trio.sleep(wait)
 
-    async def _attempt(self, call: Call, tries: int, bill: Bill) -> Made:
-        await self._files(self._store.ensure_room, ROOM_BYTES)
-        exchange = await self._runner(self._open, call)
-        self._reached("opened")
-        with exchange.staged:
-            return await self._perform(call, tries, bill, exchange)
-
-    async def _perform(self, call: Call, tries: int, bill: Bill, exchange: Receiving) -> Made:
-        started = time.monotonic()
-        reply: Reply | None = None
-        made: Made | None = None
-        error: MediaspoolError | None = None
-        try:
-            with trio.fail_after(call.driver.route.call_timeout_s):
-                reply = await call.driver.perform(call.operation, call.binding, exchange)
-            made = await self._keep(call, exchange, reply)
-            return made
-        except trio.TooSlowError as cause:
-            error = _unanswered(call, exchange, f"no answer within {call.driver.route.call_timeout_s:g} s")
-            raise error from cause
-        except MediaspoolError as cause:
-            error = cause
-            raise
-        finally:
-            if made is None and error is None:
-                error = _unanswered(call, exchange, "the run stopped")
-            bill.used = _used(call, exchange, made, error)
-            with trio.move_on_after(SETTLE_GRACE_S, shield=True):
-                millis = (time.monotonic() - started) * 1000
-                if error is not None:
-                    await self._close(call, exchange, error)
-                artifact = _artifact(self._run, call, tries, exchange, reply, error, millis)
-                await self._files(self._debug.write, artifact, _private(call.operation))
-
-    def _open(self, call: Call) -> Receiving:
-        binding, owner = call.binding, call.owner
-        attempt = self._ledger.open_attempt(
-            call=call.key,
-            place=owner.place,
-            route=binding.route,
-            model=binding.model,
-            operation=operation_name(call.operation),
-            paid=binding.paid,
-            worst_usd=call.driver.estimate(call.operation, binding).usd,
-        )
-        return Receiving(
-            attempt,
-            staged=self._store.stage(f"{attempt}.payload"),
-            ledger=self._ledger,
-            runner=self._runner,
-            files=self._files,
-            reached=self._reached,
-            allowed=call.driver.facts.media_out,
-            max_bytes=owner.limits.max_output_bytes,
-        )
-
-    async def _keep(self, call: Call, exchange: Receiving, reply: Reply) -> Made:
-        """From the last byte to a receipt. Shielded: what was paid for is kept even while the run is cancelled.
-
-        Without a deadline: each step is blocking work that no deadline could end, only keep from being followed up.
-        """
-        with trio.CancelScope(shield=True):
-            media = await exchange.finish(reply)
-            for ref in media_of(call.operation):
-                await self.ensure_unchanged(ref.path, ref.sha256)
-            staged, receipt = exchange.staged, self._receipt(call, exchange, reply, media)
-            await self._runner(
-                lambda: self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=staged.name, media=media)
-            )
-            exchange.is_received = True
-            self._reached("received")
-            asset = await self._files(lambda: self._store.adopt(staged.path, sha256=staged.sha256, media=media))
-            self._reached("adopted")
-            await self._runner(self._ledger.mark_stored, exchange.attempt, receipt)
-            self._reached("stored")
-        return Made(asset=asset, receipt=receipt, is_new=True)
-
-    async def ensure_unchanged(self, path: str, sha256: Sha256) -> None:
-        """InputChanging unless the file holds the bytes of that hash. Asked after it was read: the hash is older."""
-        if await self._runner(self._remembered, path) != sha256 and await self._files(_digest, path) != sha256:
-            raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")
-
-    def _remembered(self, path: str) -> Sha256 | None:
-        try:
-            known = self._ledger.known_file(path, os.stat(path))
-        except OSError:
-            return None
-        return known.sha256 if known is not None else None
-
-    def _receipt(self, call: Call, exchange: Receiving, reply: Reply, media: Media) -> CallReceipt:
-        staged, binding = exchange.staged, call.binding
-        return CallReceipt(
-            key=call.key,
-            route=binding.route,
-            model=reply.model,
-            engine=binding.engine,
-            operation=operation_name(call.operation),
-            asset=staged.sha256,
-            media_type=media.media_type,
-            size=staged.size,
-            usd=reply.usd,
-            request_id=reply.request_id or exchange.request_id,
-            finished_at=self._clock(),
-            seconds=reply.seconds,
-            facts=reply.facts,
-        )
-
-    async def _close(self, call: Call, exchange: Receiving, error: MediaspoolError) -> None:
-        """The verdict on an attempt that brought nothing: the payload away, then the ledger.
-
-        One whose answer is here, and only could not be put away, stays open: the next run finishes it.
-        """
-        if exchange.is_received:
-            self._unfinished[call.key] = error
-            return
-        state = _end_state(call, exchange, error)
-        await self._files(self._put_away, exchange, error.billed == "yes" or state == "in_doubt")
-        await self._runner(
-            lambda: self._ledger.settle_attempt(
-                exchange.attempt, state, code=error.code, message=error.message, usd=None
-            )
-        )
-
-    def _put_away(self, exchange: Receiving, is_worth_keeping: bool) -> None:
-        if is_worth_keeping and exchange.staged.size:
-            with suppress(StoreError):  # what cannot be kept is let go
-                exchange.staged.sync()
-                self._store.quarantine(exchange.staged.path)
-        exchange.staged.discard()
+    def _limiter(self, call: Call) -> trio.CapacityLimiter:
+        return self._limiters.setdefault(call.binding.route, trio.CapacityLimiter(call.driver.route.width))
 
 
 def _admit(call: Call) -> None:
@@ -295,88 +183,3 @@ def _admit(call: Call) -> None:
     if refusals:
         text = "; ".join(refusal.message for refusal in refusals)
         raise UnsupportedOperation(text, code=refusals[0].code, hint=refusals[0].hint)
-
-
-def _unanswered(call: Call, exchange: Receiving, what: str) -> MediaspoolError:
-    """A call that ended without an answer: perhaps paid on a paid route, surely free on an embedded one."""
-    if exchange.is_sent and call.binding.paid:
-        return InDoubt(what, hint="mediaspool resolve")
-    return EngineError(what, code="limit-time", hint="mediaspool retry")
-
-
-def _end_state(call: Call, exchange: Receiving, error: MediaspoolError) -> EndState:
-    """What the error says; but where it was our machine that failed while a paid call was out, nobody can say."""
-    if not exchange.is_sent:
-        return "failed"
-    if error.settles == "in_doubt" or error.reach == "run":
-        return "in_doubt" if call.binding.paid else "failed"
-    return error.settles
-
-
-def _used(call: Call, exchange: Receiving, made: Made | None, error: MediaspoolError | None) -> Estimate:
-    """What an attempt counts for: its price, or its worst case unless it surely cost nothing."""
-    worst = call.driver.estimate(call.operation, call.binding)
-    if made is not None:
-        return Estimate(usd=made.receipt.usd, audio_seconds=worst.audio_seconds)
-    assert error is not None
-    is_refused_by_them = error.retryable or (error.settles == "rejected" and error.billed == "no")
-    return worst if call.binding.paid and exchange.is_sent and not is_refused_by_them else Estimate()
-
-
-def _digest(path: str) -> Sha256 | None:
-    try:
-        return digest_file(path)
-    except OSError:
-        return None
-
-
-def _artifact(
-    run: str,
-    call: Call,
-    tries: int,
-    exchange: Receiving,
-    reply: Reply | None,
-    error: MediaspoolError | None,
-    millis: float,
-) -> DebugArtifact:
-    return DebugArtifact(
-        run=run,
-        attempt=exchange.attempt,
-        place=call.owner.place,
-        kind=call.owner.kind,
-        route=call.binding.route,
-        model=call.binding.model,
-        engine=call.binding.engine,
-        operation=operation_name(call.operation),
-        try_number=tries,
-        request=_request_facts(call.operation),
-        reply=ReplyFacts(
-            declared=reply.media_type if reply else None,
-            recognised=exchange.recognised.media_type if exchange.recognised else None,
-            bytes=exchange.staged.size,
-            sha256=exchange.staged.sha256,
-        ),
-        timings_ms={"attempt": round(millis, 1)},
-        usd=reply.usd if reply else None,
-        verdict=_end_state(call, exchange, error) if error else "stored",
-        code=error.code if error else None,
-        message=error.message if error else "",
-    )
-
-
-def _request_facts(operation: Operation) -> RequestFacts:
-    media, texts = media_of(operation), texts_of(operation)
-    first = media[0] if media else None
-    return RequestFacts(
-        bytes=sum(ref.size for ref in media) + sum(len(text.encode("utf-8", "replace")) for text in texts),
-        chars=sum(len(text) for text in texts) if texts else None,
-        media_type=first.media.media_type if first else None,
-        seconds=first.seconds if first else None,
-        sha256=first.sha256 if first else None,
-    )
-
-
-def _private(operation: Operation) -> tuple[str, ...]:
-    """What no debug artifact may show a word of, whatever an engine's message repeats."""
-    paths = [ref.path for ref in media_of(operation)]
-    return (*texts_of(operation), *paths, *(os.path.basename(path) for path in paths))

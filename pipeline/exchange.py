@@ -1,54 +1,95 @@
 """The receiving side of one attempt: nothing is kept before its head was recognised, nothing beyond the cap.
 
-Bytes go: counted -> head recognised -> staged -> synced -> examined -> compared with what was declared and asked.
-A payload that fails any of these is quarantined by the caller; it never becomes an asset. Owns no money and no retry.
+Bytes go: counted -> head recognised -> staged -> synced -> examined -> compared with what was declared and asked. An
+answer may come in several payloads, each of which goes this way. One that fails is quarantined by the caller; it never
+becomes an asset. Owns no money and no retry.
 """
 
 import os
+from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
+import trio
 
 from pipeline.core.drivers import Reply
-from pipeline.core.errors import ContractError, LimitExceeded
+from pipeline.core.errors import ContractError, InDoubt, LimitExceeded
 from pipeline.core.kinds import decode_transcript
 from pipeline.core.limits import Meter
 from pipeline.core.model import AttemptId, Media, Reached, Runner
 from pipeline.media.containers import could_be, examine, recognise, same_type
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
-from pipeline.state.store import Staged
+from pipeline.state.ledger_rows import AttemptRow
+from pipeline.state.store import Staged, Store
 
 JSON_TYPE = "application/json"
+TEXT = Media(media_type="text/plain", family="text", extension="txt")
 MAX_TRANSCRIPT_BYTES = 256_000_000
+MAX_PARTS = 64
+MAX_TICKET_CHARS = 4000
+
+Answers = Literal["media", "transcript", "text"]
+ANSWERS: Mapping[str, Answers] = {"transcribe": "transcript", "complete": "text"}
+"""What answers an operation where that is no recording and no picture."""
+
+
+def payload_name(attempt: str, number: int = 0) -> str:
+    """The name under `staging/` of one payload of an answer: a crash must not hide whose it is."""
+    return f"{attempt}.payload.{number}" if number else f"{attempt}.payload"
+
+
+class Payload:
+    """One payload on its way in. `media` is set once it is whole, synced and what it should be."""
+
+    def __init__(self, staged: Staged) -> None:
+        self.staged = staged
+        self.recognised: Media | None = None
+        self.media: Media | None = None
+        self.head = b""
 
 
 class Receiving:
-    """Implements `core.drivers.Exchange` over one staged file."""
+    """Implements `core.drivers.Exchange` over one staged file a payload."""
 
     def __init__(
         self,
         attempt: AttemptId,
         *,
-        staged: Staged,
+        store: Store,
         ledger: Ledger,
         runner: Runner,
         files: Runner,
         reached: Reached,
         allowed: frozenset[str],
         max_bytes: int | None,
+        answers: Answers = "media",
+        resumed: AttemptRow | None = None,
     ) -> None:
         self.attempt = attempt
-        self.staged = staged
-        self.is_sent = self.is_received = False
-        self.request_id: str | None = None
-        self.recognised: Media | None = None
+        self.ticket: str | None = resumed.ticket if resumed else None
+        self.request_id: str | None = resumed.request_id if resumed else None
+        self.is_sent = resumed is not None
+        self.is_received = False
+        self.payloads = [Payload(store.stage(payload_name(attempt)))]
+        self._store = store
         self._ledger = ledger
         self._runner = runner
         self._files = files
         self._reached = reached
         self._allowed = allowed
+        self._answers = answers
         self._meter = Meter(max_bytes, code="limit-bytes", unit="bytes of answer")
-        self._head = b""
+
+    @property
+    def recognised(self) -> Media | None:
+        """What the first payload begins as."""
+        return self.payloads[0].recognised
+
+    @property
+    def whole(self) -> list[Payload]:
+        """The payloads that are here to their last byte and may be kept, whatever becomes of the next."""
+        return [payload for payload in self.payloads if payload.media is not None]
 
     async def sending(self) -> None:
         if not self.is_sent:
@@ -58,51 +99,95 @@ class Receiving:
 
     async def identified(self, request_id: str) -> None:
         self.request_id = request_id
-        await self._runner(self._ledger.note_request_id, self.attempt, request_id)
+        with trio.CancelScope(shield=True):
+            await self._runner(self._ledger.note_request_id, self.attempt, request_id)
         self._reached("identified")
+
+    async def submitted(self, ticket: str) -> None:
+        """Shielded: what was just paid for is found again by this ticket only."""
+        if not 0 < len(ticket) <= MAX_TICKET_CHARS:
+            raise InDoubt(f"a ticket of {len(ticket)} characters cannot be kept", hint="mediaspool resolve")
+        with trio.CancelScope(shield=True):
+            await self._runner(self._ledger.mark_submitted, self.attempt, ticket)
+        self.ticket = ticket
+        self._reached("submitted")
+
+    async def next_part(self) -> None:
+        if len(self.payloads) >= MAX_PARTS:
+            raise LimitExceeded(f"more than {MAX_PARTS} payloads in one answer")
+        await self._end_payload(None)
+        self._reached("part")
+        name = payload_name(self.attempt, len(self.payloads))
+        self.payloads.append(Payload(await self._files(self._store.stage, name)))
 
     async def write(self, chunk: bytes) -> None:
         self._meter.add(len(chunk))
-        if self.recognised is not None:
-            await self._files(self.staged.write, chunk)
+        payload = self.payloads[-1]
+        if payload.recognised is not None:
+            await self._files(payload.staged.write, chunk)
             return
-        self._head += chunk
-        if len(self._head) >= HEAD_BYTES:
-            await self._open_gate()
+        payload.head += chunk
+        if len(payload.head) >= HEAD_BYTES:
+            await self._open_gate(payload)
 
-    async def _open_gate(self) -> None:
-        head, self._head = self._head, b""
-        self.recognised = self._recognise(head[:HEAD_BYTES])  # no more: the verdict must not hang on the chunks
-        await self._files(self.staged.write, head)
+    async def finish(self, reply: Reply) -> None:
+        """Sync and examine what came last. ContractError if it is not what was declared and asked."""
+        if self.payloads[-1].recognised is None:
+            await self._open_gate(self.payloads[-1])
+        self._reached("staged")
+        await self._end_payload(reply.media_type)
+
+    def close(self) -> None:
+        """Give the descriptors back; the files stay."""
+        for payload in self.payloads:
+            payload.staged.close()
+
+    async def _end_payload(self, declared: str | None) -> None:
+        payload = self.payloads[-1]
+        if payload.recognised is None:
+            await self._open_gate(payload)
+        payload.media = await self._files(self._verify, payload, declared)
+        payload.staged.close()
+
+    async def _open_gate(self, payload: Payload) -> None:
+        head, payload.head = payload.head, b""
+        payload.recognised = self._recognise(head[:HEAD_BYTES])  # no more: the verdict must not hang on the chunks
+        await self._files(payload.staged.write, head)
         self._reached("first-bytes")
 
     def _recognise(self, head: bytes) -> Media:
         if not head:
             raise ContractError("the answer is empty", code="reply-empty")
         media = recognise(head)
-        if media is None or not any(could_be(allowed, media) for allowed in self._allowed):
+        if media is None or not any(self._fits(allowed, media) for allowed in self._allowed):
             found = media.media_type if media else "nothing known"
             raise ContractError(f"the answer is {found}, not {' or '.join(sorted(self._allowed))}", code="reply-type")
         return media
 
-    async def finish(self, reply: Reply) -> Media:
-        """Sync and examine the whole payload. Returns what it is; ContractError if it is not what was asked."""
-        if self.recognised is None:
-            await self._open_gate()
-        self._reached("staged")
-        return await self._files(self._verify, reply)
+    def _fits(self, declared: str, media: Media) -> bool:
+        """Words are words, whatever they look like: a model that writes a subtitle or a list in JSON wrote a text."""
+        if self._answers == "text" and declared == TEXT.media_type:
+            return media.family == "text"
+        return could_be(declared, media)
 
-    def _verify(self, reply: Reply) -> Media:
-        self.staged.sync()
-        assert self.recognised is not None
-        if not could_be(reply.media_type, self.recognised):
-            raise ContractError(
-                f"declared as {reply.media_type}, but it is {self.recognised.media_type}", code="reply-type"
-            )
-        media = _transcript(self.staged.path) if reply.media_type == JSON_TYPE else _container(self.staged.path)
-        if media is None or not same_type(reply.media_type, media):
+    def _verify(self, payload: Payload, declared: str | None) -> Media:
+        """What the whole payload is. Only the last one's type is declared; the others must be what they began as."""
+        staged, head = payload.staged, payload.recognised
+        assert head is not None
+        staged.sync()
+        if declared is not None and not self._fits(declared, head):
+            raise ContractError(f"declared as {declared}, but it is {head.media_type}", code="reply-type")
+        if self._answers == "transcript" and declared in (None, JSON_TYPE):
+            return _transcript(staged.path)
+        media = _container(staged.path)
+        if media is None or not self._is_same(media, head, declared):
             raise ContractError("the whole answer is of another type than its head", code="reply-type")
-        return media
+        return TEXT if self._answers == "text" and declared == TEXT.media_type else media
+
+    def _is_same(self, media: Media, head: Media, declared: str | None) -> bool:
+        if self._answers == "text":
+            return self._fits(declared or TEXT.media_type, media)
+        return could_be(media.media_type, head) if declared is None else same_type(declared, media)
 
 
 def _container(path: str) -> Media | None:

@@ -1,14 +1,16 @@
 """What a killed run left behind, put right before the next one starts. Runs under the lock, so no clock is asked.
 
-`received` with its payload -> adopted, the call counts as made; `sending` on a paid route -> in doubt, held for a
-person; `sending` on a free route and `opened` -> free to try again. Parts and staged files nobody owns are removed.
+`received` with its payloads -> adopted, the call counts as made; `sending` on a paid route -> in doubt, held for a
+person; `sending` on a free route and `opened` -> free to try again. `submitted` is left as it is: whoever needs the
+call goes on with it. Parts and staged files nobody owns are removed.
 """
 
 import os
 
-from pipeline.core.model import AttemptId
+from pipeline.core.model import AttemptId, CallReceipt, Media, Sha256
+from pipeline.exchange import payload_name
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import AttemptRow
+from pipeline.state.ledger_rows import AttemptRow, EndState
 from pipeline.state.spool import Spool
 from pipeline.state.store import Store
 
@@ -25,27 +27,35 @@ def recover(ledger: Ledger, store: Store, spool: Spool) -> None:
 
 def _recover_attempt(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow) -> None:
     if row.state == "received" and row.receipt is not None and row.media is not None:
-        _finish_adoption(ledger, store, spool, row)
+        _finish_adoption(ledger, store, spool, row, row.receipt, row.media)
     elif row.state == "sending" and row.paid:
         _settle(ledger, row.id, "in_doubt", "the run ended after the call was sent")
     else:
         _settle(ledger, row.id, "failed", "the run ended before the call was answered")
 
 
-def _finish_adoption(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow) -> None:
-    """The payload was whole and synced when `received` was committed: it is staged still, or in the assets already."""
-    assert row.receipt is not None
-    assert row.media is not None
-    staged = os.path.join(spool.staging, row.staged or "")
-    if store.asset(row.receipt.asset, row.media) is None:
-        if not os.path.isfile(staged):
-            state = "in_doubt" if row.paid else "failed"
+def _finish_adoption(
+    ledger: Ledger, store: Store, spool: Spool, row: AttemptRow, receipt: CallReceipt, media: Media
+) -> None:
+    """Each payload was whole and synced when `received` was committed: it is staged still, or in the assets already."""
+    answers = [(receipt.asset, media), *((part.asset, part.media) for part in receipt.parts)]
+    for number, (sha256, found) in enumerate(answers):
+        if not _adopt(store, os.path.join(spool.staging, payload_name(row.id, number)), sha256, found):
+            state: EndState = "in_doubt" if row.paid else "failed"
             _settle(ledger, row.id, state, "the answer was received but its file is gone")
             return
-        store.adopt(staged, sha256=row.receipt.asset, media=row.media)
-    ledger.mark_stored(row.id, row.receipt)
+    ledger.mark_stored(row.id, receipt)
 
 
-def _settle(ledger: Ledger, attempt: AttemptId, state: str, message: str) -> None:
+def _adopt(store: Store, staged: str, sha256: Sha256, media: Media) -> bool:
+    if store.asset(sha256, media) is not None:
+        return True
+    if not os.path.isfile(staged):
+        return False
+    store.adopt(staged, sha256=sha256, media=media)
+    return True
+
+
+def _settle(ledger: Ledger, attempt: AttemptId, state: EndState, message: str) -> None:
     code = "in-doubt" if state == "in_doubt" else "unavailable"
-    ledger.settle_attempt(attempt, state, code=code, message=message, usd=None)  # type: ignore[arg-type]
+    ledger.settle_attempt(attempt, state, code=code, message=message, usd=None)

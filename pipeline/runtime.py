@@ -23,6 +23,7 @@ from pipeline.core.confine import display
 from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.errors import ConfigError
 from pipeline.core.kinds import Kind
+from pipeline.core.limits import Doubt
 from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
 from pipeline.core.secret import Secret
 from pipeline.publishing import Publisher
@@ -164,6 +165,11 @@ def open_view(settings: Settings, root: str, world: World) -> Iterator[Runtime]:
         ledger.close()
 
 
+def doubt_of(settings: Settings) -> Doubt:
+    """The allowance of one run; a plan reckons with one of its own."""
+    return Doubt(settings.doubt_per_call_usd, settings.doubt_per_run_usd)
+
+
 def engine_workers(settings: Settings) -> int:
     return settings.engines.workers or auto_workers()
 
@@ -218,6 +224,7 @@ def _assemble(
         files=files,
         drivers=drivers,
         debug=debug,
+        doubt=doubt_of(settings),
         clock=world.clock,
         reached=world.reached,
     )

@@ -10,17 +10,18 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.calls import Caller, CallOwner, Made
+from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
-from pipeline.core.errors import EngineError, InputChanging, InputError, MediaspoolError
+from pipeline.core.errors import Deferred, EngineError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Answered, ClipFacts, Kind, KindResult, PictureFacts, Sources
-from pipeline.core.limits import Budget
+from pipeline.core.limits import Budget, Tab
 from pipeline.core.model import (
     SETTLED,
     Asset,
@@ -35,7 +36,7 @@ from pipeline.core.model import (
     refusal_identity,
 )
 from pipeline.core.operations import MediaRef, Operation
-from pipeline.core.pricing import total
+from pipeline.course import CallOwner, Made
 from pipeline.media import av, pictures
 from pipeline.publishing import Publisher
 from pipeline.state.ledger import Ledger
@@ -63,10 +64,18 @@ class Bench(Struct, frozen=True, kw_only=True):
     scratch: Path
 
 
+class Untaken(Struct, frozen=True, kw_only=True):
+    """What a job ends with that no route has done anything for: it may go to the next of its routes."""
+
+    error: MediaspoolError
+
+
 class Work:
     """Implements `core.kinds.JobContext` for one job, and remembers the calls it made."""
 
-    def __init__(self, bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, scratch: Path) -> None:
+    def __init__(
+        self, bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, tab: Tab, scratch: Path
+    ) -> None:
         self.source: Source | None = decision.source
         self.more: Sources = decision.more
         self.limits: Limits = decision.limits
@@ -75,14 +84,16 @@ class Work:
         self._bench = bench
         self._decision = decision
         self.roots = roots
-        self._owner = CallOwner(place=decision.job.place, kind=decision.job.kind, limits=decision.limits, budget=budget)
+        self._owner = CallOwner(
+            place=decision.job.place, kind=decision.job.kind, limits=decision.limits, budget=budget, tab=tab
+        )
 
     async def call(self, operation: Operation) -> Asset:
         return (await self._made(operation)).asset
 
     async def ask(self, operation: Operation) -> Answered:
         made = await self._made(operation)
-        return Answered(assets=(made.asset,), facts=made.receipt.facts, model=made.receipt.model)
+        return Answered(assets=made.assets, facts=made.receipt.facts, model=made.receipt.model)
 
     async def _made(self, operation: Operation) -> Made:
         assert self._decision.binding is not None, "a kind that calls declares its operations"
@@ -160,48 +171,66 @@ class Work:
         return body
 
 
+def is_untaken(error: MediaspoolError) -> bool:
+    """Did the route surely not take the call, for a reason that lies with the route?"""
+    return error.billed == "no" and (error.retryable or error.reach == "route")
+
+
 async def run_job(
     bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, manifest: str, is_forced: bool
-) -> Outcome:
+) -> "Outcome | Untaken":
     """Raises only Cancelled and errors that reach beyond this job: a route, a manifest or the run stops for them."""
-    job = decision.job
+    job, tab = decision.job, Tab()
     started = time.monotonic()
     bench.log.event("job-started", place=job.place, kind=job.kind)
     try:
-        outcome = await _run(bench, decision, roots, budget, manifest, is_forced)
+        outcome = await _run(bench, decision, roots, budget, tab, manifest, is_forced)
     except MediaspoolError as error:
+        if is_untaken(error) and tab.is_free and job.on_failure == "next-route":
+            return Untaken(error=error)
         if error.reach != "call":
             raise
-        outcome = await _ended(bench, decision, manifest, error)
+        outcome = await ended(bench, decision, manifest, error, tab)
     except Exception as error:  # the one place: a bug costs its job, not the run
         bench.log.event("bug", level="error", place=job.place, error=type(error).__name__, at=_where(error))
         bug = EngineError(f"a bug in mediaspool: {type(error).__name__}", code="internal", hint="please report it")
-        outcome = await _ended(bench, decision, manifest, bug)
+        outcome = await ended(bench, decision, manifest, bug, tab)
     wall = time.monotonic() - started
     bench.log.event("job-ended", place=job.place, kind=job.kind, verdict=outcome.verdict, ms=round(wall * 1000))
     return msgspec.structs.replace(outcome, wall_s=round(wall, 3))
 
 
 async def _run(
-    bench: Bench, decision: Decision, roots: Roots, budget: Budget, manifest: str, is_forced: bool
+    bench: Bench, decision: Decision, roots: Roots, budget: Budget, tab: Tab, manifest: str, is_forced: bool
 ) -> Outcome:
     kind = bench.kinds[decision.job.kind]
     scratch = await bench.files(_make_scratch, bench.scratch, decision.job.place)
-    work = Work(bench, decision, roots=roots, budget=budget, scratch=scratch)
+    work = Work(bench, decision, roots=roots, budget=budget, tab=tab, scratch=scratch)
     try:
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
             result = await kind.run(decision.job.spec, work)
         bench.reached("made")
-        return await _publish(bench, decision, work, result, manifest, is_forced)
+        outcome = await _publish(bench, decision, work, result, manifest, is_forced)
+        return msgspec.structs.replace(outcome, usd=tab.usd)
     except trio.TooSlowError as error:
-        raise EngineError(
-            "the job's deadline passed",
-            code="limit-time",
-            hint="raise job_timeout, or max_runtime in the job's limits",
-        ) from error
+        raise await _too_late(bench, decision) from error
     finally:
         with trio.CancelScope(shield=True):
             await bench.files(shutil.rmtree, scratch, True)  # ignore_errors
+
+
+async def _too_late(bench: Bench, decision: Decision) -> MediaspoolError:
+    """The job's deadline passed. Where a provider still works for it, the next run goes on."""
+    with trio.CancelScope(shield=True):
+        if decision.job.place in await bench.caller.waiting_places():
+            return still_waiting("the job's deadline passed")
+    hint = "raise job_timeout, or max_runtime in the job's limits"
+    return EngineError("the job's deadline passed", code="limit-time", hint=hint)
+
+
+def still_waiting(what: str) -> Deferred:
+    hint = "run again: the next run goes on with it"
+    return Deferred(f"{what} while a provider works on one of its calls", hint=hint)
 
 
 async def _publish(
@@ -219,14 +248,15 @@ async def _publish(
         verdict=result.verdict,
         reason=result.reason,
         products=tuple(product.path for product in receipt.products),
-        usd=total(made.receipt.usd for made in work.calls if made.is_new),
         audio_seconds=result.audio_seconds,
         route=receipt.route,
         model=receipt.model,
     )
 
 
-async def _ended(bench: Bench, decision: Decision, manifest: str, error: MediaspoolError) -> Outcome:
+async def ended(
+    bench: Bench, decision: Decision, manifest: str, error: MediaspoolError, tab: Tab | None = None
+) -> Outcome:
     """Settle what the error's facts say. A job that may simply run again later is not settled."""
     outcome = Outcome(
         job=decision.job.id,
@@ -235,6 +265,7 @@ async def _ended(bench: Bench, decision: Decision, manifest: str, error: Mediasp
         reason=error.message,
         code=error.code,
         hint=error.hint,
+        usd=tab.usd if tab else Decimal(0),
         route=decision.binding.route if decision.binding else None,
         model=decision.binding.model if decision.binding else None,
     )

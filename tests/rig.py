@@ -21,7 +21,7 @@ from pipeline.children.lanes import Lanes
 from pipeline.core import errors
 from pipeline.core.drivers import Driver, DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.kinds import Draft, JobContext, Kind, KindResult
-from pipeline.core.limits import Budget
+from pipeline.core.limits import Budget, Doubt
 from pipeline.core.model import (
     Binding,
     Caps,
@@ -195,6 +195,7 @@ class Rig:
         self.stop = Stop()
         self.seen = Seen()
         self.caps = Caps()
+        self.doubt = Doubt(Decimal(0), Decimal(0))
         self.job_limits = Limits()
         self.reached: Callable[[str], None] = lambda _point: None
         self._runs = 0
@@ -300,6 +301,7 @@ class Rig:
             files=runner,
             drivers=self._driver,
             debug=debug,
+            doubt=self.doubt,
             clock=lambda: NOW,
             reached=lambda point: self.reached(point),
         )

@@ -1,6 +1,7 @@
 """The receiving side of an attempt: one verdict on a head, however the bytes arrive."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,17 +36,17 @@ async def _verdict(ledger: Ledger, folder: Path, body: bytes, chunk: int) -> Med
     )
     store = Store(staging=str(folder), assets=str(folder), quarantine=str(folder))
     runner = InlineRunner()
-    with store.stage(attempt) as staged:
-        receiving = Receiving(
-            attempt,
-            staged=staged,
-            ledger=ledger,
-            runner=runner,
-            files=runner,
-            reached=lambda _: None,
-            allowed=ANSWERS,
-            max_bytes=None,
-        )
+    receiving = Receiving(
+        attempt,
+        store=store,
+        ledger=ledger,
+        runner=runner,
+        files=runner,
+        reached=lambda _: None,
+        allowed=ANSWERS,
+        max_bytes=None,
+    )
+    with closing(receiving):
         try:
             for at in range(0, len(body), chunk):
                 await receiving.write(body[at : at + chunk])

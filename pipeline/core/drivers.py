@@ -7,7 +7,7 @@ anything is sent.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -93,6 +93,8 @@ class Exchange(Protocol):
     """The caller's side of one attempt, handed to a driver. Every method is durable when it returns.
 
     `ticket` is not None when the provider works on this call since an earlier run: nothing is sent again, only asked.
+    From `submitted` on only a verdict of the provider (Rejected, or ContractError where the work is lost) ends the
+    attempt; whatever else a driver raises, and any deadline, leaves it for the next run.
     """
 
     ticket: str | None
@@ -107,7 +109,10 @@ class Exchange(Protocol):
         """Call when the provider has taken the work and will go on without us; `ticket` is all that finds it again."""
 
     async def next_part(self) -> None:
-        """End one payload of the answer and begin another, such as the second picture of two."""
+        """End one payload of the answer and begin another, such as the second picture of two.
+
+        What was ended is examined and then kept, whatever happens to the next.
+        """
 
     async def write(self, chunk: bytes) -> None:
         """Hand over bytes of the answer. Counted and recognised; raises when they are too many or the wrong kind."""
@@ -133,3 +138,11 @@ class Driver(Protocol):
 
     async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
         """Carry out one attempt. Raises MediaspoolError classes only, whose facts tell what happened to it."""
+
+
+@runtime_checkable
+class TellsPrices(Protocol):
+    """What a driver also is whose provider tells later what a call has cost."""
+
+    async def price_of(self, request_id: str) -> Decimal | None:
+        """The cost of a finished call by the provider's id; None while it is not known. Sends nothing that costs."""

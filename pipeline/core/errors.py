@@ -95,8 +95,8 @@ CODES: dict[str, str] = {
 class MediaspoolError(Exception):
     """Base of every expected failure. `code` is a key of CODES; `hint` says what a person can do.
 
-    `settles` is the state of an attempt that ends with it, `outcome` the verdict on its job. `usd` is what the call cost
-    although it ended so, where the sender says it; None is unknown.
+    `settles` is the state of an attempt that ends with it, `outcome` the verdict on its job. `usd` is what the call
+    cost although it ended so, where the sender says it; None is unknown.
     """
 
     retryable: ClassVar[bool] = False

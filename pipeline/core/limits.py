@@ -12,6 +12,8 @@ from pipeline.core.model import Caps, Estimate, Limits
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 MAX_DURATION_S = 366 * 24 * 3600.0
 MEGABYTE = 1_000_000
+NEVER_REPEATED = frozenset({"make_video"})
+MAX_REPEATS = 3
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -43,6 +45,46 @@ def parse_duration(text: str) -> float:
     if total > MAX_DURATION_S:
         raise ConfigError(f"{text!r} is longer than a year")
     return total
+
+
+class Tab:
+    """What one job has cost in this run so far: `usd` is None once any part of it is unknown."""
+
+    def __init__(self) -> None:
+        self.usd: Decimal | None = Decimal(0)
+
+    @property
+    def is_free(self) -> bool:
+        """Has surely nothing been paid?"""
+        return self.usd is not None and not self.usd
+
+    def book(self, usd: Decimal | None) -> None:
+        self.usd = None if self.usd is None or usd is None else self.usd + usd
+
+
+class Doubt:
+    """The allowance of one run for sending calls again that may have been paid for: a few times, where it is cheap.
+
+    What was granted for an attempt stays granted. Each repeat counts as paid with its worst case.
+    """
+
+    def __init__(self, per_call_usd: Decimal, per_run_usd: Decimal) -> None:
+        self.used_usd = Decimal(0)
+        self._per_call_usd = per_call_usd
+        self._per_run_usd = per_run_usd
+        self._granted: set[str] = set()
+
+    def grants(self, attempt: str, *, operation: str, worst_usd: Decimal | None, repeats: int) -> bool:
+        """May the call of this doubtful attempt be sent again, after so many repeats already? Takes what it grants."""
+        if attempt in self._granted:
+            return True
+        if operation in NEVER_REPEATED or worst_usd is None or repeats >= MAX_REPEATS or not self._per_call_usd:
+            return False
+        if worst_usd > self._per_call_usd or self.used_usd + worst_usd > self._per_run_usd:
+            return False
+        self.used_usd += worst_usd
+        self._granted.add(attempt)
+        return True
 
 
 class Meter:

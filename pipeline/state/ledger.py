@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 
+import msgspec
+
 from pipeline.core.errors import LedgerError
 from pipeline.core.model import (
     AttemptId,
@@ -62,6 +64,7 @@ from pipeline.state.ledger_rows import (
 )
 
 MAX_ROWS = 10_000
+MAX_PRICE_ASKS = 40  # a provider may need most of an hour to tell a price; after so many runs it never will
 MAX_MESSAGE_CHARS = 500
 MAX_REQUEST_ID_CHARS = 200
 _VIEWER = RunId("")
@@ -143,6 +146,10 @@ class Ledger:
     def note_request_id(self, attempt: AttemptId, request_id: str) -> None:
         self._step(sql.NOTE_REQUEST_ID, attempt, request_id[:MAX_REQUEST_ID_CHARS])
 
+    def mark_submitted(self, attempt: AttemptId, ticket: str) -> None:
+        """The provider goes on without us. This state outlives runs: it is left only by an answer or a verdict."""
+        self._step(sql.MARK_SUBMITTED, attempt, ticket)
+
     def mark_received(self, attempt: AttemptId, *, receipt: CallReceipt, staged: str, media: Media) -> None:
         """The whole answer lies synced and verified in `staging/` under the name `staged`; `receipt` is its proof."""
         self._step(sql.MARK_RECEIVED, attempt, pack(receipt), os.fsencode(staged), to_media(media))
@@ -150,24 +157,44 @@ class Ledger:
     def mark_stored(self, attempt: AttemptId, receipt: CallReceipt) -> None:
         """The bytes are an asset: attempt and receipt in one transaction. From here on the call is never made again."""
         with self._db.write():
-            self._step(sql.MARK_STORED, attempt, to_money(receipt.usd))
+            self._step(sql.MARK_STORED, attempt, to_money(receipt.usd), receipt.request_id)
             values = (receipt.key, receipt.asset, pack(receipt), receipt.finished_at, attempt)
             self._db.change(sql.STORE_RECEIPT, *values)
+            self._db.change(sql.FORGET_PARTS, receipt.key)
+            self._db.change_many(sql.STORE_PART, [(receipt.key, part.asset) for part in receipt.parts])
 
     def settle_attempt(
-        self, attempt: AttemptId, state: EndState, *, code: str, message: str, usd: Decimal | None
+        self,
+        attempt: AttemptId,
+        state: EndState,
+        *,
+        code: str,
+        message: str,
+        usd: Decimal | None,
+        is_billed: bool = False,
     ) -> None:
-        """The verdict on an attempt that brought no asset."""
-        values = (state, code, to_blob(message[:MAX_MESSAGE_CHARS]), to_money(usd))
+        """The verdict on an attempt that brought no asset. `is_billed`: it cost something, if only we knew what."""
+        values = (state, code, to_blob(message[:MAX_MESSAGE_CHARS]), to_money(usd), int(is_billed))
         self._step(sql.SETTLE_ATTEMPT, attempt, *values)
 
     def adopt_attempt(self, attempt: AttemptId) -> None:
-        """Make an open attempt of a dead run ours. Only under the lock of the spool: it proves that the run is dead."""
-        _fence(attempt, self._db.change(sql.ADOPT_ATTEMPT, self._run, self._clock(), attempt))
+        """Make an unsettled attempt of a dead run ours. Only under the lock of the spool: it proves the run dead."""
+        _fence(attempt, self._db.change(sql.ADOPT_ATTEMPT, self._run, attempt))
 
     def open_attempts(self) -> list[AttemptRow]:
-        """Attempts of any run without a verdict, oldest first. At the start of a run these are what a crash left."""
+        """Attempts of any run that only a run can be at, oldest first: at the start of one, what a crash left.
+
+        Submitted ones are not among them: those rest with the provider.
+        """
         return self._db.all(attempt_row, sql.OPEN_ATTEMPTS, MAX_ROWS)
+
+    def submitted_attempts(self) -> list[AttemptRow]:
+        """What providers work on, oldest first."""
+        return self._db.all(attempt_row, sql.SUBMITTED_ATTEMPTS, MAX_ROWS)
+
+    def submitted_attempt(self, key: CallKey) -> AttemptRow | None:
+        """The attempt to go on with: whoever needs this call adopts it and sends nothing."""
+        return self._db.one(attempt_row, sql.SUBMITTED_ATTEMPT_OF, key)
 
     def held_attempts(self, key: CallKey | None = None) -> list[AttemptRow]:
         """Attempts that may have been paid for and that no person has decided yet."""
@@ -176,15 +203,22 @@ class Ledger:
         return self._db.all(attempt_row, sql.HELD_ATTEMPTS_OF, key, MAX_ROWS)
 
     def resolve_attempt(self, attempt: AttemptId, decision: Resolution) -> None:
-        """A person's word on a held attempt. `pay-again`: the call may be sent anew, and a new doubt is held anew.
+        """The word on a held attempt: a person's, or that of the allowance that a person gave.
 
-        `drop`: the job is settled as failed, under the identity DROPPED, until it is forgotten for a retry.
+        `pay-again`, `allowance`: the call may be sent anew, and a new doubt is held anew. `drop`: the job is settled as
+        failed, under the identity DROPPED, until it is forgotten for a retry. A person may also give up a ticket so.
         """
         with self._db.write():
+            if decision != "allowance":
+                self._db.change(sql.ABANDON_TICKET, attempt)
             if not self._db.change(sql.RESOLVE_ATTEMPT, decision, attempt):
                 raise LedgerError(f"attempt {attempt} is not held", code="config-invalid", hint="mediaspool status")
             if decision == "drop":
                 self._drop_job(attempt)
+
+    def repeats(self, key: CallKey) -> int:
+        """How often this call was already sent again on the allowance."""
+        return self._db.one(int, sql.REPEATS, key) or 0
 
     def _drop_job(self, attempt: AttemptId) -> None:
         (row,) = self._db.all(attempt_row, sql.ATTEMPT, attempt)
@@ -201,8 +235,24 @@ class Ledger:
             identity=DROPPED,
         )
 
-    def _step(self, statement: str, attempt: AttemptId, *values: str | bytes | None) -> None:
+    def _step(self, statement: str, attempt: AttemptId, *values: str | bytes | int | None) -> None:
         _fence(attempt, self._db.change(statement, *values, self._clock(), attempt, self._run))
+
+    # prices
+
+    def unpriced(self, limit: int) -> list[AttemptRow]:
+        """Paid calls whose price nobody has told yet, and whose provider can be asked; the least asked about first."""
+        return self._db.all(attempt_row, sql.UNPRICED, MAX_PRICE_ASKS, limit)
+
+    def set_price(self, attempt: AttemptId, usd: Decimal | None) -> None:
+        """What an unpriced attempt cost; None notes that the provider was asked in vain. The day of the call stays."""
+        with self._db.write():
+            changed = self._db.change(sql.SET_PRICE, to_money(usd), attempt)
+            rows = self._db.all(attempt_row, sql.ATTEMPT, attempt)
+            receipt = self.call_receipt(rows[0].call) if changed and rows and usd is not None else None
+            if receipt is not None and receipt.usd is None and receipt.request_id == rows[0].request_id:
+                priced = msgspec.structs.replace(receipt, usd=usd)
+                self._db.change(sql.REPRICE_RECEIPT, pack(priced), receipt.key)
 
     # receipts
 
@@ -215,7 +265,9 @@ class Ledger:
 
     def forget_call(self, key: CallKey) -> None:
         """The call will be made again when it is next asked for. Its attempts and their cost stay on record."""
-        self._db.change(sql.FORGET_CALL, key)
+        with self._db.write():
+            self._db.change(sql.FORGET_CALL, key)
+            self._db.change(sql.FORGET_PARTS, key)
 
     def assets_in_use(self) -> set[Sha256]:
         return set(self._db.all(Sha256, sql.ASSETS_IN_USE))

@@ -31,9 +31,11 @@ from pipeline.core.model import (
     Verdict,
 )
 
-AttemptState = Literal["opened", "sending", "received", "stored", "failed", "rejected", "refused", "in_doubt"]
+AttemptState = Literal[
+    "opened", "sending", "submitted", "received", "stored", "failed", "rejected", "refused", "in_doubt"
+]
 EndState = Literal["failed", "rejected", "refused", "in_doubt"]
-Resolution = Literal["pay-again", "drop"]
+Resolution = Literal["pay-again", "drop", "allowance"]
 
 DROPPED = "dropped"
 """The identity of a job row that a person settled by dropping its doubtful call: it stays failed until `forget_job`."""
@@ -44,7 +46,10 @@ S = TypeVar("S", bound=Struct)
 
 
 class AttemptRow(Struct, frozen=True, kw_only=True):
-    """One try at a call. `staged` is the name under `staging/` of a whole answer, `receipt` its proof to be."""
+    """One try at a call. `staged` is the name under `staging/` of a whole answer, `receipt` its proof to be.
+
+    `ticket` finds the work again that a provider goes on with.
+    """
 
     id: AttemptId
     run: RunId
@@ -66,6 +71,7 @@ class AttemptRow(Struct, frozen=True, kw_only=True):
     message: str
     usd: Decimal | None
     resolved: Resolution | None
+    ticket: str | None
 
 
 class JobRow(Struct, frozen=True, kw_only=True):
@@ -245,6 +251,7 @@ def attempt_row(
     message: bytes | None,
     usd: str | None,
     resolved: Resolution | None,
+    ticket: str | None,
 ) -> AttemptRow:
     return AttemptRow(
         id=id,
@@ -267,6 +274,7 @@ def attempt_row(
         message="" if message is None else from_blob(message),
         usd=_money(usd),
         resolved=resolved,
+        ticket=ticket,
     )
 
 

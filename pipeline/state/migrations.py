@@ -53,7 +53,37 @@ _FIRST: Step = (
         inode INTEGER NOT NULL, sha256 TEXT NOT NULL, media BLOB, seconds REAL, tracks TEXT NOT NULL) WITHOUT ROWID""",
 )
 
-STEPS: tuple[Step, ...] = (_FIRST,)
+# Work that a provider goes on with (`submitted`, found again by its ticket), answers in several parts, prices that
+# became known later. SQLite cannot change a CHECK, so the table is made anew.
+_SECOND: Step = (
+    "ALTER TABLE attempts RENAME TO attempts_1",
+    """CREATE TABLE attempts (
+        id TEXT PRIMARY KEY, run TEXT NOT NULL, call TEXT NOT NULL, place TEXT NOT NULL,
+        route TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
+        paid INTEGER NOT NULL, worst_usd TEXT,
+        state TEXT NOT NULL CHECK (state IN
+            ('opened', 'sending', 'submitted', 'received', 'stored', 'failed', 'rejected', 'refused', 'in_doubt')),
+        opened_at TEXT NOT NULL, changed_at TEXT NOT NULL,
+        request_id TEXT, staged BLOB, media BLOB, receipt BLOB,
+        code TEXT, message BLOB, usd TEXT,
+        resolved TEXT CHECK (resolved IN ('pay-again', 'drop', 'allowance')),
+        ticket TEXT CHECK (ticket IS NOT NULL OR state != 'submitted'),
+        is_billed INTEGER NOT NULL DEFAULT 0, price_asks INTEGER NOT NULL DEFAULT 0)""",
+    """INSERT INTO attempts
+        SELECT id, run, call, place, route, model, operation, paid, worst_usd, state, opened_at, changed_at,
+            request_id, staged, media, receipt, code, message, usd, resolved, NULL, 0, 0
+        FROM attempts_1 ORDER BY rowid""",
+    "DROP TABLE attempts_1",
+    "CREATE INDEX attempts_open ON attempts (state) WHERE state IN ('opened', 'sending', 'received')",
+    "CREATE INDEX attempts_submitted ON attempts (call) WHERE state = 'submitted'",
+    "CREATE INDEX attempts_held ON attempts (call) WHERE state = 'in_doubt' AND resolved IS NULL",
+    "CREATE INDEX attempts_repeated ON attempts (call) WHERE resolved = 'allowance'",
+    """CREATE INDEX attempts_unpriced ON attempts (price_asks)
+        WHERE paid AND usd IS NULL AND request_id IS NOT NULL AND (state = 'stored' OR is_billed)""",
+    "CREATE TABLE parts (call TEXT NOT NULL, asset TEXT NOT NULL, PRIMARY KEY (call, asset)) WITHOUT ROWID",
+)
+
+STEPS: tuple[Step, ...] = (_FIRST, _SECOND)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -5,6 +5,7 @@ A step of an attempt says `run = ?` and the states it may start from: that is th
 """
 
 _OPEN = "('opened', 'sending', 'received')"
+_UNSETTLED = "('opened', 'sending', 'submitted', 'received')"
 _HELD = "state = 'in_doubt' AND resolved IS NULL"
 
 QUICK_CHECK = "PRAGMA quick_check(1)"
@@ -13,9 +14,10 @@ BEGIN_RUN = "INSERT INTO runs (id, manifest, version, started_at) VALUES (?, ?, 
 FINISH_RUN = "UPDATE runs SET finished_at = ?, exit_code = ? WHERE id = ?"
 LAST_RUNS = "SELECT id, manifest, version, started_at, finished_at, exit_code FROM runs ORDER BY rowid DESC LIMIT ?"
 SPEND = (
-    "SELECT substr(changed_at, 1, 10), route, state = 'in_doubt',"
-    " CASE state WHEN 'in_doubt' THEN worst_usd ELSE usd END, count(*) FROM attempts"
-    " WHERE state IN ('stored', 'in_doubt') OR usd IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
+    "SELECT substr(changed_at, 1, 10), route, state IN ('in_doubt', 'submitted'),"
+    " CASE WHEN state IN ('in_doubt', 'submitted') THEN worst_usd ELSE usd END, count(*) FROM attempts"
+    " WHERE state IN ('stored', 'in_doubt', 'submitted') OR is_billed OR usd IS NOT NULL"
+    " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
 )
 
 OPEN_ATTEMPT = (
@@ -24,19 +26,34 @@ OPEN_ATTEMPT = (
 )
 _MINE = "changed_at = ? WHERE id = ? AND run = ? AND state"
 MARK_SENDING = f"UPDATE attempts SET state = 'sending', {_MINE} = 'opened'"
-NOTE_REQUEST_ID = f"UPDATE attempts SET request_id = ?, {_MINE} IN {_OPEN}"
-MARK_RECEIVED = f"UPDATE attempts SET state = 'received', receipt = ?, staged = ?, media = ?, {_MINE} = 'sending'"
-MARK_STORED = f"UPDATE attempts SET state = 'stored', receipt = NULL, usd = ?, {_MINE} = 'received'"
-SETTLE_ATTEMPT = f"UPDATE attempts SET state = ?, code = ?, message = ?, usd = ?, {_MINE} IN {_OPEN}"
-ADOPT_ATTEMPT = f"UPDATE attempts SET run = ?, changed_at = ? WHERE id = ? AND state IN {_OPEN}"
+NOTE_REQUEST_ID = f"UPDATE attempts SET request_id = ?, {_MINE} IN {_UNSETTLED}"
+MARK_SUBMITTED = f"UPDATE attempts SET state = 'submitted', ticket = ?, {_MINE} IN ('sending', 'submitted')"
+MARK_RECEIVED = (
+    f"UPDATE attempts SET state = 'received', receipt = ?, staged = ?, media = ?, {_MINE} IN ('sending', 'submitted')"
+)
+MARK_STORED = (
+    "UPDATE attempts SET state = 'stored', receipt = NULL, usd = ?, request_id = coalesce(request_id, ?),"
+    f" {_MINE} = 'received'"
+)
+SETTLE_ATTEMPT = (
+    f"UPDATE attempts SET state = ?, code = ?, message = ?, usd = ?, is_billed = ?, {_MINE} IN {_UNSETTLED}"
+)
+ADOPT_ATTEMPT = f"UPDATE attempts SET run = ? WHERE id = ? AND state IN {_UNSETTLED}"
+ABANDON_TICKET = "UPDATE attempts SET state = 'in_doubt', code = 'in-doubt' WHERE id = ? AND state = 'submitted'"
 RESOLVE_ATTEMPT = f"UPDATE attempts SET resolved = ? WHERE id = ? AND {_HELD}"
+REPEATS = "SELECT count(*) FROM attempts WHERE call = ? AND resolved = 'allowance'"
+_PRICELESS = "paid AND usd IS NULL AND request_id IS NOT NULL AND (state = 'stored' OR is_billed)"
+SET_PRICE = f"UPDATE attempts SET usd = ?, price_asks = price_asks + 1 WHERE id = ? AND {_PRICELESS}"
 
 _ATTEMPTS = (
     "SELECT id, run, call, place, route, model, operation, paid, worst_usd, state, opened_at, changed_at,"
-    " request_id, staged, media, receipt, code, message, usd, resolved FROM attempts WHERE "
+    " request_id, staged, media, receipt, code, message, usd, resolved, ticket FROM attempts WHERE "
 )
 ATTEMPT = f"{_ATTEMPTS} id = ?"
 OPEN_ATTEMPTS = f"{_ATTEMPTS} state IN {_OPEN} ORDER BY rowid LIMIT ?"
+SUBMITTED_ATTEMPTS = f"{_ATTEMPTS} state = 'submitted' ORDER BY rowid LIMIT ?"
+SUBMITTED_ATTEMPT_OF = f"{_ATTEMPTS} state = 'submitted' AND call = ? ORDER BY rowid LIMIT 1"
+UNPRICED = f"{_ATTEMPTS} {_PRICELESS} AND price_asks < ? ORDER BY price_asks, rowid DESC LIMIT ?"
 HELD_ATTEMPTS = f"{_ATTEMPTS} {_HELD} ORDER BY rowid LIMIT ?"
 HELD_ATTEMPTS_OF = f"{_ATTEMPTS} {_HELD} AND call = ? ORDER BY rowid LIMIT ?"
 
@@ -46,8 +63,11 @@ STORE_RECEIPT = (
 )
 RECEIPT = "SELECT body FROM receipts WHERE call = ?"
 RECEIPT_MEDIA = "SELECT media FROM receipts WHERE call = ?"
+REPRICE_RECEIPT = "UPDATE receipts SET body = ? WHERE call = ?"
 FORGET_CALL = "DELETE FROM receipts WHERE call = ?"
-ASSETS_IN_USE = "SELECT DISTINCT asset FROM receipts"
+FORGET_PARTS = "DELETE FROM parts WHERE call = ?"
+STORE_PART = "INSERT OR IGNORE INTO parts (call, asset) VALUES (?, ?)"
+ASSETS_IN_USE = "SELECT asset FROM receipts UNION SELECT asset FROM parts"
 
 _JOB_COLUMNS = "place, job, manifest, verdict, code, reason, key, identity, receipt, settled_at"
 JOB = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE place = ?"

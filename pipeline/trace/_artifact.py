@@ -48,16 +48,23 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
 
 
 class ReplyFacts(Struct, frozen=True, kw_only=True):
-    """What came back: the type it was said to be, the type it is, and how much of it there was."""
+    """What came back: the type it was said to be, the type it is, and how much of it there was.
+
+    `sha256` is of the first of its `parts`, `bytes` of all.
+    """
 
     declared: str | None = None
     recognised: str | None = None
     bytes: int = 0
     sha256: str | None = None
+    parts: int = 1
 
 
 class DebugArtifact(Struct, frozen=True, kw_only=True):
-    """The record of one attempt. `at` is filled in by the writer, `message` is written at level `redacted` only."""
+    """The record of one attempt. `at` is filled in by the writer, `message` is written at level `redacted` only.
+
+    `asked` is the model that was asked for where another one was taken.
+    """
 
     schema: int = SCHEMA
     at: str = ""
@@ -67,6 +74,7 @@ class DebugArtifact(Struct, frozen=True, kw_only=True):
     kind: str
     route: str
     model: str
+    asked: str | None = None
     engine: str
     operation: str
     try_number: int
@@ -99,6 +107,7 @@ def safe(artifact: DebugArtifact, *, level: DebugLevel, redactor: Redactor, hide
         operation=word(artifact.operation),
         verdict=word(artifact.verdict),
         model=label(artifact.model),
+        asked=label(artifact.asked) if artifact.asked is not None else None,
         engine=label(artifact.engine),
         request=_request(artifact.request, redactor),
         reply=artifact.reply and _reply(artifact.reply, redactor),

@@ -56,7 +56,8 @@ def test_a_digest_holds_numbers_types_hashes_and_codes(tmp_path: Path, artifact:
     path = _writer(tmp_path).write(full)
     assert path is not None
     body = json.loads(Path(path).read_bytes())
-    assert body["reply"] == {"declared": "audio/mpeg", "recognised": "audio/mpeg", "bytes": 20, "sha256": "cd" * 32}
+    facts = {"declared": "audio/mpeg", "recognised": "audio/mpeg", "bytes": 20, "sha256": "cd" * 32, "parts": 1}
+    assert body["reply"] == facts
     assert (body["at"], body["engine"], body["usd"]) == ("2027-01-15T08:00:00Z", artifact.engine, "0.01")
     assert (body["place"], body["code"], body["timings_ms"]) == (artifact.place, "engine-failed", {"total": 1.235})
 

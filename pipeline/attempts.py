@@ -1,0 +1,319 @@
+"""One attempt at a call: written down before the wire sees it, and given its verdict whatever happens.
+
+Knows how an attempt begins, how its answer becomes assets with a receipt, and how it is put away where it does not.
+What was paid for is kept: whole payloads of a broken answer become assets, and a ticket outlives deadlines and runs.
+Decides nothing about money, retries or repeats.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+
+import trio
+
+from pipeline import evidence
+from pipeline.core.drivers import Reply
+from pipeline.core.errors import InputChanging, MediaspoolError, StoreError
+from pipeline.core.model import (
+    Asset,
+    AttemptId,
+    CallKey,
+    CallReceipt,
+    Clock,
+    Estimate,
+    Media,
+    Part,
+    Reached,
+    Runner,
+    Sha256,
+)
+from pipeline.core.operations import media_of
+from pipeline.course import Call, Course, Made
+from pipeline.exchange import ANSWERS, Payload, Receiving
+from pipeline.state.durable import digest_file
+from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import AttemptRow
+from pipeline.state.store import Store
+from pipeline.trace.debug import DebugWriter
+
+SETTLE_GRACE_S = 10.0
+ROOM_BYTES = 1_000_000
+PAID_ROOM_BYTES: Mapping[str, int] = {"make_image": 64_000_000, "edit_image": 64_000_000, "make_video": 512_000_000}
+PAID_ROOM_OTHERS_BYTES = 16_000_000
+"""What an answer may need: room for it is looked for before it is paid for, within the job's own cap."""
+ANSWER_TYPES: Mapping[str, tuple[str, ...]] = {
+    "speak": ("audio/",),
+    "transcribe": ("application/json",),
+    "make_image": ("image/",),
+    "edit_image": ("image/",),
+    "retouch": ("image/",),
+    "make_video": ("video/",),
+    "complete": ("text/", "application/json"),
+}
+"""How the media types begin that may answer an operation, whatever else its driver can send."""
+
+
+class Bill:
+    """What a call counts against the caps: nothing until it was sent, then what its end says."""
+
+    def __init__(self) -> None:
+        self.used = Estimate()
+
+
+class Attempts:
+    """Makes attempts. `unfinished` are calls whose answer is here and could not be put away: the next run does that."""
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        ledger: Ledger,
+        store: Store,
+        runner: Runner,
+        files: Runner,
+        debug: DebugWriter,
+        clock: Clock,
+        reached: Reached,
+    ) -> None:
+        self.unfinished: dict[CallKey, MediaspoolError] = {}
+        self._run = run
+        self._ledger = ledger
+        self._store = store
+        self._runner = runner
+        self._files = files
+        self._debug = debug
+        self._clock = clock
+        self._reached = reached
+
+    async def make(self, call: Call, bill: Bill, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
+        """The answer, or an error whose facts say what became of the attempt. `resumed` is sent already."""
+        await self._files(self._store.ensure_room, _room(call))
+        exchange = await self._runner(self._open, call, resumed)
+        self._reached("resumed" if resumed else "opened")
+        with closing(exchange):
+            return await self._perform(Course(call, exchange), bill, number)
+
+    async def _perform(self, course: Course, bill: Bill, number: int) -> Made:
+        started = time.monotonic()
+        try:
+            course.reply = await self._reply(course)
+            return await self._keep(course, course.reply)
+        except MediaspoolError as error:
+            course.error = course.meaning(error)
+            await self._salvage(course)
+            if course.made is not None:
+                return course.made
+            if course.error is error:
+                raise
+            raise course.error from error
+        finally:
+            if course.made is None and course.error is None:
+                course.error = course.unanswered("the run stopped")
+                await self._salvage(course)
+            bill.used = course.used
+            course.call.owner.tab.book(course.cost)
+            with trio.move_on_after(SETTLE_GRACE_S, shield=True):
+                await self._close(course)
+                await self._tell(course, number, (time.monotonic() - started) * 1000)
+
+    async def _reply(self, course: Course) -> Reply:
+        call = course.call
+        limit = call.driver.route.call_timeout_s
+        try:
+            with trio.fail_after(limit):
+                return await call.driver.perform(call.operation, call.binding, course.exchange)
+        except trio.TooSlowError as cause:
+            raise course.unanswered(f"no answer within {limit:g} s") from cause
+
+    def _open(self, call: Call, resumed: AttemptRow | None) -> Receiving:
+        if resumed is not None:
+            self._ledger.adopt_attempt(resumed.id)
+        kinds = ANSWER_TYPES[call.name]
+        return Receiving(
+            resumed.id if resumed else self._opened(call),
+            store=self._store,
+            ledger=self._ledger,
+            runner=self._runner,
+            files=self._files,
+            reached=self._reached,
+            allowed=frozenset(name for name in call.driver.facts.media_out if name.startswith(kinds)),
+            max_bytes=call.owner.limits.max_output_bytes,
+            answers=ANSWERS.get(call.name, "media"),
+            resumed=resumed,
+        )
+
+    def _opened(self, call: Call) -> AttemptId:
+        return self._ledger.open_attempt(
+            call=call.key,
+            place=call.owner.place,
+            route=call.binding.route,
+            model=call.binding.model,
+            operation=call.name,
+            paid=call.binding.paid,
+            worst_usd=call.worst().usd,
+        )
+
+    async def _keep(self, course: Course, reply: Reply) -> Made:
+        """From the last byte to a receipt. Shielded: what was paid for is kept even while the run is cancelled.
+
+        Without a deadline: each step is blocking work that no deadline could end, only keep from being followed up.
+        """
+        with trio.CancelScope(shield=True):
+            await course.exchange.finish(reply)
+            made = course.made = await self._store_answer(course)
+        return made
+
+    async def _salvage(self, course: Course) -> None:
+        """Keep the payloads that are whole though the answer broke off after them: they were paid for.
+
+        Behind a ticket the whole answer can still be had, so nothing less is taken for it.
+        """
+        is_lost = course.error is not None and course.error.reach == "call" and not course.is_waiting
+        if not is_lost or not course.exchange.whole or course.exchange.is_received:
+            return
+        try:
+            with trio.CancelScope(shield=True):
+                course.made = await self._store_answer(course)
+        except MediaspoolError as trouble:
+            if trouble.reach == "run":
+                course.error = trouble
+
+    async def _store_answer(self, course: Course) -> Made:
+        for ref in media_of(course.call.operation):
+            await self.ensure_unchanged(ref.path, ref.sha256)
+        exchange, receipt = course.exchange, self._receipt(course)
+        media, name = _media(exchange.whole[0]), exchange.whole[0].staged.name
+        await self._runner(
+            lambda: self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=name, media=media)
+        )
+        exchange.is_received = True
+        self._reached("received")
+        assets = []
+        for payload in exchange.whole:
+            assets.append(await self._files(self._adopt, payload))
+            self._reached("adopted")
+        await self._runner(self._ledger.mark_stored, exchange.attempt, receipt)
+        self._reached("stored")
+        return Made(assets=tuple(assets), receipt=receipt, is_new=True)
+
+    def _adopt(self, payload: Payload) -> Asset:
+        return self._store.adopt(payload.staged.path, sha256=payload.staged.sha256, media=_media(payload))
+
+    async def ensure_unchanged(self, path: str, sha256: Sha256) -> None:
+        """InputChanging unless the file holds the bytes of that hash. Asked after it was read: the hash is older."""
+        if await self._runner(self._remembered, path) != sha256 and await self._files(_digest, path) != sha256:
+            raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")
+
+    def _remembered(self, path: str) -> Sha256 | None:
+        try:
+            known = self._ledger.known_file(path, os.stat(path))
+        except OSError:
+            return None
+        return known.sha256 if known is not None else None
+
+    def _receipt(self, course: Course) -> CallReceipt:
+        (first, *others), reply = course.exchange.whole, course.reply
+        call, binding = course.call, course.call.binding
+        return CallReceipt(
+            key=call.key,
+            route=binding.route,
+            model=reply.model if reply else binding.model,
+            engine=binding.engine,
+            operation=call.name,
+            asset=first.staged.sha256,
+            media_type=_media(first).media_type,
+            size=first.staged.size,
+            usd=reply.usd if reply else course.told_usd,
+            request_id=(reply.request_id if reply else None) or course.exchange.request_id,
+            finished_at=self._clock(),
+            seconds=reply.seconds if reply else None,
+            facts=_facts(course),
+            parts=tuple(
+                Part(asset=other.staged.sha256, media=_media(other), size=other.staged.size) for other in others
+            ),
+        )
+
+    async def _close(self, course: Course) -> None:
+        """The verdict on an attempt that brought nothing: the payload away, then the ledger.
+
+        One whose answer is here, and only could not be put away, stays open: the next run finishes it. One that the
+        provider works on stays submitted.
+        """
+        error, exchange = course.error, course.exchange
+        if error is None:
+            return
+        if course.state == "received":
+            self.unfinished[course.call.key] = error
+            return
+        await self._files(self._put_away, exchange, error.billed == "yes" or course.state == "in_doubt")
+        if course.state not in ("stored", "submitted"):
+            await self._runner(self._settle, course, error)
+
+    def _settle(self, course: Course, error: MediaspoolError) -> None:
+        state = course.end_state
+        is_billed = state != "in_doubt" and not course.is_surely_free
+        self._ledger.settle_attempt(
+            course.exchange.attempt,
+            state,
+            code=error.code,
+            message=error.message,
+            usd=course.told_usd,
+            is_billed=is_billed,
+        )
+
+    def _put_away(self, exchange: Receiving, is_worth_keeping: bool) -> None:
+        """What has not become an asset: into quarantine if it may have been paid for, and else let go."""
+        for payload in exchange.payloads:
+            staged = payload.staged
+            if is_worth_keeping and staged.size and os.path.exists(staged.path):
+                with suppress(StoreError):  # what cannot be kept is let go
+                    staged.sync()
+                with suppress(StoreError):
+                    self._store.quarantine(staged.path)
+            staged.discard()
+
+    async def _tell(self, course: Course, number: int, millis: float) -> None:
+        call = course.call
+        trial = evidence.Trial(
+            run=self._run,
+            place=call.owner.place,
+            kind=call.owner.kind,
+            operation=call.operation,
+            binding=call.binding,
+            number=number,
+        )
+        told = evidence.artifact(
+            trial, course.exchange, course.reply, course.error, verdict=course.state, millis=millis
+        )
+        await self._files(self._debug.write, told, evidence.private(call.operation))
+
+
+def _room(call: Call) -> int:
+    if not call.binding.paid:
+        return ROOM_BYTES
+    cap = call.owner.limits.max_output_bytes
+    room = PAID_ROOM_BYTES.get(call.name, PAID_ROOM_OTHERS_BYTES)
+    return room if cap is None else min(cap, room)
+
+
+def _facts(course: Course) -> dict[str, str]:
+    """The driver's own, and what a person should know of this answer."""
+    facts = dict(course.reply.facts) if course.reply else {}
+    if course.call.binding.asked is not None:
+        facts["asked_model"] = course.call.binding.asked
+    if course.error is not None:
+        facts["broke_off"] = course.error.code
+    return facts
+
+
+def _media(payload: Payload) -> Media:
+    assert payload.media is not None
+    return payload.media
+
+
+def _digest(path: str) -> Sha256 | None:
+    try:
+        return digest_file(path)
+    except OSError:
+        return None
