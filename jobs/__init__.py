@@ -5,4 +5,6 @@ KINDS: dict[str, str] = {
     "canonical_text": "jobs.canonical_text:CanonicalText",
     "tts": "jobs.tts:Tts",
     "text": "jobs.text:Text",
+    "image": "jobs.image:Image",
+    "video": "jobs.video:Video",
 }

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from jobs import KINDS
 from pipeline.core.errors import CODES, ContractError, LimitExceeded, Unavailable
-from pipeline.core.kinds import Kind, KindResult, Sources, check_job, further_fields, operations_of
+from pipeline.core.kinds import Kind, KindResult, PictureFacts, Sources, check_job, further_fields, operations_of
 from pipeline.core.model import Limits, Refusal, Source
 from pipeline.core.operations import Operation
 from tests.jobs import scripted
@@ -84,6 +84,26 @@ CASES = [
         garbage=(*NO_TEXT, b"<html>busy</html>"),
     ),
     Case(kind="text", spec={"prompt": f"What is {CANARY}?"}, media_type="image/jpeg", garbage=NO_TEXT),
+    Case(kind="image", spec={"prompt": f"A {CANARY}."}),
+    Case(
+        kind="image",
+        spec={"prompt": f"A {CANARY}.", "images": ["a.png"], "mask": "m.png"},
+        media_type="image/jpeg",
+        more={"images.0": "image/png", "mask": "image/png"},
+    ),
+    Case(
+        kind="image",
+        spec={"steps": [f"text top 20 white {CANARY}", "overlay center"], "overlay": "o.png"},
+        media_type="image/png",
+        more={"overlay": "image/png"},
+    ),
+    Case(kind="video", spec={"prompt": f"A {CANARY}.", "seconds": 4}),
+    Case(
+        kind="video",
+        spec={"last_frame": "z.png", "poster": "none"},
+        media_type="image/png",
+        more={"last_frame": "image/png"},
+    ),
 ]
 
 
@@ -124,6 +144,7 @@ def context(
         pdf=f"{CANARY} page",
         limits=limits,
         more=more_of(case),
+        picture=PictureFacts(width=4, height=3, has_alpha=True),
     )
 
 
