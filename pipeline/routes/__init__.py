@@ -4,6 +4,8 @@ DRIVERS: dict[str, str] = {
     "whisper": "pipeline.routes.whisper:open_driver",
     "hibari": "pipeline.routes.hibari:open_driver",
     "pico": "pipeline.routes.pico:open_driver",
+    "pillow": "pipeline.routes.pillow:open_driver",
+    "stills": "pipeline.routes.stills:open_driver",
     "openrouter": "pipeline.routes.openrouter:open_driver",
     "openai": "pipeline.routes.openai:open_driver",
 }

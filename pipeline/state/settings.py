@@ -27,7 +27,7 @@ MAX_SECRET_BYTES = 65_536
 DEFAULT_WIDTH = 2
 PREFIX = "MEDIASPOOL_"
 
-GROUPS: dict[str, tuple[str, ...]] = {"local": ("whisper", "hibari", "pico")}
+GROUPS: dict[str, tuple[str, ...]] = {"local": ("whisper", "hibari", "pico", "pillow", "stills")}
 """Names that stand for several routes, in the order in which they are tried."""
 
 
@@ -124,7 +124,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 _TABLES: dict[str, type[Struct]] = {"limits": LimitTable, "debug": DebugTable, "log": LogTable, "engines": EngineTable}
 
-_BUILT_IN: dict[str, int | None] = {"whisper": None, "hibari": None, "pico": 2}
+_BUILT_IN: dict[str, int | None] = {"whisper": None, "hibari": None, "pico": 2, "pillow": 2, "stills": 2}
 """Embedded routes and how many calls each may have under way; None is the number of engine children."""
 
 
