@@ -78,7 +78,7 @@ class Http:
     ) -> None:
         self._base = _base_url(base_url)
         self._origin = _origin(self._base)
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._key = key
         self._headers = checked(headers)
         self._safe = safe
@@ -117,7 +117,7 @@ class Http:
         asked = Asked(path=path, model=model, is_post=True, safe=self._safe)
         async with opened(body, self._threads) as upload:
             headers = {"Content-Type": body.content_type, "Content-Length": str(upload.length)}
-            flight = _Flight(asked, self._timeouts, upload, exchange.sending)
+            flight = _Flight(asked, self.timeouts, upload, exchange.sending)
             request = self._request("POST", url, flight, extra=headers)
             async with self._fly(self._open, request, flight) as stream:
                 if stream.generation_id is not None:
@@ -129,7 +129,7 @@ class Http:
         """The whole answer. Asked a few times when nobody answered, never longer than the total time of the route."""
         url = self._url(path_or_url)
         url = url.copy_merge_params(dict(query)) if query else url
-        deadline, tries = trio.current_time() + self._timeouts.total_s, 0
+        deadline, tries = trio.current_time() + self.timeouts.total_s, 0
         while True:
             tries += 1
             try:
@@ -143,14 +143,16 @@ class Http:
     @asynccontextmanager
     async def fetching(
         self, url: str, *, keyed: bool = True, also: frozenset[str] = frozenset(), deadline: float = math.inf
-    ) -> AsyncIterator[Stream]:
-        """One GET, whatever its status, for `fetch`. `also` are origins that the settings name: no guard and no key."""
-        async with self._reach(self._url(url), keyed=keyed, also=also, deadline=deadline) as (stream, _):
-            yield stream
+    ) -> AsyncIterator[tuple[Stream, Asked]]:
+        """One GET, whatever its status. `also` are origins that the settings name: no guard and no key for them."""
+        async with self._reach(_parsed(url), keyed=keyed, also=also, deadline=deadline) as found:
+            yield found
 
     def join(self, reference: str, against: str | None = None) -> str:
         """What a reference in an answer means: absolute, or relative to `against` or the base URL's origin."""
-        base = self._base if against is None else _parsed(against)
+        base = _parsed(
+            against or f"{str(self._base).rstrip('/')}/"
+        )  # with the slash, so that no part of the base's path is dropped
         try:
             return str(base.join(reference))
         except (httpx.InvalidURL, ValueError) as error:
@@ -180,7 +182,7 @@ class Http:
         path = url.path if is_own else f"https://{display(url.host, 100)}"
         asked = Asked(path=path, model=None, is_post=False, safe=self._safe)
         async with opened(None, self._threads) as nothing:
-            flight = _Flight(asked, self._timeouts, nothing, trio.lowlevel.checkpoint, deadline=deadline)
+            flight = _Flight(asked, self.timeouts, nothing, trio.lowlevel.checkpoint, deadline=deadline)
             request = self._request("GET", url, flight, keyed=keyed and is_own, own=is_own)
             async with self._fly(clients, request, flight) as stream:
                 yield stream, asked
@@ -228,7 +230,7 @@ class Http:
         """Paths are appended to the base; one that begins with the base's own path is already whole."""
         if "://" in path_or_url.partition("?")[0] or path_or_url.startswith("//"):
             return _parsed(self.join(path_or_url))
-        base = self._base.path.rstrip("/")
+        base = self._base.path.rstrip("/")  # httpx writes the empty path as "/"
         path = path_or_url if base and path_or_url.startswith(f"{base}/") else f"{base}/{path_or_url.lstrip('/')}"
         return _parsed(f"{self._base.scheme}://{self._base.netloc.decode('ascii')}{path}")
 
@@ -322,7 +324,6 @@ class _Wire:
         self._flight = flight
         self._body = response.stream
         self._chunks = aiter(response.stream)
-        self._socket = response.extensions["network_stream"]
         self._is_over = self._is_begun = False
 
     async def next(self) -> bytes:
@@ -342,16 +343,16 @@ class _Wire:
         raise self._flight.late("the answer did not go on")
 
     async def close(self) -> None:
-        """Back to the pool when the body was read whole; else the socket is cut.
+        """Back to the pool when the whole body is here; else the connection is closed.
 
-        Cut first, and then read on to the failure that follows: this is what ends httpx's nested generators in order.
+        Reading on while cancelled takes what is here and then fails: this ends httpx's nested generators in order.
         """
+        with trio.CancelScope(shield=True) as gone:
+            gone.cancel()
+            with suppress(StopAsyncIteration, *FAILURES):
+                while self._is_begun:
+                    await anext(self._chunks)
         with trio.move_on_after(CLOSE_S, shield=True):
-            if self._is_begun and not self._is_over:
-                await self._socket.aclose()
-                with suppress(StopAsyncIteration, *FAILURES):
-                    while True:
-                        await anext(self._chunks)
             await self._body.aclose()
 
 
@@ -391,7 +392,7 @@ def _base_url(text: str) -> httpx.URL:
     ends_in_endpoint = re.search(r"/(completions|speech|transcriptions|images|videos|models)/*$", url.path)
     if url.userinfo or url.query or url.fragment or ends_in_endpoint:
         raise ConfigError("base_url has more in it than the base of the API", hint=hint)
-    return url
+    return url.copy_with(path=url.path.rstrip("/"))
 
 
 def _origin(url: httpx.URL) -> Origin:
