@@ -1,7 +1,7 @@
-"""The stills route: a clip made of one or two pictures, by moving over the one or fading to the other; no key, no network.
+"""The stills route: a clip of one or two pictures, by moving over the one or fading to the other; no key, no network.
 
-It is no video model and never says so: every pixel is one of the stills', and the receipt and the file's own metadata
-name what it was made from. The prompt is one of a closed list of motions; any other wish is refused, never approximated.
+It is no video model and never says so: every pixel is one of the stills', and the receipt and the file's metadata name
+what it was made from. The prompt is one of a closed list of motions; any other wish is refused, never approximated.
 """
 
 import re
