@@ -30,7 +30,7 @@ from tests.standin.nouns import (
 )
 from tests.standin.odd_chats import odd_completion
 from tests.standin.problems import no_such_model, refuse
-from tests.standin.world import World, money
+from tests.standin.world import Generation, World, money
 
 ROUTING = frozenset(
     names(
@@ -54,6 +54,7 @@ def complete(asked: Asked, world: World) -> Answer:
     body = _completion(asked, model, fields, world)
     usd = Decimal(str(fields_of(body, "usage").get("cost", 0)))
     number = str(body["id"])
+    world.remember_cost(Generation(id=number, api_type="completions", model=model.id, usd=str(usd), hidden=0))
     if fields.get("stream") is True:
         return Answer(
             media_type="text/event-stream", body=_events(body), headers=(("X-Generation-Id", number),), usd=usd

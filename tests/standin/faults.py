@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from tests.standin import spoiling, statuses
+from tests.standin import images_openai, spoiling, statuses, videos
 from tests.standin.nouns import Answer, Asked, How, Options, names
 from tests.standin.odd_chats import ODD_CHATS
+from tests.standin.odd_images import ODD_IMAGES
 from tests.standin.oddities import ODD_TRANSCRIPTS
 
 Instead = Callable[[Asked, Options], Answer]
@@ -88,6 +89,11 @@ _ALL: tuple[Fault, ...] = (
     *_played("profiles of speech", ("pcm-no-rate", "pcm-44100", "mp3-44100", "mp3-id3", "wav-placeholder"), SPEAK),
     *_played("cost late", ("generation-late",), SPEAK),
     *_played("answers that are none", ODD_CHATS, CHAT),
+    *_played("bad image payload", (*ODD_IMAGES, "image-url"), PICTURES),
+    *_played("addresses of results", (*images_openai.ODD_ADDRESSES, "url-same-origin", "url-expired"), PICTURES),
+    *_played("the life of a video, its addresses and its results", sorted(videos.PLAYED), SUBMIT),
+    *_played("what a key may", ("key-unlimited", "key-empty"), frozenset({"key"})),
+    *_played("credits for management keys only", ("credits-forbidden",), frozenset({"credits"})),
     *_played("the dated name of a model", ("canonical-model",), CHAT),
 )
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in _ALL}

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -16,13 +15,6 @@ pytestmark = pytest.mark.real_time
 MEDIA = Path(__file__).parents[2] / "samples" / "media"
 KOKORO = {"model": "hexgrad/kokoro-82m", "input": "The quick brown fox.", "voice": "af_alloy"}
 WHISPER = "openai/whisper-1"
-
-
-@pytest.fixture
-def client(standin: StandIn) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {standin.key}"}
-    with httpx.Client(base_url=standin.base_url, headers=headers, timeout=20, trust_env=False) as opened:
-        yield opened
 
 
 def seconds(body: bytes, demuxer: str) -> float:

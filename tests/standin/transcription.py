@@ -17,7 +17,7 @@ from tests.standin.gate import need_fields, need_key, need_model
 from tests.standin.nouns import Answer, Asked, Part, Refused, fields_of, json_answer, names, text_of
 from tests.standin.oddities import odd_transcript
 from tests.standin.problems import TOO_LARGE, no_such_model, openai_problem, problem, refuse
-from tests.standin.world import World, money
+from tests.standin.world import Generation, World, money
 
 MULTIPART_BYTES = 25_000_000
 WORDS_PER_S = 2.0
@@ -72,8 +72,9 @@ def openrouter(asked: Asked, world: World) -> Answer:
     usd = (model.per_second * Decimal(str(seconds))).quantize(Decimal("0.0000000001"))
     body = _transcript(wish, heard, leads_with_space=model.leads_with_space, tells_language=model.tells_language)
     body = {"text": body.pop("text"), "usage": _usage(model, seconds, usd), **body}
-    odd = odd_transcript(asked, body)
-    return json_answer(odd, usd=usd, X_Generation_Id=world.new_id("gen-stt"))
+    number = world.new_id("gen-stt")
+    world.remember_cost(Generation(id=number, api_type="stt", model=model.id, usd=str(usd), hidden=0))
+    return json_answer(odd_transcript(asked, body), usd=usd, X_Generation_Id=number)
 
 
 def openai(asked: Asked, world: World) -> Answer:

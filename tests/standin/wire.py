@@ -198,7 +198,7 @@ def _pieces(answer: Answer) -> Iterator[bytes]:
         body = body[: max(1, len(body) // 2)]
     if how == "dripping":
         size = 1
-    rounds = ENDLESS // max(1, len(body)) if how == "endless" else 1
+    rounds = ENDLESS // len(body) if how == "endless" and body else 1
     for _ in range(rounds):
         yield from (body[start : start + size] for start in range(0, len(body), size))
 
