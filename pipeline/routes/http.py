@@ -58,6 +58,7 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (httpx.RemoteProtocolError, "the connection ended before the answer did, or the server speaks no HTTP"),
     (httpx.NetworkError, "the connection broke"),
 )
+_ODD = re.compile(r"[\x00-\x20\x7f\\]|^[A-Za-z][\w+.-]*:(?!//[^/])")  # what two readers could read apart
 Origin = tuple[str, str, int]
 
 
@@ -94,8 +95,7 @@ class Http:
         self._open = Clients(self._client)
         self._guarded = Clients(self._guarded_client)
 
-    async def aclose(self) -> None:
-        """May be called twice, and while cancelled."""
+    async def aclose(self) -> None:  # may be called twice, and while cancelled
         await self._open.aclose()
         await self._guarded.aclose()
 
@@ -150,9 +150,9 @@ class Http:
 
     def join(self, reference: str, against: str | None = None) -> str:
         """What a reference in an answer means: absolute, or relative to `against` or the base URL's origin."""
-        base = _parsed(
-            against or f"{str(self._base).rstrip('/')}/"
-        )  # with the slash, so that no part of the base's path is dropped
+        if _ODD.search(reference):
+            raise _no_address(reference)
+        base = _parsed(against or f"{str(self._base).rstrip('/')}/")  # without the slash its last part would be lost
         try:
             return str(base.join(reference))
         except (httpx.InvalidURL, ValueError) as error:
@@ -227,10 +227,10 @@ class Http:
         return {"Authorization": f"Bearer {value}"} if value else {}
 
     def _url(self, path_or_url: str) -> httpx.URL:
-        """Paths are appended to the base; one that begins with the base's own path is already whole."""
-        if "://" in path_or_url.partition("?")[0] or path_or_url.startswith("//"):
+        """Paths are appended to the base; one that begins with the base's own path is whole already."""
+        if re.match(r"\s*([A-Za-z][\w+.-]*:|//)", path_or_url):
             return _parsed(self.join(path_or_url))
-        base = self._base.path.rstrip("/")  # httpx writes the empty path as "/"
+        base = self._base.path.rstrip("/")
         path = path_or_url if base and path_or_url.startswith(f"{base}/") else f"{base}/{path_or_url.lstrip('/')}"
         return _parsed(f"{self._base.scheme}://{self._base.netloc.decode('ascii')}{path}")
 

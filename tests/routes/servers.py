@@ -5,9 +5,11 @@ wrote, broke or kept the connection itself.
 """
 
 import json
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import h11
 import trio
@@ -108,8 +110,28 @@ async def serving(answer: Answer | bytes, *, keep: bool = True) -> AsyncIterator
 
     server = Server(always if isinstance(answer, bytes) else answer, keep=keep)
     async with trio.open_nursery() as nursery:
-        (listener,) = await nursery.start(lambda **kw: trio.serve_tcp(server.serve, 0, host="127.0.0.1", **kw))
+        (listener,) = await nursery.start(partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1"))
         server.port = listener.socket.getsockname()[1]
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def serving_tls(body: bytes, context: ssl.SSLContext) -> AsyncIterator[Server]:
+    """The same answer to everybody, behind TLS."""
+
+    async def always(_heard: Heard, _stream: trio.SocketStream) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return body
+
+    async def serve(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        await server.serve(stream)  # type: ignore[arg-type]  # it reads and writes like one
+
+    server = Server(always, keep=True)
+    async with trio.open_nursery() as nursery:
+        open_it = partial(trio.serve_ssl_over_tcp, serve, 0, context, host="127.0.0.1", https_compatible=True)
+        (listener,) = await nursery.start(open_it)
+        server.port = listener.transport_listener.socket.getsockname()[1]
         yield server
         nursery.cancel_scope.cancel()
 
@@ -118,7 +140,7 @@ async def serving(answer: Answer | bytes, *, keep: bool = True) -> AsyncIterator
 async def listening(handler: Callable[[trio.SocketStream], Awaitable[object]]) -> AsyncIterator[str]:
     """A server that speaks no HTTP of its own; gives the base URL."""
     async with trio.open_nursery() as nursery:
-        (listener,) = await nursery.start(lambda **kw: trio.serve_tcp(handler, 0, host="127.0.0.1", **kw))
+        (listener,) = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
         yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}/v1"
         nursery.cancel_scope.cancel()
 
@@ -131,11 +153,18 @@ async def reaching(
     key: str | None = KEY,
     headers: Mapping[str, str] = {},
     guard: Guard | None = None,
-    width: int = 4,
+    tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
 ) -> AsyncIterator[Http]:
     secret = None if key is None else Secret(key)
     http = Http(
-        base, timeouts=timeouts, width=width, key=lambda: secret, headers=headers, safe=lambda t: t[:300], guard=guard
+        base,
+        timeouts=timeouts,
+        width=4,
+        key=lambda: secret,
+        headers=headers,
+        safe=lambda text: text[:300],
+        guard=guard,
+        tls=tls,
     )
     try:
         yield http
