@@ -51,12 +51,9 @@ def film(stills: Sequence[Image.Image], params: StillsParams) -> Film:
 
 def film_size(still: tuple[int, int], params: StillsParams) -> tuple[int, int]:
     """Even sides, as H.264 wants them; never larger than allowed."""
-    if params.size is not None:
-        wide, high = params.size
-    else:
-        ratio = params.aspect or still
-        scale = params.short_side / min(ratio)
-        wide, high = round(ratio[0] * scale), round(ratio[1] * scale)
+    ratio = params.size or params.aspect or still
+    scale = 1.0 if params.size is not None else params.short_side / min(ratio)
+    wide, high = ratio[0] * scale, ratio[1] * scale
     shrink = min(1.0, MAX_SIDE / max(wide, high))
     return _even(wide * shrink), _even(high * shrink)
 

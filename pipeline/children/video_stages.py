@@ -98,7 +98,7 @@ def _encode(made: Film, spec: StageSpec, output: FileRef, roots: Roots) -> None:
         stream = _stream(container, made)
         for number, picture in enumerate(made.pictures()):
             frame = VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]  # PyAV leaves it open
-            frame.pts, frame.time_base = number, Fraction(1, made.fps)
+            frame.pts, frame.time_base, frame.duration = number, Fraction(1, made.fps), 1
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
