@@ -18,7 +18,7 @@ from pipeline.core.limits import Budget
 from pipeline.core.model import Decision, Job, JobId, Outcome, Place, Verdict
 from pipeline.plan import GOOD, Parent, Planner, is_changing
 from pipeline.state.roots import Roots
-from pipeline.worker import Bench, run_job, settle
+from pipeline.worker import Bench, end_job, run_job, settle, still_waiting
 
 HERE = "here"
 HERE_WIDTH = 2
@@ -72,6 +72,13 @@ class Stop:
     def drain(self, reason: str, error: MediaspoolError | None = None) -> None:
         if self.reason is None:
             self.reason, self.error = reason, error
+
+
+class _Out(Struct, frozen=True, kw_only=True):
+    """The jobs with a paid call that has no verdict, and those with one that a provider works on."""
+
+    held: set[Place]
+    waiting: set[Place]
 
 
 class _Item(Struct, frozen=True, kw_only=True):
@@ -161,15 +168,17 @@ class _Lanes:
         async with queue:
             async for item in queue:
                 outcome = await self._outcome(item)
-                await self._done(item.run, outcome)
+                if outcome is not None:
+                    await self._done(item.run, outcome)
 
-    async def _outcome(self, item: _Item) -> Outcome:
+    async def _outcome(self, item: _Item) -> Outcome | None:
+        """None for a job that goes on in another lane."""
         try:
             return await self._outcome_or_error(item.run, item.decision)
         except MediaspoolError as error:
             return self._stopped_by(item.run, item.decision, error)
 
-    async def _outcome_or_error(self, run: _BatchRun, decision: Decision) -> Outcome:
+    async def _outcome_or_error(self, run: _BatchRun, decision: Decision) -> Outcome | None:
         batch = run.batch
         if decision.choice not in ("run", "place"):
             outcome = outcome_of(decision)
@@ -178,6 +187,9 @@ class _Lanes:
         stopped = self._why_not(run, decision)
         if stopped is not None:
             return stopped
+        closed = self._closed_routes.get(decision.binding.route) if decision.binding else None
+        if closed is not None:
+            return await self._elsewhere(run, decision, closed)
         ended = await run_job(
             self._bench,
             decision,
@@ -186,8 +198,25 @@ class _Lanes:
             manifest=batch.manifest,
             is_forced=batch.planner.is_forced,
         )
-        assert isinstance(ended, Outcome)
-        return ended
+        return ended if isinstance(ended, Outcome) else await self._elsewhere(run, decision, ended.error)
+
+    async def _elsewhere(self, run: _BatchRun, decision: Decision, error: MediaspoolError) -> Outcome | None:
+        """A route surely did nothing for a job: the next one is asked, where the manifest says so and there is one."""
+        if error.reach == "route" and decision.binding is not None:
+            self._closed_routes[decision.binding.route] = error
+        if decision.job.on_failure == "next-route":
+            again = await self._bench.runner(self._decide_again, run, decision)
+            if again.choice in ("run", "place"):
+                self._bench.log.event("job-moved", place=decision.job.place, to=again.tried[-1])
+                self.add(run, again)
+                return None
+        if error.reach != "call":
+            return self._stopped_by(run, decision, error)
+        return await end_job(self._bench, decision, run.batch.manifest, error)
+
+    def _decide_again(self, run: _BatchRun, decision: Decision) -> Decision:
+        job, closed = decision.job, frozenset(self._closed_routes)
+        return run.batch.planner.decide(job, run.parents(job), tried=decision.tried, closed=closed)
 
     def _stopped_by(self, run: _BatchRun, decision: Decision, error: MediaspoolError) -> Outcome:
         """A closed route ends its lane, a cap its manifest, a broken machine the run."""
@@ -200,10 +229,9 @@ class _Lanes:
         return not_started(decision.job, error.message, code=error.code, hint=error.hint)
 
     def _why_not(self, run: _BatchRun, decision: Decision) -> Outcome | None:
-        """The outcome of a job whose run, manifest or route takes nothing more."""
-        closed = self._closed_routes.get(decision.binding.route) if decision.binding else None
-        error = self._stop.error or run.stop.error or closed
-        reason = self._stop.reason or run.stop.reason or (closed.message if closed else None)
+        """The outcome of a job whose run or manifest takes nothing more."""
+        error = self._stop.error or run.stop.error
+        reason = self._stop.reason or run.stop.reason
         if reason is None:
             return None
         code, hint = (error.code, error.hint) if error else (None, "")
@@ -247,7 +275,7 @@ async def run_plan(
     """The outcomes of each batch, in the order of its decisions: one for every decision."""
     runs = [_BatchRun(batch) for batch in batches]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cut, stop, nursery.cancel_scope)
+        nursery.start_soon(_cut_at_once, stop, nursery.cancel_scope)
         async with trio.open_nursery() as workers:
             lanes = _Lanes(bench, workers, stop, width_of, watch)
             open_decisions = [(run, decision) for run in runs for decision in run.open_decisions()]
@@ -260,8 +288,9 @@ async def run_plan(
             if lanes.left == 0:
                 lanes.close()
         nursery.cancel_scope.cancel()
-    in_doubt = {row.place for row in await bench.runner(bench.ledger.held_attempts)}
-    return [[await _told(bench, run, decision, stop, in_doubt) for decision in run.batch.decisions] for run in runs]
+    held = {row.place for row in await bench.runner(bench.ledger.held_attempts)}
+    out = _Out(held=held, waiting=await bench.caller.waiting_places())
+    return [[await _told(bench, run, decision, stop, out) for decision in run.batch.decisions] for run in runs]
 
 
 async def _limit(run: _BatchRun) -> None:
@@ -273,22 +302,30 @@ async def _limit(run: _BatchRun) -> None:
         run.stop.drain(reached, BudgetExhausted(reached, code="budget-runtime", hint="run again"))
 
 
-async def _cut(stop: Stop, scope: trio.CancelScope) -> None:
+async def _cut_at_once(stop: Stop, scope: trio.CancelScope) -> None:
     await stop.cut.wait()
     scope.cancel()
 
 
-async def _told(bench: Bench, run: _BatchRun, decision: Decision, stop: Stop, in_doubt: set[Place]) -> Outcome:
+async def _told(bench: Bench, run: _BatchRun, decision: Decision, stop: Stop, out: _Out) -> Outcome:
     """The outcome of a decision. A job cut off with a paid call out is held, whatever it was that cut it off."""
     reason = stop.reason or run.stop.reason or "the run ended before its turn"
-    outcome = run.outcomes.get(decision.job.id) or not_started(decision.job, reason)
-    if decision.job.place not in in_doubt or outcome.verdict not in _CUT_OFF:
+    outcome = run.outcomes.get(decision.job.id) or _cut(decision.job, reason, out)
+    if decision.job.place not in out.held or outcome.verdict not in _CUT_OFF:
         return outcome
     held = msgspec.structs.replace(
-        outcome, verdict="held", code=outcome.code or InDoubt.default_code, hint="mediaspool resolve"
+        outcome, verdict="held", code=outcome.code or InDoubt.default_code, hint="mediaspool resolve", usd=None
     )
     await bench.runner(settle, bench.ledger, decision, held, run.batch.manifest)
     return held
+
+
+def _cut(job: Job, reason: str, out: _Out) -> Outcome:
+    """A job without an outcome: never begun, or cut off. What a provider works on for it goes on."""
+    if job.place not in out.waiting:
+        return not_started(job, reason)
+    error = still_waiting(reason)
+    return msgspec.structs.replace(not_started(job, error.message, code=error.code, hint=error.hint), usd=None)
 
 
 def not_started(job: Job, reason: str, *, code: str | None = None, hint: str = "") -> Outcome:

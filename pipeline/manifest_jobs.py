@@ -17,7 +17,7 @@ from pipeline.core.confine import display
 from pipeline.core.errors import InputError
 from pipeline.core.kinds import Kind, further_inputs
 from pipeline.core.limits import smallest
-from pipeline.core.model import Family, Further, Job, JobId, Limits, Media, Place, Refusal, Sha256
+from pipeline.core.model import Family, Further, Job, JobId, Limits, Media, OnFailure, Place, Refusal, Sha256
 from pipeline.manifest_model import (
     JOB_KEYS,
     STEP_KEYS,
@@ -75,6 +75,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     products: tuple[str, ...]
     template: Template | None
     routes: tuple[str, ...]
+    on_failure: OnFailure
     model: str | None
     limits: Limits
     input: str | None
@@ -166,6 +167,7 @@ def _recipe(keys: ItemKeys, kind: Kind, spec: Struct, template: Template | None,
         products=products,
         template=template,
         routes=routes_of(keys.route) or header.routes or reading.default_routes,
+        on_failure=keys.on_failure or header.on_failure,
         model=keys.model or header.model,
         limits=_joined(header.limits, job_limits(keys.limits)),
         input=None if parent else keys.input,
@@ -216,6 +218,7 @@ def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading
         spec=recipe.spec,
         products=reading.places.products(template, values, recipe.products),
         routes=recipe.routes,
+        on_failure=recipe.on_failure,
         model=recipe.model,
         input=None if wiring.parent else subject.path,
         parent=wiring.parent,

@@ -17,7 +17,7 @@ from pipeline.core.confine import display
 from pipeline.core.errors import ConfigError, ManifestError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import MEGABYTE, parse_duration
-from pipeline.core.model import Caps, Family, Limits, Refusal
+from pipeline.core.model import Caps, Family, Limits, OnFailure, Refusal
 from pipeline.manifest_text import SCHEMA, Table
 
 S = TypeVar("S", bound=Struct)
@@ -71,6 +71,7 @@ class ItemKeys(Struct, frozen=True, kw_only=True):
     out: Text | None = None
     needs: Text | tuple[Text, ...] = ()
     route: Routes | None = None
+    on_failure: OnFailure | None = None
     model: Text | None = None
     limits: JobLimitKeys = JobLimitKeys()
 
@@ -90,6 +91,7 @@ class DefaultKeys(Struct, frozen=True, kw_only=True):
     """`[defaults]`, beside the fields of kinds: what a job has that does not say it itself."""
 
     route: Routes | None = None
+    on_failure: OnFailure = "stop"
     model: Text | None = None
     kind: str | None = None
     settle: Text | None = None
@@ -111,6 +113,7 @@ class Header(Struct, frozen=True, kw_only=True):
     caps: Caps
     limits: Limits
     routes: tuple[str, ...]
+    on_failure: OnFailure
     model: str | None
     kind: str | None
     settle_s: float | None
@@ -233,6 +236,7 @@ def _header(table: Table, file_name: str, kinds: Mapping[str, Kind]) -> Header:
         caps=_caps(limits),
         limits=_limits_of_each_job(limits),
         routes=routes_of(defaults.route),
+        on_failure=defaults.on_failure,
         model=defaults.model,
         kind=defaults.kind,
         settle_s=seconds(defaults.settle),

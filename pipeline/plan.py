@@ -6,21 +6,33 @@ It is asked twice for a job that waits for another: once in the plan (`later`) a
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
 
 import msgspec
 from msgspec import Struct
 
+from pipeline.admission import (
+    Admission,
+    Level,
+    Tickets,
+    Wish,
+    ask_route,
+    call_keys,
+    choose,
+    over_limits,
+    refusal,
+    refused,
+)
 from pipeline.core.drivers import Driver
 from pipeline.core.errors import ConfigError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, check_job, further_fields, operations_of
-from pipeline.core.limits import Bounds, smallest
+from pipeline.core.limits import Bounds, Doubt, smallest
 from pipeline.core.model import (
     SETTLED,
     Binding,
     Choice,
     Decision,
-    Estimate,
     Job,
     JobId,
     JobKey,
@@ -31,20 +43,22 @@ from pipeline.core.model import (
     Verdict,
     refusal_identity,
 )
-from pipeline.core.operations import Operation, call_key, operation_name
-from pipeline.core.pricing import total
 from pipeline.intake import Intake
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import JobRow
+from pipeline.state.ledger_rows import AttemptRow, JobRow
 
 JOB_KEY_VERSION = 1
-Level = tuple[str, Limits]
 _MADE: frozenset[str] = frozenset({"done", "suspect"})
 # Why a job was refused when it ran, where the reason is not in its key: tomorrow it may be gone.
 _PASSING: frozenset[str | None] = frozenset(
     {"input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"}
 )
 GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})
+
+
+_REPEATED = Refusal(
+    code="in-doubt", message="a paid call of this job has no verdict, and the doubt allowance covers a repeat"
+)
 
 
 class Parent(Struct, frozen=True, kw_only=True):
@@ -55,16 +69,6 @@ class Parent(Struct, frozen=True, kw_only=True):
     is_news: bool = True
 
 
-class Admission(Struct, frozen=True, kw_only=True):
-    """The answer of the routes: the first that can, or why none can. A route that never could says the least."""
-
-    binding: Binding | None
-    limits: Limits
-    estimate: Estimate = Estimate()
-    reasons: tuple[Refusal, ...] = ()
-    is_able: bool = True
-
-
 def job_key(job: Job, kind: Kind, source: Source | None, more: Sources, binding: Binding | None) -> JobKey:
     """Same key, same product: kind and its version, input bytes, resolved options, route, model and engine."""
     body: dict[str, object] = {
@@ -73,7 +77,7 @@ def job_key(job: Job, kind: Kind, source: Source | None, more: Sources, binding:
         "kind_version": kind.version,
         "source": (source.sha256, source.media.media_type) if source else None,
         "spec": job.spec,
-        "binding": binding,
+        "binding": _identity(binding),
     }
     fields = further_fields(kind)
     if fields:
@@ -82,8 +86,11 @@ def job_key(job: Job, kind: Kind, source: Source | None, more: Sources, binding:
     return JobKey(hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest())
 
 
-def refusal(error: MediaspoolError) -> Refusal:
-    return Refusal(code=error.code, message=error.message, hint=error.hint)
+def _identity(binding: Binding | None) -> dict[str, object] | None:
+    """Who answers. Which model was asked for in its place changes nothing in the answer."""
+    if binding is None:
+        return None
+    return {"route": binding.route, "model": binding.model, "engine": binding.engine, "paid": binding.paid}
 
 
 class Planner:
@@ -98,6 +105,7 @@ class Planner:
         drivers: Callable[[str], Driver],
         expand: Callable[[Sequence[str]], tuple[str, ...]],
         limits: Limits,
+        doubt: Doubt | None = None,
         is_forced: bool = False,
     ) -> None:
         self._ledger = ledger
@@ -107,17 +115,27 @@ class Planner:
         self._expand = expand
         self._limits = limits
         self.is_forced = is_forced
-        held = ledger.held_attempts()
-        self._held = {row.place for row in held}
-        self._held_calls = {row.call for row in held}
+        self._doubt = doubt or Doubt(Decimal(0), Decimal(0))
+        self._held = ledger.held_attempts()
+        submitted = ledger.submitted_attempts()
+        self._tickets: Tickets = {row.call: row.ticket or "" for row in submitted}
+        self._waiting = {row.place for row in submitted}
 
-    def decide(self, job: Job, parents: Mapping[JobId, Parent]) -> Decision:
+    def decide(
+        self,
+        job: Job,
+        parents: Mapping[JobId, Parent],
+        *,
+        tried: tuple[str, ...] = (),
+        closed: Collection[str] = (),
+    ) -> Decision:
+        """`tried` are routes, as the job names them, that did nothing for it just now; `closed` take nothing more."""
         waiting = _readiness(job, parents)
         if waiting is not None:
             return waiting
         path = parents[job.parent].path if job.parent is not None else job.input
         try:
-            return self._decide_ready(job, path, _further_paths(job, parents))
+            return self._decide_ready(job, path, _further_paths(job, parents), tried, closed)
         except MediaspoolError as error:
             if error.reach == "run":
                 raise
@@ -125,9 +143,16 @@ class Planner:
                 return Decision(job=job, choice="refused", reasons=(refusal(error),))
             return self._refused(job, (refusal(error),))
 
-    def _decide_ready(self, job: Job, path: str | None, further: Mapping[str, str]) -> Decision:
+    def _decide_ready(
+        self,
+        job: Job,
+        path: str | None,
+        further: Mapping[str, str],
+        tried: tuple[str, ...],
+        closed: Collection[str],
+    ) -> Decision:
         kind = self._kinds[job.kind]
-        levels = [("the kind", kind.limits), ("the settings", self._limits), ("the manifest", job.limits)]
+        levels = (("the kind", kind.limits), ("the settings", self._limits), ("the manifest", job.limits))
         bounds = smallest(levels)
         max_bytes = bounds.limits.max_input_bytes
         source = self._intake.source(path, max_bytes=max_bytes) if path is not None else None
@@ -135,51 +160,55 @@ class Planner:
         reasons = [*_check_source(job, kind, source, bounds), *check_job(kind, job.spec, source, more)]
         if reasons:
             return self._refused(job, tuple(reasons))
-        admission = self._admit(job, kind, source, more, levels)
+        wanted = Decision(job=job, choice="run", source=source, more=more, tried=tried)
+        admission = self._admit(wanted, levels, closed)
         if admission.reasons:
             return self._refused(job, admission.reasons)
-        decision = Decision(
-            job=job,
-            choice="run",
-            key=job_key(job, kind, source, more, admission.binding),
-            source=source,
-            more=more,
-            binding=admission.binding,
-            estimate=admission.estimate,
-            limits=admission.limits,
+        return self._compare(
+            msgspec.structs.replace(
+                wanted,
+                key=job_key(job, kind, source, more, admission.binding),
+                binding=admission.binding,
+                estimate=admission.estimate,
+                limits=admission.limits,
+                tickets=admission.tickets,
+                tried=(*tried, admission.selector) if admission.binding else tried,
+            )
         )
-        return self._compare(decision)
 
-    def _admit(self, job: Job, kind: Kind, source: Source | None, more: Sources, levels: Sequence[Level]) -> Admission:
+    def _admit(self, wanted: Decision, levels: tuple[Level, ...], closed: Collection[str]) -> Admission:
         """The first route of the job's list that can do every operation; else why each of them cannot."""
-        operations = operations_of(kind, job.spec, source, more)
+        job, kind = wanted.job, self._kinds[wanted.job.kind]
+        operations = operations_of(kind, job.spec, wanted.source, wanted.more)
         if not operations:
             return Admission(binding=None, limits=smallest(levels).limits)
         try:
             selectors = self._expand(job.routes)
         except ConfigError as error:  # a route that is not there is the mistake of the job that names it, not the run's
-            return Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
-        reasons: list[Refusal] = []
-        unable: list[Refusal] = []
-        for selector in selectors:
-            route, _, model = selector.partition("/")
-            try:
-                driver = self._drivers(route)
-                answer = _ask(driver, operations, job.model or model or None)
-                bounds = smallest([*levels, (f"route {route}", driver.route.limits)])
-                over = tuple(_over_limits(source, bounds))
-                answer = msgspec.structs.replace(answer, reasons=answer.reasons + over, limits=bounds.limits)
-            except MediaspoolError as error:
-                answer = Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
-            if answer.binding is not None and not answer.reasons:
-                return answer
-            (reasons if answer.is_able else unable).extend(answer.reasons)
-        return Admission(binding=None, limits=Limits(), reasons=tuple(reasons) or tuple(unable[:1]))
+            return refused(refusal(error))
+        wish = Wish(operations=operations, source=wanted.source, model=job.model, levels=levels)
+        left = [name for name in selectors if name not in wanted.tried and name.partition("/")[0] not in closed]
+        answers = (ask_route(name, wish, self._drivers, self._tickets) for name in left)
+        return choose(answers, self._knower(wanted))
+
+    def _knower(self, wanted: Decision) -> Callable[[Admission], bool] | None:
+        """How to tell the route that has done a job or works on it: only a job that may change its route needs it."""
+        job, row = wanted.job, self._ledger.job(wanted.job.place)
+        if job.on_failure == "stop" and job.place not in self._waiting:
+            return None
+        kind, key = self._kinds[job.kind], row.key if row is not None and _is_settled(row) else None
+
+        def is_known(answer: Admission) -> bool:
+            same = key is not None and job_key(job, kind, wanted.source, wanted.more, answer.binding) == key
+            return bool(answer.tickets) or same
+
+        return is_known
 
     def _compare(self, decision: Decision) -> Decision:
         """Set the wanted key against what the ledger and the output folder hold."""
         job, row = decision.job, self._ledger.job(decision.job.place)
-        if job.place in self._held or self._waits_for_held(decision):
+        doubtful = self._doubtful(decision)
+        if not all(self._may_repeat(held) for held in doubtful):
             return _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
         if row is not None and row.is_dropped and not self.is_forced:
             return _settled(job, "unchanged", row, row.code, row.reason)
@@ -189,17 +218,23 @@ class Planner:
         if obstacle is not None:
             return self._refused(job, (obstacle,))
         known = decision.key is not None and self._ledger.job_by_key(decision.key) is not None
-        return msgspec.structs.replace(decision, choice="place" if known and not self.is_forced else "run")
+        reasons = (_REPEATED,) if doubtful else ()
+        return msgspec.structs.replace(
+            decision, choice="place" if known and not self.is_forced else "run", reasons=reasons
+        )
 
-    def _waits_for_held(self, decision: Decision) -> bool:
-        """Is a call that this job shares with another in doubt? Asked only while any call is."""
-        binding = decision.binding
-        if not self._held_calls or binding is None:
-            return False
-        kind = self._kinds[decision.job.kind]
-        operations = operations_of(kind, decision.job.spec, decision.source, decision.more)
-        keys = {call_key(item, route=binding.route, model=binding.model, engine=binding.engine) for item in operations}
-        return not keys.isdisjoint(self._held_calls)
+    def _doubtful(self, decision: Decision) -> list[AttemptRow]:
+        """What is in doubt of this job, and of the calls that it shares with others. Costs nothing while nothing is."""
+        if not self._held:
+            return []
+        kind, binding = self._kinds[decision.job.kind], decision.binding
+        operations = operations_of(kind, decision.job.spec, decision.source, decision.more) if binding else ()
+        keys = set(call_keys(operations, binding)) if binding else set()
+        return [row for row in self._held if row.place == decision.job.place or row.call in keys]
+
+    def _may_repeat(self, row: AttemptRow) -> bool:
+        repeats = self._ledger.repeats(row.call)
+        return self._doubt.grants(row.id, operation=row.operation, worst_usd=row.worst_usd, repeats=repeats)
 
     def _compare_products(self, decision: Decision, row: JobRow) -> Decision:
         states = [self._product_state(product) for product in row.products]
@@ -284,26 +319,10 @@ def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
     return None
 
 
-def _ask(driver: Driver, operations: tuple[Operation, ...], model: str | None) -> Admission:
-    for operation in operations:
-        name = operation_name(operation)
-        if name not in driver.facts.operations:
-            reason = Refusal(code="operation-unsupported", message=f"route {driver.route.id} cannot {name}")
-            return Admission(binding=None, limits=Limits(), reasons=(reason,), is_able=False)
-    binding = driver.bind(operation_name(operations[0]), model)
-    reasons = tuple(reason for operation in operations for reason in driver.check(operation, binding))
-    estimates = [driver.estimate(operation, binding) for operation in operations]
-    usd = total(estimate.usd for estimate in estimates)
-    seconds = sum(estimate.audio_seconds for estimate in estimates)
-    return Admission(
-        binding=binding, limits=Limits(), estimate=Estimate(usd=usd, audio_seconds=seconds), reasons=reasons
-    )
-
-
 def _check_source(job: Job, kind: Kind, source: Source | None, bounds: Bounds) -> list[Refusal]:
     if source is None:
         return []
-    reasons = _over_limits(source, bounds)
+    reasons = over_limits(source, bounds)
     if source.media.family not in kind.families or (
         job.accept and job.parent is None and source.media.family not in job.accept
     ):
@@ -315,26 +334,6 @@ def _check_source(job: Job, kind: Kind, source: Source | None, bounds: Bounds) -
             )
         )
     return reasons
-
-
-def _over_limits(source: Source | None, bounds: Bounds) -> list[Refusal]:
-    """What the source has more of than allowed, and who allowed only so much."""
-    if source is None:
-        return []
-    limits = bounds.limits
-    measures = (
-        ("limit-bytes", source.size, limits.max_input_bytes, "bytes", "max_input_bytes", "max_input_mb"),
-        ("limit-seconds", source.seconds, limits.max_seconds, "seconds", "max_seconds", "max_audio_minutes_per_file"),
-    )
-    return [
-        Refusal(
-            code=code,
-            message=f"{found:g} {unit}, and {bounds.set_by[field]} allows {allowed:g}",
-            hint=f"raise {name} or split the file",
-        )
-        for code, found, allowed, unit, field, name in measures
-        if found is not None and allowed is not None and found > allowed
-    ]
 
 
 def is_changing(decision: Decision) -> bool:

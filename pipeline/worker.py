@@ -190,11 +190,11 @@ async def run_job(
             return Untaken(error=error)
         if error.reach != "call":
             raise
-        outcome = await ended(bench, decision, manifest, error, tab)
+        outcome = await end_job(bench, decision, manifest, error, tab)
     except Exception as error:  # the one place: a bug costs its job, not the run
         bench.log.event("bug", level="error", place=job.place, error=type(error).__name__, at=_where(error))
         bug = EngineError(f"a bug in mediaspool: {type(error).__name__}", code="internal", hint="please report it")
-        outcome = await ended(bench, decision, manifest, bug, tab)
+        outcome = await end_job(bench, decision, manifest, bug, tab)
     wall = time.monotonic() - started
     bench.log.event("job-ended", place=job.place, kind=job.kind, verdict=outcome.verdict, ms=round(wall * 1000))
     return msgspec.structs.replace(outcome, wall_s=round(wall, 3))
@@ -254,7 +254,7 @@ async def _publish(
     )
 
 
-async def ended(
+async def end_job(
     bench: Bench, decision: Decision, manifest: str, error: MediaspoolError, tab: Tab | None = None
 ) -> Outcome:
     """Settle what the error's facts say. A job that may simply run again later is not settled."""

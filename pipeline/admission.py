@@ -1,0 +1,135 @@
+"""Which route does a job: its routes are asked one by one, in the order in which the job names them.
+
+A route answers from its driver's declarations; nothing is sent. Calls that a provider works on already are neither
+checked nor priced again: they are paid for, and all that is left is to fetch them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from pipeline.core.drivers import Driver
+from pipeline.core.errors import MediaspoolError
+from pipeline.core.limits import Bounds, smallest
+from pipeline.core.model import Binding, CallKey, Estimate, Limits, Refusal, Source
+from pipeline.core.operations import Operation, call_key, operation_name
+from pipeline.core.pricing import total
+
+Level = tuple[str, Limits]
+Tickets = Mapping[CallKey, str]
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What a job wants of a route."""
+
+    operations: tuple[Operation, ...]
+    source: Source | None
+    model: str | None
+    levels: tuple[Level, ...]
+
+
+class Admission(Struct, frozen=True, kw_only=True):
+    """The answer of a route, or of all of them: who does it, or why none can. A route that never could says the least.
+
+    `selector` is the route as the job names it; `tickets` are calls that its provider works on already.
+    """
+
+    binding: Binding | None
+    limits: Limits = Limits()
+    estimate: Estimate = Estimate()
+    reasons: tuple[Refusal, ...] = ()
+    is_able: bool = True
+    selector: str = ""
+    tickets: tuple[str, ...] = ()
+
+
+def refusal(error: MediaspoolError) -> Refusal:
+    return Refusal(code=error.code, message=error.message, hint=error.hint)
+
+
+def refused(*reasons: Refusal, is_able: bool = True) -> Admission:
+    return Admission(binding=None, reasons=reasons, is_able=is_able)
+
+
+def choose(answers: Iterable[Admission], is_known: Callable[[Admission], bool] | None) -> Admission:
+    """The first route that can; before it one that has done the job or works on it, where there is a way to know."""
+    reasons: list[Refusal] = []
+    unable: list[Refusal] = []
+    first: Admission | None = None
+    for answer in answers:
+        if answer.binding is None or answer.reasons:
+            (reasons if answer.is_able else unable).extend(answer.reasons)
+        elif is_known is None or is_known(answer):
+            return answer
+        else:
+            first = first or answer
+    return first or refused(*(reasons or unable[:1] or [NONE_LEFT]))
+
+
+NONE_LEFT = Refusal(code="unavailable", message="no other route is left", hint="name more routes, or run again later")
+
+
+def ask_route(selector: str, wish: Wish, drivers: Callable[[str], Driver], tickets: Tickets) -> Admission:
+    """What one route says to a wish. An error of the route is its answer."""
+    route, _, model = selector.partition("/")
+    try:
+        driver = drivers(route)
+        unable = [name for item in wish.operations if (name := operation_name(item)) not in driver.facts.operations]
+        if unable:
+            message = f"route {driver.route.id} cannot {unable[0]}"
+            return refused(Refusal(code="operation-unsupported", message=message), is_able=False)
+        return _admission(selector, wish, driver, model or None, tickets)
+    except MediaspoolError as error:
+        return refused(refusal(error))
+
+
+def _admission(selector: str, wish: Wish, driver: Driver, model: str | None, tickets: Tickets) -> Admission:
+    binding = driver.bind(operation_name(wish.operations[0]), wish.model or model)
+    waiting = _waiting(wish.operations, binding, tickets)
+    new = [item for number, item in enumerate(wish.operations) if number not in waiting]
+    bounds = smallest([*wish.levels, (f"route {driver.route.id}", driver.route.limits)])
+    reasons = [reason for operation in new for reason in driver.check(operation, binding)]
+    estimates = [driver.estimate(operation, binding) for operation in new]
+    return Admission(
+        binding=binding,
+        limits=bounds.limits,
+        estimate=Estimate(
+            usd=total(estimate.usd for estimate in estimates),
+            audio_seconds=sum(estimate.audio_seconds for estimate in estimates),
+        ),
+        reasons=(*reasons, *over_limits(wish.source, bounds)),
+        selector=selector,
+        tickets=tuple(waiting.values()),
+    )
+
+
+def _waiting(operations: Sequence[Operation], binding: Binding, tickets: Tickets) -> dict[int, str]:
+    """By their place, the operations that a provider works on. Keys are hashes of everything: made only if of use."""
+    if not tickets:
+        return {}
+    keys = enumerate(call_keys(operations, binding))
+    return {number: tickets[key] for number, key in keys if key in tickets}
+
+
+def call_keys(operations: Iterable[Operation], binding: Binding) -> list[CallKey]:
+    return [call_key(item, route=binding.route, model=binding.model, engine=binding.engine) for item in operations]
+
+
+def over_limits(source: Source | None, bounds: Bounds) -> list[Refusal]:
+    """What the source has more of than allowed, and who allowed only so much."""
+    if source is None:
+        return []
+    limits = bounds.limits
+    measures = (
+        ("limit-bytes", source.size, limits.max_input_bytes, "bytes", "max_input_bytes", "max_input_mb"),
+        ("limit-seconds", source.seconds, limits.max_seconds, "seconds", "max_seconds", "max_audio_minutes_per_file"),
+    )
+    return [
+        Refusal(
+            code=code,
+            message=f"{found:g} {unit}, and {bounds.set_by[field]} allows {allowed:g}",
+            hint=f"raise {name} or split the file",
+        )
+        for code, found, allowed, unit, field, name in measures
+        if found is not None and allowed is not None and found > allowed
+    ]
