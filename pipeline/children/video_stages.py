@@ -22,7 +22,7 @@ from pipeline.core.errors import EngineError, InputError
 
 PACKETS_TO_FIRST_FRAME = 500
 LABEL = f"made from {MADE_FROM} by mediaspool"
-_X264 = {"preset": "medium", "crf": "20", "threads": "1"}
+_X264 = {"preset": "medium", "crf": "20", "threads": "1", "bf": "0"}  # frames in order: the length is then exact
 
 
 def poster(spec: StageSpec, roots: Roots) -> StageResult:
@@ -98,7 +98,7 @@ def _encode(made: Film, spec: StageSpec, output: FileRef, roots: Roots) -> None:
         stream = _stream(container, made)
         for number, picture in enumerate(made.pictures()):
             frame = VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]  # PyAV leaves it open
-            frame.pts, frame.time_base, frame.duration = number, Fraction(1, made.fps), 1
+            frame.pts, frame.time_base = number, Fraction(1, made.fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 

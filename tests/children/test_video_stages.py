@@ -43,7 +43,7 @@ class Bench:
         )
         return run_stage(spec, {"in": str(self.folder)})
 
-    def clip(self, motion: str = "zoom in", *, output: str = "clip.mp4", **options: Any) -> StageResult:  # options of the struct
+    def clip(self, motion: str = "zoom in", *, output: str = "clip.mp4", **options: Any) -> StageResult:
         names = ("a.png", "b.jpg") if motion == CROSSFADE else ("a.png",)
         types = ("image/png", "image/jpeg")[: len(names)]
         base = StillsParams(motion=motion, seconds=1, media_types=types, size=SMALL)
