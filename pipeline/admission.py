@@ -63,7 +63,16 @@ def choose(answers: Iterable[Admission], is_known: Callable[[Admission], bool] |
             return answer
         else:
             first = first or answer
-    return first or refused(*(reasons or unable[:1] or [NONE_LEFT]))
+    return first or refused(*(reasons or _together(unable) or [NONE_LEFT]))
+
+
+def _together(unable: Sequence[Refusal]) -> list[Refusal]:
+    """Routes that never could say the same thing: it is told once, with what to do."""
+    if not unable:
+        return []
+    others = f", nor can {len(unable) - 1} more that the job may use" if len(unable) > 1 else ""
+    hint = "name a route that can; mediaspool routes shows what each one does"
+    return [Refusal(code=unable[0].code, message=f"{unable[0].message}{others}", hint=unable[0].hint or hint)]
 
 
 NONE_LEFT = Refusal(code="unavailable", message="no other route is left", hint="name more routes, or run again later")

@@ -31,7 +31,8 @@ IMPORTERS = {
     "subprocess": ("pipeline/children/process.py",),
     "jobs": ("pipeline/runtime.py", "jobs/"),
     **dict.fromkeys(
-        ("av", "numpy", "pypdf", "ctranslate2", "faster_whisper", "hibari", "onnxruntime", "py_nanotts"), (CHILDREN,)
+        ("av", "numpy", "PIL", "pypdf", "ctranslate2", "faster_whisper", "hibari", "onnxruntime", "py_nanotts"),
+        (CHILDREN,),
     ),
 }
 """Who may import a package: modules and folders."""

@@ -188,7 +188,9 @@ def texts_of(operation: Operation) -> tuple[str, ...]:
             return (operation.prompt,) if operation.prompt else ()
         case Complete():
             return (operation.prompt, *((operation.document,) if operation.document else ()))
-        case Transcribe() | Retouch():
+        case Retouch():
+            return operation.steps
+        case Transcribe():
             return ()
 
 
