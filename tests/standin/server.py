@@ -24,7 +24,7 @@ from tests.standin.world import KEY_PREFIX, Seen, World
 
 BASES: tuple[tuple[str, Dialect], ...] = (("/api/v1", "openrouter"), ("/v1", "openai"), ("/control", "control"))
 FAULT_HEADER = "x-standin-fault"
-FAULT_MODEL = "fault/"
+FAULT_MODEL = "fault"
 
 
 class Server:
@@ -130,18 +130,12 @@ class Server:
 
     def _fault(self, seen: Seen, asked: Asked) -> tuple[Fault | None, Options, Asked]:
         """The fault to play: named in a header, in the model's id, or planted before."""
-        name = asked.headers.get(FAULT_HEADER, "")
-        model = asked.model or ""
-        if model.startswith(FAULT_MODEL):
-            named, _, rest = model.removeprefix(FAULT_MODEL).partition("/")
-            name = name or named
-            asked = records.with_model(asked, rest or records.default_model(seen.operation, asked.dialect))
-        found: tuple[str, Options] | None = (name, {}) if name else None
+        name, asked = _named(seen, asked)
+        found: tuple[str, Options] | None = (name, {}) if name in FAULTS else None
         found = found or self.world.take(operation=seen.operation, path=seen.path, model=asked.model)
-        fault = FAULTS.get(found[0]) if found else None
-        if found is None or fault is None:
+        if found is None:
             return None, {}, asked
-        return fault, found[1], replace(asked, variations={fault.name: found[1]})
+        return FAULTS[found[0]], found[1], replace(asked, variations={found[0]: found[1]})
 
     def _delayed(self, answer: Answer) -> Answer:
         latency = self.world.memory.latency_s
@@ -178,6 +172,15 @@ def _route(dialect: str, method: str, path: str) -> tuple[Route | None, dict[str
         if found:
             return route, {name: unquote(value) for name, value in found.groupdict().items()}
     return None, {}
+
+
+def _named(seen: Seen, asked: Asked) -> tuple[str, Asked]:
+    """The fault that the request itself names, and the request without it."""
+    mark, _, named = (asked.model or "").partition("/")
+    name, _, rest = named.partition("/")
+    if mark == FAULT_MODEL and name in FAULTS:
+        return name, records.with_model(asked, rest or records.default_model(seen.operation, asked.dialect))
+    return asked.headers.get(FAULT_HEADER, ""), asked
 
 
 def _key(head: Head) -> str:

@@ -80,7 +80,7 @@ def test_an_edit_is_counted_as_one(client: httpx.Client, standin: StandIn) -> No
     [
         (
             {"model": "openai/gpt-image-1-mini", "aspect_ratio": "21:9"},
-            'aspect_ratio "21:9". Provider rejections: OpenAI: aspect_ratio: not supported. Accepted: 1:1, 3:2, 2:3, auto',
+            '"21:9". Provider rejections: OpenAI: aspect_ratio: not supported. Accepted: 1:1, 3:2, 2:3, auto',
         ),
         ({"n": 5}, "Provider rejections: Black Forest Labs: n: must be exactly 1"),
         ({"mask": "x"}, "Unrecognized key: mask"),

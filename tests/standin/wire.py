@@ -60,7 +60,7 @@ class Line:
         try:
             while await self._one():
                 pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
             await trio.aclose_forcefully(self._stream)
@@ -115,11 +115,11 @@ class Line:
 
     async def _event(self) -> h11.Event | None:
         """The next event of the client; None at the end of what it sends, however it ends."""
-        while (event := self._http.next_event()) is h11.NEED_DATA:
-            try:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
                 self._http.receive_data(await self._stream.receive_some(READ))
-            except trio.BrokenResourceError:
-                return None
+        except (trio.BrokenResourceError, h11.RemoteProtocolError):
+            return None
         return None if isinstance(event, h11.ConnectionClosed) or not isinstance(event, h11.Event) else event
 
     async def _deliver(self, answer: Answer) -> Ended:
