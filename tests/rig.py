@@ -30,6 +30,7 @@ from pipeline.core.model import (
     Job,
     JobId,
     Limits,
+    OnFailure,
     Outcome,
     Place,
     ProductPath,
@@ -60,11 +61,20 @@ HANG_S = 1e9
 
 
 class Act(Struct, frozen=True, kw_only=True):
-    """What one call does: waits, then ends as `ok`, an error class or `bug`. The first tries may be `unavailable`."""
+    """What one call does: waits, then ends as `ok`, an error class or `bug`. The first tries may be `unavailable`.
+
+    `on` is the route to which this happens; every other one just answers. `doubtful` tries end without a verdict.
+    With `is_deferred` the provider goes on alone, and answers `after_s` later whoever asks. `parts` are payloads; all
+    but the last come before the end.
+    """
 
     after_s: float = 0.0
     ends: str = "ok"
     unavailable: int = 0
+    doubtful: int = 0
+    on: str | None = None
+    is_deferred: bool = False
+    parts: int = 1
 
 
 class ActSpec(Struct, frozen=True, kw_only=True):
@@ -135,7 +145,10 @@ class Player:
             name="player", operations=frozenset({"speak"}), media_out=frozenset({"audio/wav"}), paid=paid
         )
         self.sent: list[Played] = []
+        self.resumed: list[Played] = []
+        self.usd = Decimal("0.10") if paid else Decimal(0)
         self.now = self.most = 0
+        self._ready_at: dict[str, float] = {}
         self._tries: Counter[str] = Counter()
 
     def bind(self, operation: str, model: str | None) -> Binding:
@@ -145,7 +158,7 @@ class Player:
         return []
 
     def estimate(self, operation: Operation, binding: Binding) -> Estimate:
-        return Estimate(usd=Decimal("0.10") if self.facts.paid else Decimal(0), audio_seconds=60.0)
+        return Estimate(usd=self.usd, audio_seconds=60.0)
 
     def probe(self) -> Health:
         return Health(ok=True, summary="plays")
@@ -156,7 +169,7 @@ class Player:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            return await self._play(operation.text, act, exchange)
+            return await self._play(operation.text, act if act.on in (None, self.route.id) else Act(), exchange)
         finally:
             self.now -= 1
 
@@ -164,15 +177,30 @@ class Player:
         self._tries[text] += 1
         if self._tries[text] <= act.unavailable:
             raise errors.Unavailable("not now")
-        await exchange.sending()
-        self.sent.append(Played(route=self.route.id, text=text.partition("/")[0], call=text, at=trio.current_time()))
-        await trio.sleep(act.after_s)
+        played = Played(route=self.route.id, text=text.partition("/")[0], call=text, at=trio.current_time())
+        if exchange.ticket is None:
+            await exchange.sending()
+            self.sent.append(played)
+        else:
+            self.resumed.append(played)
+        if act.is_deferred and exchange.ticket is None:
+            self._ready_at[text] = trio.current_time() + act.after_s
+            await exchange.submitted(f"ticket of {played.text}")
+        await trio.sleep_until(self._ready_at.get(text, trio.current_time() + act.after_s))
+        return await self._answer(text, act, exchange)
+
+    async def _answer(self, text: str, act: Act, exchange: Exchange) -> Reply:
         if act.ends == "bug":
             raise ZeroDivisionError
+        if self._tries[text] - act.unavailable <= act.doubtful:
+            raise errors.InDoubt("no verdict")
+        for number in range(act.parts - 1):
+            await exchange.write(wav(0.05 + number / 100))
+            await exchange.next_part()
         if act.ends != "ok":
             raise getattr(errors, act.ends)("as scripted")
         await exchange.write(ANSWER)
-        return Reply(media_type="audio/wav", model="one", usd=Decimal("0.10") if self.facts.paid else Decimal(0))
+        return Reply(media_type="audio/wav", model="one", usd=self.usd)
 
 
 class Seen(Unwatched):
@@ -195,7 +223,7 @@ class Rig:
         self.stop = Stop()
         self.seen = Seen()
         self.caps = Caps()
-        self.doubt = Doubt(Decimal(0), Decimal(0))
+        self.allowance = (Decimal(0), Decimal(0))
         self.job_limits = Limits()
         self.reached: Callable[[str], None] = lambda _point: None
         self._runs = 0
@@ -210,7 +238,8 @@ class Rig:
         self,
         name: str,
         *acts: Act,
-        route: str = "r",
+        route: str | tuple[str, ...] = "r",
+        on_failure: OnFailure = "stop",
         needs: tuple[str, ...] = (),
         shared: str | None = None,
         max_job_s: float | None = None,
@@ -221,7 +250,8 @@ class Rig:
             kind="acting",
             spec=ActSpec(text=name, acts=acts, shared=shared),
             products=(ProductPath(name="txt", path=str(self.out / f"{name}.txt")),),
-            routes=(route,),
+            routes=(route,) if isinstance(route, str) else route,
+            on_failure=on_failure,
             needs=tuple(JobId(need) for need in needs),
             limits=Limits(max_job_s=max_job_s),
         )
@@ -272,6 +302,7 @@ class Rig:
             drivers=self._driver,
             expand=tuple,
             limits=self.job_limits,
+            doubt=Doubt(*self.allowance),
         )
         return Batch(
             manifest=name,
@@ -301,7 +332,7 @@ class Rig:
             files=runner,
             drivers=self._driver,
             debug=debug,
-            doubt=self.doubt,
+            doubt=Doubt(*self.allowance),
             clock=lambda: NOW,
             reached=lambda point: self.reached(point),
         )

@@ -233,9 +233,11 @@ async def test_an_answer_that_could_not_be_put_away_is_finished_by_the_next_run_
 
 async def test_money_that_may_be_spent_counts_against_the_cap(paid: Rig, autojump_clock: MockClock) -> None:
     """A paid call that was cut off may have cost its worst case; only the rest of the cap is for the others."""
-    paid.caps = Caps(max_spend_usd=Decimal("0.15"))
+    paid.caps = Caps(max_spend_usd=Decimal("0.25"))
     outcomes = await paid.run(
-        paid.job("doubt", Act(after_s=HANG_S), max_job_s=1), paid.job("later", Act(after_s=9), needs=())
+        paid.job("doubt", Act(after_s=HANG_S), max_job_s=1),
+        paid.job("first", Act(after_s=9)),
+        paid.job("later", Act(), needs=("first",)),
     )
-    assert outcomes["doubt"].verdict == "held"
-    assert [played.text for played in paid.sent()] == ["doubt"]
+    assert verdicts(outcomes) == {"doubt": "held", "first": "done", "later": "not-started"}
+    assert {played.text for played in paid.sent()} == {"doubt", "first"}
