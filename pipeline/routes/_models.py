@@ -104,15 +104,23 @@ NOTHING_KNOWN = Knowledge(sorts=lambda _model: None, lists=lambda _model: None)
 
 
 def choose(
-    route: RouteConfig, dialect: Dialect, operation: str, model: str | None, *, known: Knowledge = NOTHING_KNOWN
+    route: RouteConfig,
+    dialect: Dialect,
+    operation: str,
+    model: str | None,
+    *,
+    known: Knowledge = NOTHING_KNOWN,
+    is_judged: bool = True,
 ) -> Choice:
-    """The model for an operation. UnsupportedOperation where there is none; every exchange is told."""
+    """The model for an operation. UnsupportedOperation where there is none; every exchange is told.
+
+    `is_judged` False: a server of the person's own, whose names mean what they mean there and are never exchanged.
+    """
     default = route.models.get(operation) or dialect.defaults[operation]
     wish = model or default
     named = _resolved(route, dialect, wish, known)
-    wanted = SORTS[operation]
-    sorts = known.sorts(named) or _sorts(named)
-    if wanted in sorts or not sorts or named == _alias(route, dialect, default):
+    wanted, sorts = SORTS[operation], (known.sorts(named) or _sorts(named)) if is_judged else frozenset[Sort]()
+    if wanted in sorts or not sorts:
         return Choice(model=named, asked=wish if named != wish else None)
     if sorts == {"chat"}:
         return Choice(model=_replacement(route, dialect, operation, known), asked=wish)

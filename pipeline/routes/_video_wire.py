@@ -21,7 +21,7 @@ from pipeline.routes._json_parts import data_url, encoded_size
 from pipeline.routes._speech_wire import unsendable
 from pipeline.routes._video_models import VideoModel
 
-FIRST_WAIT_S, MAX_WAIT_S, GROWTH = 3.0, 30.0, 1.5
+FIRST_WAIT_S, MAX_WAIT_S, GROWTH = 2.0, 30.0, 1.5
 LOST_AFTER = 5
 """So many answers in a row that the job is unknown, and the clip counts as lost."""
 MAX_OUTPUTS = 8
@@ -56,7 +56,7 @@ def request(ask: MakeVideo, model: str, known: VideoModel | None, provider: Mapp
     told: dict[str, JsonTree] = {
         "prompt": ask.prompt,
         "duration": ask.seconds,
-        "resolution": ask.resolution,
+        "resolution": _as_listed(ask.resolution, known),
         "aspect_ratio": ask.aspect_ratio,
         "size": ask.size,
         "generate_audio": audio,
@@ -66,6 +66,12 @@ def request(ask: MakeVideo, model: str, known: VideoModel | None, provider: Mapp
         "provider": dict(provider) or None,
     }
     return {"model": model, **{name: value for name, value in told.items() if value is not None}}
+
+
+def _as_listed(resolution: str | None, known: VideoModel | None) -> str | None:
+    """The provider's spelling of it: 1080P and 4k are 1080p and 4K there."""
+    listed = (known.resolutions or ()) if known is not None else ()
+    return next((each for each in listed if resolution is not None and each.lower() == resolution.lower()), resolution)
 
 
 def _frames(ask: MakeVideo) -> list[JsonTree]:

@@ -97,7 +97,7 @@ class OpenAi:
         if operation not in self.facts.operations:
             why = "is switched off on" if operation in OPERATIONS else "is nothing for"
             raise UnsupportedOperation(f"{operation} {why} route {self.route.id}", hint="name another route")
-        choice = choose(self.route, OPENAI, operation, model)
+        choice = choose(self.route, OPENAI, operation, model, is_judged=self._address.is_real)
         engine = _remote.engine_of("openai", choice.model, self.route)
         paid = not self._is_free
         return Binding(route=self.route.id, model=choice.model, engine=engine, paid=paid, asked=choice.asked)

@@ -1,7 +1,7 @@
 """Makers for the drivers' tests: an exchange that records, lanes over the samples, operations."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ from pipeline.children.lanes import Lanes
 from pipeline.core.drivers import RouteConfig
 from pipeline.core.model import Media, RouteId, Sha256
 from pipeline.core.operations import MediaRef, Speak, Transcribe
+from tests.routes.remote import Desk
+from tests.standin.fixture import StandIn
 
 MEDIA = Path(__file__).parents[2] / "samples" / "media"
 WAV = Media(media_type="audio/wav", family="audio", extension="wav", demuxer="wav")
@@ -41,3 +43,11 @@ def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
     made = Lanes(roots={"samples": str(MEDIA)}, staging=staging, engine_workers=1, media_workers=1, memory_mb=2500)
     yield made
     made.close()
+
+
+@pytest.fixture
+async def desk(standin: StandIn, lanes: Lanes) -> AsyncIterator[Desk]:
+    """Opens drivers against the stand-in and closes them in the loop that used them."""
+    made = Desk(standin, lanes)
+    yield made
+    await made.aclose()

@@ -1,10 +1,11 @@
 """The suite that every driver joins: what `core.drivers` promises, asked of each of them.
 
-A new driver adds one row to `DRIVERS`: how to open it, an operation it can do, and one that it must refuse.
+A new driver adds one row to `DRIVERS`: how to open it, an operation it can do, and one that it must refuse. The drivers
+of remote routes speak to the stand-in server.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import trio
@@ -14,13 +15,15 @@ from pipeline.children.lanes import Lanes
 from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.errors import CODES, MediaspoolError, UnsupportedOperation
 from pipeline.core.model import Refusal
-from pipeline.core.operations import Operation, operation_name
+from pipeline.core.operations import Operation, Retouch, operation_name
 from pipeline.media.containers import recognise, same_type
 from pipeline.routes import DRIVERS as TABLE
-from pipeline.routes import hibari, pico, whisper
+from pipeline.routes import hibari, openai, openrouter, pico, whisper
 from pipeline.routes._tools import Tools
 from tests.exchanges import RecordingExchange, tools
-from tests.routes.conftest import route, say, transcribe
+from tests.routes.conftest import recording, route, say, transcribe
+from tests.routes.remote import KEYS, at, clip
+from tests.standin.fixture import StandIn
 
 pytestmark = [pytest.mark.engines, pytest.mark.real_time]
 
@@ -31,22 +34,26 @@ class Row(Struct, frozen=True, kw_only=True):
     open_driver: Callable[[RouteConfig, Tools], Driver]
     can: Operation
     cannot: Operation
+    is_remote: bool = False
 
 
+RETOUCH = Retouch(image=recording("austen-0880.wav"), steps=("upright",))
 DRIVERS = {
     "whisper": Row(open_driver=whisper.open_driver, can=transcribe(), cannot=say("Hello")),
     "hibari": Row(open_driver=hibari.open_driver, can=say("Good morning."), cannot=transcribe()),
     "pico": Row(open_driver=pico.open_driver, can=say("Guten Morgen.", "de"), cannot=transcribe()),
+    "openrouter": Row(open_driver=openrouter.open_driver, can=say("Good morning."), cannot=RETOUCH, is_remote=True),
+    "openai": Row(open_driver=openai.open_driver, can=say("Good morning."), cannot=clip(), is_remote=True),
 }
 
 
 class Subject:
     """An opened driver and its row."""
 
-    def __init__(self, name: str, lanes: Lanes) -> None:
+    def __init__(self, name: str, lanes: Lanes, standin: StandIn | None) -> None:
         self.row = DRIVERS[name]
         self.lanes = lanes
-        self.driver = self.row.open_driver(route(name), tools(lanes))
+        self.driver = opened(name, lanes, standin)
         self.operation = operation_name(self.row.can)
         self.binding = self.driver.bind(self.operation, None)
 
@@ -54,9 +61,24 @@ class Subject:
         return os.listdir(os.path.dirname(self.lanes.path(self.lanes.scratch(""))))
 
 
+def opened(name: str, lanes: Lanes, standin: StandIn | None) -> Driver:
+    row = DRIVERS[name]
+    config = route(name) if not row.is_remote else at(name, standin, models="gpt-4o-mini-tts hexgrad/kokoro-82m")
+    return row.open_driver(config, tools(lanes, keys=KEYS))
+
+
 @pytest.fixture(params=sorted(DRIVERS))
 def subject(request: pytest.FixtureRequest, lanes: Lanes) -> Subject:
-    return Subject(str(request.param), lanes)
+    name = str(request.param)
+    return Subject(name, lanes, request.getfixturevalue("standin") if DRIVERS[name].is_remote else None)
+
+
+@pytest.fixture
+async def closing(subject: Subject) -> AsyncIterator[None]:
+    """For tests that make calls: connections are closed in the loop that opened them."""
+    yield
+    if isinstance(subject.driver, openrouter.OpenRouter | openai.OpenAi):
+        await subject.driver.aclose()
 
 
 def test_every_row_of_the_table_is_in_this_suite() -> None:
@@ -95,7 +117,7 @@ def test_what_it_can_is_admitted_and_what_it_cannot_is_refused_with_a_reason(sub
 def test_checking_starts_no_child(lanes: Lanes) -> None:
     cold = Lanes(roots={}, staging="/nonexistent", engine_workers=1, media_workers=1, memory_mb=100)
     for name, row in DRIVERS.items():
-        driver = row.open_driver(route(name), tools(cold))
+        driver = opened(name, cold, None)
         assert driver.check(row.can, driver.bind(operation_name(row.can), None)) == []
         assert driver.probe().ok
 
@@ -106,7 +128,9 @@ def test_an_estimate_is_never_unknown_for_a_free_route(subject: Subject) -> None
     assert estimate.audio_seconds >= 0
 
 
-async def test_sending_is_told_once_before_any_byte_and_the_answer_is_of_the_declared_type(subject: Subject) -> None:
+async def test_sending_is_told_once_before_any_byte_and_the_answer_is_of_the_declared_type(
+    subject: Subject, closing: None
+) -> None:
     exchange = RecordingExchange()
     reply = await subject.driver.perform(subject.row.can, subject.binding, exchange)
     assert exchange.steps[0] == "sending"
@@ -117,13 +141,13 @@ async def test_sending_is_told_once_before_any_byte_and_the_answer_is_of_the_dec
     assert same_type(reply.media_type, recognised)
 
 
-async def test_nothing_is_left_in_staging(subject: Subject) -> None:
+async def test_nothing_is_left_in_staging(subject: Subject, closing: None) -> None:
     before = subject.staged()
     await subject.driver.perform(subject.row.can, subject.binding, RecordingExchange())
     assert subject.staged() == before
 
 
-async def test_a_cancelled_call_leaves_nothing_and_the_next_one_works(subject: Subject) -> None:
+async def test_a_cancelled_call_leaves_nothing_and_the_next_one_works(subject: Subject, closing: None) -> None:
     before = subject.staged()
     with trio.move_on_after(0.01):
         await subject.driver.perform(subject.row.can, subject.binding, RecordingExchange())
@@ -131,14 +155,14 @@ async def test_a_cancelled_call_leaves_nothing_and_the_next_one_works(subject: S
     await subject.driver.perform(subject.row.can, subject.binding, RecordingExchange())
 
 
-async def test_an_operation_it_cannot_do_fails_before_sending(subject: Subject) -> None:
+async def test_an_operation_it_cannot_do_fails_before_sending(subject: Subject, closing: None) -> None:
     exchange = RecordingExchange()
     with pytest.raises(MediaspoolError):
         await subject.driver.perform(subject.row.cannot, subject.binding, exchange)
     assert exchange.steps == []
 
 
-async def test_an_error_of_the_exchange_passes_through_and_leaves_nothing(subject: Subject) -> None:
+async def test_an_error_of_the_exchange_passes_through_and_leaves_nothing(subject: Subject, closing: None) -> None:
     class Full(RecordingExchange):
         async def write(self, chunk: bytes) -> None:
             await trio.lowlevel.checkpoint()
