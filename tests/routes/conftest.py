@@ -9,12 +9,13 @@ import pytest
 from pipeline.children.lanes import Lanes
 from pipeline.core.drivers import RouteConfig
 from pipeline.core.model import Media, RouteId, Sha256
-from pipeline.core.operations import MediaRef, Speak, Transcribe
+from pipeline.core.operations import MediaRef, Retouch, Speak, Transcribe
 from tests.routes.remote import Desk
 from tests.standin.fixture import StandIn
 
 MEDIA = Path(__file__).parents[2] / "samples" / "media"
 WAV = Media(media_type="audio/wav", family="audio", extension="wav", demuxer="wav")
+PNG = Media(media_type="image/png", family="image", extension="png")
 MP3 = Media(media_type="audio/mpeg", family="audio", extension="mp3", demuxer="mp3")
 
 
@@ -34,6 +35,15 @@ def transcribe(name: str = "austen-0880.wav", *, language: str | None = None, me
 
 def say(text: str, language: str = "en", *, voice: str | None = None) -> Speak:
     return Speak(text=text, language=language, voice=voice)
+
+
+def card() -> MediaRef:
+    """The picture among the samples."""
+    return recording("card.png", PNG)
+
+
+def retouch(*steps: str) -> Retouch:
+    return Retouch(image=card(), steps=steps)
 
 
 @pytest.fixture(scope="session")

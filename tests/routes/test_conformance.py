@@ -15,13 +15,13 @@ from pipeline.children.lanes import Lanes
 from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.errors import CODES, MediaspoolError, UnsupportedOperation
 from pipeline.core.model import Refusal
-from pipeline.core.operations import Operation, Retouch, operation_name
+from pipeline.core.operations import MakeVideo, Operation, operation_name
 from pipeline.media.containers import recognise, same_type
 from pipeline.routes import DRIVERS as TABLE
-from pipeline.routes import hibari, openai, openrouter, pico, whisper
+from pipeline.routes import hibari, openai, openrouter, pico, pillow, stills, whisper
 from pipeline.routes._tools import Tools
 from tests.exchanges import RecordingExchange, tools
-from tests.routes.conftest import recording, route, say, transcribe
+from tests.routes.conftest import card, retouch, route, say, transcribe
 from tests.routes.remote import KEYS, at, clip
 from tests.standin.fixture import StandIn
 
@@ -37,11 +37,17 @@ class Row(Struct, frozen=True, kw_only=True):
     is_remote: bool = False
 
 
-RETOUCH = Retouch(image=recording("austen-0880.wav"), steps=("upright",))
+RETOUCH = retouch("upright")
 DRIVERS = {
     "whisper": Row(open_driver=whisper.open_driver, can=transcribe(), cannot=say("Hello")),
     "hibari": Row(open_driver=hibari.open_driver, can=say("Good morning."), cannot=transcribe()),
     "pico": Row(open_driver=pico.open_driver, can=say("Guten Morgen.", "de"), cannot=transcribe()),
+    "pillow": Row(open_driver=pillow.open_driver, can=retouch("fit 64x64"), cannot=say("Hello")),
+    "stills": Row(
+        open_driver=stills.open_driver,
+        can=MakeVideo(first_frame=card(), seconds=1, size="64x64"),
+        cannot=MakeVideo(prompt="A cat."),
+    ),
     "openrouter": Row(open_driver=openrouter.open_driver, can=say("Good morning."), cannot=RETOUCH, is_remote=True),
     "openai": Row(open_driver=openai.open_driver, can=say("Good morning."), cannot=clip(), is_remote=True),
 }
