@@ -5,8 +5,8 @@ whatever can be told beforehand is refused beforehand, with all reasons and no r
 retry. Video is another API there and no part of this dialect.
 
 Words of `capabilities."model"` (or `"*"`): forms of transcripts (verbose_json diarized_json srt vtt json text), formats
-of sound (wav pcm mp3 opus flac), `b64_json` (the image endpoint takes that wish), `json_object` or `words` in place of
-JSON schemas, `max_tokens` in place of `max_completion_tokens`, `no-effort`.
+of sound (wav pcm mp3 opus flac), `b64_json` (the image endpoint takes that wish) or `url` (it does not), `json_object`
+or `words` in place of JSON schemas, `max_tokens` in place of `max_completion_tokens`, `no-effort`.
 """
 
 from decimal import Decimal
@@ -168,7 +168,8 @@ class OpenAi:
         return await ask_transcript(body, form, asked, strict=strict, way=self._way(self._http), exchange=exchange)
 
     async def _picture(self, ask: MakeImage | EditImage, model: str, exchange: Exchange) -> Reply:
-        wants_field = model.startswith("dall-e") or "b64_json" in self._words(model)
+        words = self._words(model)
+        wants_field = "b64_json" in words or (model.startswith("dall-e") and "url" not in words)
         if isinstance(ask, EditImage):
             path, facts = "/images/edits", {"mask": "sent"} if ask.mask is not None else {}
             fields, files = _images_wire.edit_fields(ask, model), _images_wire.edit_files(ask)
