@@ -7,9 +7,8 @@ Strict: an unknown key is refused with the nearest known one. A secret is never 
 import os
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Annotated, Literal
 
 import msgspec
@@ -18,21 +17,45 @@ from msgspec import Meta, Struct
 from pipeline.core.confine import display
 from pipeline.core.drivers import RouteConfig
 from pipeline.core.errors import ConfigError
-from pipeline.core.limits import MEGABYTE, parse_duration
+from pipeline.core.limits import parse_duration
 from pipeline.core.model import Limits, RouteId
 from pipeline.core.secret import Secret
+from pipeline.state.route_tables import (
+    BUILT_IN,
+    DEFAULT_WIDTH,
+    GROUPS,
+    Amount,
+    Count,
+    RouteLimitTable,
+    RouteTable,
+    TimeoutTable,
+    expand_routes,
+    megabytes,
+    nearest,
+    route_config,
+)
+
+__all__ = [
+    "GROUPS",
+    "DebugTable",
+    "EngineTable",
+    "LimitTable",
+    "LogTable",
+    "RouteTable",
+    "Settings",
+    "TimeoutTable",
+    "expand_routes",
+    "find_secret",
+    "load_settings",
+    "route_configs",
+    "settings_path",
+    "settings_schema",
+    "state_home",
+]
 
 MAX_SETTINGS_BYTES = 1_000_000
 MAX_SECRET_BYTES = 65_536
-DEFAULT_WIDTH = 2
 PREFIX = "MEDIASPOOL_"
-
-GROUPS: dict[str, tuple[str, ...]] = {"local": ("whisper", "hibari", "pico", "pillow", "stills")}
-"""Names that stand for several routes, in the order in which they are tried."""
-
-
-Amount = Annotated[float, Meta(gt=0, le=1_000_000_000)]
-Count = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
 
 
 class LimitTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,17 +67,6 @@ class LimitTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_pixels: Count = 100_000_000
     max_pages: Count = 5000
     max_chars: Count = 2_000_000
-
-
-class RouteLimitTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds on what goes through one route; none unless said."""
-
-    max_input_mb: Amount | None = None
-    max_output_mb: Amount | None = None
-    max_audio_minutes_per_file: Amount | None = None
-    max_pixels: Count | None = None
-    max_pages: Count | None = None
-    max_chars: Count | None = None
 
 
 class DebugTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,19 +89,6 @@ class EngineTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     media_workers: Annotated[int, Meta(ge=1, le=256)] = 1
     memory_mb: Annotated[int, Meta(ge=100)] = 2500
-
-
-class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way out. `key` is the name of a secret. A table with the id of a built-in route overrides its fields."""
-
-    driver: str | None = None
-    width: Annotated[int, Meta(ge=1, le=10_000)] | None = None
-    models: dict[str, str] | None = None
-    call_timeout: str | None = None
-    key: str | None = None
-    base_url: str | None = None
-    options: dict[str, str] | None = None
-    limits: RouteLimitTable = RouteLimitTable()
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,10 +121,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return _limits(self.limits, max_job_s=parse_duration(self.job_timeout))
 
 
+_ROUTE_TABLES: dict[str, type[Struct]] = {"limits": RouteLimitTable, "timeouts": TimeoutTable}
 _TABLES: dict[str, type[Struct]] = {"limits": LimitTable, "debug": DebugTable, "log": LogTable, "engines": EngineTable}
-
-_BUILT_IN: dict[str, int | None] = {"whisper": None, "hibari": None, "pico": 2, "pillow": 2, "stills": 2}
-"""Embedded routes and how many calls each may have under way; None is the number of engine children."""
 
 
 def settings_path(path: str | None, environ: Mapping[str, str]) -> str:
@@ -226,8 +223,9 @@ def _refuse_unknown(body: Mapping[str, object]) -> None:
     routes = body.get("routes")
     for route, table in routes.items() if isinstance(routes, dict) else ():
         _refuse_keys(table, RouteTable, f"routes.{route}.")
-        limits = table.get("limits") if isinstance(table, dict) else None
-        _refuse_keys(limits, RouteLimitTable, f"routes.{route}.limits.")
+        for name, kind in _ROUTE_TABLES.items():
+            inner = table.get(name) if isinstance(table, dict) else None
+            _refuse_keys(inner, kind, f"routes.{route}.{name}.")
 
 
 def _refuse_keys(table: object, kind: type[Struct], where: str) -> None:
@@ -236,13 +234,7 @@ def _refuse_keys(table: object, kind: type[Struct], where: str) -> None:
     known = list(_fields(kind))
     for key in table:
         if key not in known:
-            raise ConfigError(f"the settings have no key '{display(where + str(key))}'", hint=_nearest(str(key), known))
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    close = get_close_matches(word, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+            raise ConfigError(f"the settings have no key '{display(where + str(key))}'", hint=nearest(str(key), known))
 
 
 def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
@@ -251,8 +243,7 @@ def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
 
 def _check(settings: Settings) -> None:
     """What types cannot say. Raises ConfigError as the values are first used."""
-    durations = (settings.manifest_settle, settings.drain_grace, settings.job_timeout)
-    for text in (*durations, *(table.call_timeout for table in settings.routes.values() if table.call_timeout)):
+    for text in (settings.manifest_settle, settings.drain_grace, settings.job_timeout):
         parse_duration(text)
     for money in (settings.doubt_per_call_usd, settings.doubt_per_run_usd):
         if not money.is_finite() or money < 0:
@@ -263,64 +254,21 @@ def _check(settings: Settings) -> None:
 def route_configs(settings: Settings, *, engine_workers: int | None = None) -> dict[RouteId, RouteConfig]:
     """Every configured route: the embedded ones, joined field by field with the settings' tables."""
     workers = engine_workers or settings.engines.workers or DEFAULT_WIDTH
-    ids = [*_BUILT_IN, *(name for name in settings.routes if name not in _BUILT_IN)]
-    return {RouteId(name): _route_config(name, settings.routes.get(name, RouteTable()), workers) for name in ids}
+    ids = [*BUILT_IN, *(name for name in settings.routes if name not in BUILT_IN)]
+    tables = {name: settings.routes.get(name, RouteTable()) for name in ids}
+    return {RouteId(name): route_config(name, table, workers=workers) for name, table in tables.items()}
 
 
-def _route_config(name: str, table: RouteTable, workers: int) -> RouteConfig:
-    if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in GROUPS:
-        raise ConfigError(f"'{display(name)}' cannot be the id of a route", hint="use letters, digits, - and _")
-    driver = table.driver or (name if name in _BUILT_IN else None)
-    if driver is None:
-        raise ConfigError(f"route '{name}' names no driver", hint=f'write driver = "..." under [routes.{name}]')
-    if table.key is not None and not table.key.isidentifier():
-        raise ConfigError(
-            f"`key` of route '{name}' is not the name of a secret", hint="write the variable's name, never the key"
-        )
-    width = table.width if table.width is not None else _BUILT_IN.get(name, DEFAULT_WIDTH) or workers
-    config = RouteConfig(
-        id=RouteId(name),
-        driver=driver,
-        width=width,
-        models=table.models or {},
-        limits=_limits(table.limits),
-        key=table.key,
-        base_url=table.base_url,
-        options=table.options or {},
-    )
-    if table.call_timeout is None:
-        return config
-    return msgspec.structs.replace(config, call_timeout_s=parse_duration(table.call_timeout))
-
-
-def expand_routes(names: Sequence[str], configs: Mapping[RouteId, RouteConfig]) -> tuple[str, ...]:
-    """Route ids, or "id/model", groups such as `local` written out; each once, in order. ConfigError if unknown."""
-    selectors = [selector for name in names for selector in GROUPS.get(name, (name,))]
-    for selector in selectors:
-        route = selector.partition("/")[0]
-        if route in GROUPS:
-            hint = f"name one of its routes: {', '.join(GROUPS[route])}"
-            raise ConfigError(f"'{display(route)}' is a group and has no models", code="route-unknown", hint=hint)
-        if RouteId(route) not in configs:
-            hint = _nearest(route, [*configs, *GROUPS])
-            raise ConfigError(f"there is no route '{display(route)}'", code="route-unknown", hint=hint)
-    return tuple(dict.fromkeys(selectors))
-
-
-def _limits(table: LimitTable | RouteLimitTable, *, max_job_s: float | None = None) -> Limits:
+def _limits(table: LimitTable, *, max_job_s: float) -> Limits:
     return Limits(
-        max_input_bytes=_megabytes(table.max_input_mb),
-        max_output_bytes=_megabytes(table.max_output_mb),
-        max_seconds=None if table.max_audio_minutes_per_file is None else table.max_audio_minutes_per_file * 60,
+        max_input_bytes=megabytes(table.max_input_mb),
+        max_output_bytes=megabytes(table.max_output_mb),
+        max_seconds=table.max_audio_minutes_per_file * 60,
         max_pixels=table.max_pixels,
         max_pages=table.max_pages,
         max_chars=table.max_chars,
         max_job_s=max_job_s,
     )
-
-
-def _megabytes(value: float | None) -> int | None:
-    return None if value is None else round(value * MEGABYTE)
 
 
 def find_secret(name: str, environ: Mapping[str, str]) -> Secret | None:

@@ -1,6 +1,7 @@
 """Settings: what a person may write, what wins over what, and that a secret is never shown."""
 
 import copy
+import json
 import os
 import pickle
 import traceback
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.drivers import Timeouts
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import RouteId
 from pipeline.core.secret import Secret
@@ -127,6 +129,17 @@ WRONG = [
     ("[routes.x]\ndriver = 'a'\nwidth = 0", "width", ""),
     ("[routes.local]\ndriver = 'a'", "'local' cannot be", ""),
     ("[routes.'a/b']\ndriver = 'a'", "'a/b' cannot be", ""),
+    ("[routes.x]\ndriver = 'a'\ntimeouts.idel = '1s'", "routes.x.timeouts.idel", "did you mean 'idle'"),
+    ("[routes.x]\ndriver = 'a'\ntimeouts.idle = 'soon'", "'soon' is not a duration", ""),
+    ("[routes.x]\ndriver = 'a'\ncan.speek = false", "names no operation: speek", "did you mean 'speak'"),
+    ("[routes.x]\ndriver = 'a'\nmodels.image = 'm'", "names no operation: image", "make_image"),
+    ("[routes.x]\ndriver = 'a'\ndiscovery = 'always'", "discovery", ""),
+    ("[routes.x]\ndriver = 'a'\nheaders.'A b' = '1'", "header 'A b'", "without spaces"),
+    ('[routes.x]\ndriver = "a"\nheaders.A = "1\\r\\nB: 2"', "header 'A'", "one line"),
+    ("[routes.x]\ndriver = 'a'\nprices.'speak character' = -1", "the price of 'speak character'", "amount"),
+    ("[routes.x]\ndriver = 'a'\nprices.'speak character' = inf", "the price of 'speak character'", "amount"),
+    ("[routes.x]\ndriver = 'a'\nrouting.m = 'azure'", "routing", ""),
+    ("[routes.x]\ndriver = 'a'\nrouting.m.order = [nan]", "routing", ""),
     ("a = ", "not TOML", ""),
     ("a = 1\na = 2", "not TOML", ""),
 ]
@@ -213,10 +226,10 @@ def test_engine_routes_are_as_wide_as_there_are_engine_workers(load: Load) -> No
 
 
 def test_a_table_overrides_single_fields_of_a_built_in_route(load: Load) -> None:
-    text = "[routes.whisper]\nwidth = 1\ncall_timeout = '5m'\nmodels = {base = '/models/base'}\n"
+    text = "[routes.whisper]\nwidth = 1\ncall_timeout = '5m'\nmodels = {transcribe = 'tiny.en'}\n"
     config = route_configs(load(text + "[routes.whisper.limits]\nmax_audio_minutes_per_file = 1"))[RouteId("whisper")]
     assert (config.driver, config.width, config.call_timeout_s) == ("whisper", 1, 300.0)
-    assert (config.models, config.limits.max_seconds) == ({"base": "/models/base"}, 60.0)
+    assert (config.models, config.limits.max_seconds) == ({"transcribe": "tiny.en"}, 60.0)
 
 
 def test_a_new_route_carries_what_its_table_says(load: Load) -> None:
@@ -230,12 +243,51 @@ def test_a_new_route_carries_what_its_table_says(load: Load) -> None:
     )
 
 
+REMOTE = """
+[routes.mine]
+driver = "openrouter"
+models = { speak = "vendor/voice" }
+aliases = { tts-1 = "vendor/voice" }
+can = { make_video = false }
+timeouts = { connect = "5s", total = "1h" }
+headers = { X-Title = "notes" }
+prices = { "speak character" = 0.000015, "transcribe second" = "0.0001" }
+capabilities = { "vendor/voice" = "mp3 wav" }
+discovery = "required"
+[routes.mine.routing]
+"vendor/one" = { order = ["azure"], allow_fallbacks = false }
+"vendor/two" = ["azure", "other"]
+"""
+
+
+def test_a_remote_route_carries_what_its_table_says(load: Load) -> None:
+    config = route_configs(load(REMOTE))[RouteId("mine")]
+    assert config.timeouts == Timeouts(connect_s=5, first_byte_s=300, idle_s=60, total_s=3600)
+    assert (config.models, config.aliases) == ({"speak": "vendor/voice"}, {"tts-1": "vendor/voice"})
+    assert (config.can, config.headers, config.discovery) == ({"make_video": False}, {"X-Title": "notes"}, "required")
+    assert config.prices == {"speak character": "0.000015", "transcribe second": "0.0001"}
+    assert config.capabilities == {"vendor/voice": "mp3 wav"}
+    assert {model: json.loads(text) for model, text in config.routing.items()} == {
+        "vendor/one": {"order": ["azure"], "allow_fallbacks": False},
+        "vendor/two": ["azure", "other"],
+    }
+
+
+def test_timeouts_of_settings_and_routes_have_the_same_defaults(load: Load) -> None:
+    assert route_configs(load("[routes.mine]\ndriver = 'a'"))[RouteId("mine")].timeouts == Timeouts()
+
+
+def test_no_value_of_a_header_is_repeated_in_an_error(load: Load) -> None:
+    with pytest.raises(ConfigError) as error:
+        load('[routes.x]\ndriver = "a"\nheaders.A = "sk-secret\\n"')
+    assert "sk-secret" not in str(error.value) + error.value.hint
+
+
 def test_a_group_is_written_out_and_repeats_are_dropped() -> None:
     configs = route_configs(Settings())
     assert expand_routes(("pico", "local", "whisper/tiny.en"), configs) == (
         "pico",
-        "whisper",
-        "hibari",
+        *(route for route in GROUPS["local"] if route != "pico"),
         "whisper/tiny.en",
     )
 
