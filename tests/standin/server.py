@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tests.standin import control, forms, records
 from tests.standin.faults import FAULTS, Fault
 from tests.standin.nouns import Answer, Asked, Dialect, How, Options, Part, Refused
-from tests.standin.problems import problem
+from tests.standin.problems import html, problem
 from tests.standin.table import ROUTES, Route
 from tests.standin.wire import Ended, Head, Line
 from tests.standin.world import KEY_PREFIX, Seen, World
@@ -121,7 +121,8 @@ class Server:
         if fault is not None and fault.instead is not None:
             return fault.instead(asked, options)
         if route is None:
-            return problem(asked, 404, "Not Found")
+            is_site = asked.dialect == "elsewhere"
+            return html(404, "404: This page could not be found.") if is_site else problem(asked, 404, "Not Found")
         try:
             answer = route.handler(asked, self.world)
         except Refused as no:
