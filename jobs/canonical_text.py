@@ -101,6 +101,7 @@ class CanonicalText:
     version = PROFILE_VERSION
     spec: type[msgspec.Struct] = CanonicalTextSpec
     families: frozenset[Family] = RECORDINGS | frozenset({"text", "document"})
+    asks: frozenset[str] = frozenset({"transcribe"})
     limits = Limits(
         max_input_bytes=MAX_RECORDING_BYTES,
         max_output_bytes=256_000_000,

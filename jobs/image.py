@@ -69,6 +69,7 @@ class Image:
     version = 1
     spec: type[msgspec.Struct] = ImageSpec
     families: frozenset[Family] = frozenset({"image"})
+    asks: frozenset[str] = frozenset({"make_image", "edit_image", "retouch"})
     further: tuple[str, ...] = ("images", "mask", "overlay")
     limits = Limits(
         max_input_bytes=MAX_PICTURE_BYTES,

@@ -34,12 +34,15 @@ _NOT_READ = frozenset({"text/html", "application/vnd.apple.mpegurl"})
 _MEDIA_TYPES: dict[TextFormat, str] = {"txt": "text/plain", "md": "text/markdown", "json": "application/json"}
 
 
+AnyJson = Annotated[object, Meta(extra_json_schema={"description": "part of a JSON Schema"})]
+
+
 class TextSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`prompt` says what to do with the input; `schema` is a JSON Schema that the answer must fit."""
 
     prompt: Annotated[str, Meta(min_length=1, max_length=MAX_PROMPT_CHARS)] | None = None
     images: Annotated[tuple[str, ...], Meta(max_length=MAX_PICTURES)] = ()
-    schema: dict[str, object] | None = None
+    schema: dict[str, AnyJson] | None = None
     max_tokens: Annotated[int, Meta(ge=16, le=MAX_TOKENS)] = 4096
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     effort: Effort | None = None
@@ -53,6 +56,7 @@ class Text:
     version = 1
     spec: type[msgspec.Struct] = TextSpec
     families: frozenset[Family] = frozenset({"text", "document", "image"})
+    asks: frozenset[str] = frozenset({"complete"})
     further: tuple[str, ...] = ("images",)
     limits = Limits(
         max_input_bytes=MAX_DOCUMENT_BYTES, max_output_bytes=MAX_ANSWER_BYTES, max_pages=2_000, max_chars=MAX_CHARS

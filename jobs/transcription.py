@@ -52,6 +52,7 @@ class Transcription:
     version = 1
     spec: type[msgspec.Struct] = TranscriptionSpec
     families: frozenset[Family] = RECORDINGS
+    asks: frozenset[str] = frozenset({"transcribe"})
     limits = Limits(
         max_input_bytes=MAX_RECORDING_BYTES, max_output_bytes=MAX_TRANSCRIPT_BYTES, max_seconds=MAX_RECORDING_S
     )

@@ -70,6 +70,7 @@ class Tts:
     version = 1
     spec: type[msgspec.Struct] = TtsSpec
     families: frozenset[Family] = frozenset({"text"})
+    asks: frozenset[str] = frozenset({"speak"})
     limits = Limits(max_input_bytes=MAX_TEXT_BYTES, max_output_bytes=2_000_000_000, max_chars=MAX_CHARS)
 
     def products(self, spec: msgspec.Struct) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ class Video:
     version = 1
     spec: type[msgspec.Struct] = VideoSpec
     families: frozenset[Family] = frozenset({"image"})
+    asks: frozenset[str] = frozenset({"make_video"})
     further: tuple[str, ...] = ("first_frame", "last_frame", "references")
     limits = Limits(
         max_input_bytes=MAX_PICTURE_BYTES,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from pipeline import __version__
@@ -15,9 +16,11 @@ from pipeline.core.confine import display
 from pipeline.core.errors import InputError, ManifestError, MediaspoolError
 from pipeline.core.limits import MEGABYTE, Budget
 from pipeline.core.model import BadJob, Outcome, Verdict, refusal_identity
+from pipeline.discovery import discover
 from pipeline.intake import Intake
 from pipeline.manifest import Manifest, ManifestLimits, place_of, read_manifest
 from pipeline.plan import Planner, decide_all
+from pipeline.prices import learn_prices
 from pipeline.recovery import recover
 from pipeline.report import RunReport, has_news, make_report, report_json
 from pipeline.runtime import Runtime, World, open_runtime
@@ -58,12 +61,14 @@ class Reading(Struct, frozen=True, kw_only=True):
 class Result(Struct, frozen=True, kw_only=True):
     """What a run did: one report per manifest that could be read or not, and one over all of them.
 
-    `unsettled` counts the files that were written a moment ago and are left for the next run.
+    `unsettled` counts the files that were written a moment ago and are left for the next run, `unpriced` the calls whose
+    price the provider was asked for and did not know yet.
     """
 
     reports: tuple[RunReport, ...]
     whole: RunReport
     unsettled: int = 0
+    unpriced: int = 0
 
 
 async def run(request: RunRequest, settings: Settings, world: World, caught: Caught | None = None) -> Result:
@@ -83,11 +88,14 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             await runtime.runner(recover, runtime.ledger, runtime.store, spool)
             world.reached("recovered")
             readings = await runtime.runner(read, runtime, claims, request)
+            await discover(runtime, (job for item in readings if item.manifest for job in item.manifest.jobs))
             batches = await runtime.runner(plan, runtime, readings, request, stop)
             world.reached("planned")
             outcomes = await run_plan(runtime.bench, batches, stop, width_of=runtime.drivers.width, watch=world.watch)
             world.reached("ran")
+            unpriced = await prices(runtime, stop)
             result = await runtime.runner(report, runtime, readings, outcomes, stop, caught.signal)
+            result = msgspec.structs.replace(result, unpriced=unpriced)
             await runtime.runner(finish, runtime, readings, result, request)
             world.reached("finished")
         return result
@@ -177,6 +185,7 @@ def plan_one(runtime: Runtime, reading: Reading, request: RunRequest, stop: Stop
         drivers=runtime.drivers,
         expand=runtime.drivers.expand,
         limits=runtime.settings.job_limits,
+        doubt=runtime.doubt,
         is_forced=request.is_forced,
     )
     bad = frozenset(job.id for job in manifest.bad)
@@ -188,6 +197,14 @@ def plan_one(runtime: Runtime, reading: Reading, request: RunRequest, stop: Stop
         roots=roots,
         budget=Budget(manifest.caps),
     )
+
+
+async def prices(runtime: Runtime, stop: Stop) -> int:
+    """Ask for what providers tell late, unless somebody wants the run to end. How many prices are still to come."""
+    if stop.reason is not None:
+        return 0
+    drivers = runtime.drivers
+    return await learn_prices(runtime.ledger, runtime.runner, drivers, routes=drivers.opened)
 
 
 def report(
@@ -304,7 +321,7 @@ def _is_at_rest(readings: Sequence[Reading], result: Result) -> bool:
     left = result.whole.counts.keys() & {"not-started", "held"}
     unsettled = any(reading.manifest is None or reading.manifest.unsettled for reading in readings)
     by_hand = any(reading.claim.origin == "file" for reading in readings)
-    return not left and not unsettled and not by_hand and result.whole.stopped_by is None
+    return not (left or unsettled or by_hand or result.unpriced) and result.whole.stopped_by is None
 
 
 def _watched(manifest: Manifest) -> set[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from jobs import KINDS
@@ -20,7 +21,7 @@ from pipeline.batch import Unwatched, Watch
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes, auto_workers
 from pipeline.core.confine import display
-from pipeline.core.drivers import Driver, RouteConfig
+from pipeline.core.drivers import Closes, Driver, RouteConfig
 from pipeline.core.errors import ConfigError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Doubt
@@ -40,6 +41,7 @@ from pipeline.trace.redact import Redactor
 from pipeline.worker import Bench
 
 FILE_THREADS = 4
+CLOSE_GRACE_S = 5.0
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -71,6 +73,18 @@ class Drivers:
             self._open[route] = _load_driver(config, self._tools, self._table)
         return self._open[route]
 
+    async def aclose(self) -> None:
+        """Connections go; a server that does not let go is not waited for."""
+        for driver in self._open.values():
+            if isinstance(driver, Closes):
+                with trio.move_on_after(CLOSE_GRACE_S, shield=True):
+                    await driver.aclose()
+
+    @property
+    def opened(self) -> frozenset[str]:
+        """The routes that something in this run asked for."""
+        return frozenset(self._open)
+
     def expand(self, names: Sequence[str]) -> tuple[str, ...]:
         return expand_routes(names, self.configs)
 
@@ -80,7 +94,7 @@ class Drivers:
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """What one run has open."""
+    """What one run has open. `doubt` is the allowance that its plan reckons with; the calls have one of their own."""
 
     run: RunId
     started_at: str
@@ -98,6 +112,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     debug: DebugWriter
     log: Log
     bench: Bench
+    doubt: Doubt
     warnings: list[str]
 
 
@@ -145,9 +160,11 @@ async def open_runtime(
     redactor = Redactor()
     ledger = await runner(lambda: Ledger.open(str(spool.ledger_path), run=run, clock=world.clock))
     lanes = _open_lanes(settings, spool, roots)
+    opened = _assemble(settings, spool, world, run, runner, redactor, ledger, lanes)
     try:
-        yield _assemble(settings, spool, world, run, runner, redactor, ledger, lanes)
+        yield opened
     finally:
+        await opened.drivers.aclose()
         lanes.close()
         ledger.close()
 
@@ -166,7 +183,7 @@ def open_view(settings: Settings, root: str, world: World) -> Iterator[Runtime]:
 
 
 def doubt_of(settings: Settings) -> Doubt:
-    """The allowance of one run; a plan reckons with one of its own."""
+    """The allowance of one run."""
     return Doubt(settings.doubt_per_call_usd, settings.doubt_per_run_usd)
 
 
@@ -261,6 +278,7 @@ def _assemble(
         debug=debug,
         log=log,
         bench=bench,
+        doubt=doubt_of(settings),
         warnings=warnings,
     )
 

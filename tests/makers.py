@@ -7,13 +7,14 @@ from pathlib import Path
 
 import trio
 
+from pipeline import routes
 from pipeline.app import Result, RunRequest, run
 from pipeline.core.model import Outcome, Reached
 from pipeline.runtime import World, utc_now
 from pipeline.state.settings import Settings, load_settings
 from tests.scripted import wav
 
-DRIVERS = {"scripted": "tests.scripted:open_driver", "whisper": "pipeline.routes.whisper:open_driver"}
+DRIVERS = {**routes.DRIVERS, "scripted": "tests.scripted:open_driver"}
 FAR_FUTURE = 4_000_000_000.0
 
 MANIFEST = """
@@ -48,6 +49,8 @@ class Folder:
         self.spool = root / "spool"
         self.log = io.StringIO()
         self.reached: Reached = lambda _point: None
+        self.environ: dict[str, str] = {}
+        self.now = FAR_FUTURE
         (root / "recordings").mkdir(parents=True)
         self.manifest = root / "notes.toml"
         self.manifest.write_text(manifest)
@@ -65,6 +68,13 @@ class Folder:
             + "\n"
         )
 
+    def add_route(self, name: str, *, driver: str, base_url: str, key: str, **fields: str) -> None:
+        """A remote route beside the scripted one, its key under a name of its own."""
+        self.environ[f"{name.upper()}_KEY"] = key
+        told = {"driver": driver, "base_url": base_url, "key": f"{name.upper()}_KEY", **fields}
+        lines = "".join(f"{field} = {json.dumps(value)}\n" for field, value in told.items())
+        self.config.write_text(f"{self.config.read_text()}[routes.{name}]\n{lines}")
+
     @property
     def settings(self) -> Settings:
         return load_settings(str(self.config), {})
@@ -77,10 +87,10 @@ class Folder:
 
     def world(self) -> World:
         return World(
-            environ={},
+            environ=self.environ,
             log_stream=self.log,
             clock=utc_now,
-            now=lambda: FAR_FUTURE,
+            now=lambda: self.now,
             reached=lambda point: self.reached(point),
             drivers=DRIVERS,
         )

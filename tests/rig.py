@@ -92,6 +92,7 @@ class Acting:
     version = 1
     spec: type[msgspec.Struct] = ActSpec
     families: frozenset[Family] = frozenset({"text"})
+    asks: frozenset[str] = frozenset({"speak"})
     limits = Limits(max_output_bytes=1_000_000)
 
     def products(self, spec: msgspec.Struct) -> tuple[str, ...]:

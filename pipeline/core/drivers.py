@@ -5,7 +5,7 @@ limits and the ledger; a driver owns none of them. What it cannot do it says in 
 anything is sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Literal, Protocol, runtime_checkable
 
@@ -146,3 +146,21 @@ class TellsPrices(Protocol):
 
     async def price_of(self, request_id: str) -> Decimal | None:
         """The cost of a finished call by the provider's id; None while it is not known. Sends nothing that costs."""
+
+
+@runtime_checkable
+class Discovers(Protocol):
+    """What a driver also is whose server says what its models can do and cost."""
+
+    async def prepare(self, wanted: Collection[tuple[str, str | None]]) -> None:
+        """Refresh what is known of (operation, model) pairs, None being the default. Asks for free; ConfigError only
+        where the settings require the knowledge and it cannot be had.
+        """
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """What a driver also is that holds connections."""
+
+    async def aclose(self) -> None:
+        """Let go of everything; may be called twice, and on a driver that never sent anything."""

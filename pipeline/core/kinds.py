@@ -112,12 +112,14 @@ class JobContext(Protocol):
 
 
 class Kind(Protocol):
-    """One kind of job. `version` is part of every key: raise it when the same input would give another product."""
+    """One kind of job. `asks` names the operations it may call. `version` is part of every key: raise it when the same
+    input would give another product."""
 
     name: str
     version: int
     spec: type[msgspec.Struct]
     families: frozenset[Family]
+    asks: frozenset[str]
     limits: Limits
 
     def products(self, spec: msgspec.Struct) -> tuple[str, ...]:

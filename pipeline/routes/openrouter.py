@@ -4,7 +4,7 @@ Promises that whatever can be told beforehand is refused beforehand, with all re
 that answers is the one that was asked for, or the exchange is told. Owns no memory, no money and no retry.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
@@ -52,6 +52,14 @@ MEDIA_OUT = (
     | _images_wire.IMAGES_OUT
     | _clips.VIDEOS_OUT
 )
+LISTINGS_OF: Mapping[str, tuple[str, ...]] = {
+    "speak": ("speech",),
+    "transcribe": ("transcription",),
+    "make_image": ("image-models",),
+    "edit_image": ("image-models",),
+    "make_video": ("video-models",),
+    "complete": ("text",),
+}
 MAX_CATALOGUE_BYTES = 8_000_000
 MAX_GENERATION_BYTES = 1_000_000
 _MEDIA_ROUTING = frozenset({"options", "zdr", "data_collection"})
@@ -118,6 +126,25 @@ class OpenRouter:
         mode: Mode = self.route.discovery or ("best-effort" if self._address.is_real else "off")
         tools = self._tools
         return Catalogue(self.route.id, tools.cache, mode=mode, get=get, now=tools.now, warn=tools.warn)
+
+    async def prepare(self, wanted: Collection[tuple[str, str | None]]) -> None:
+        able = [(operation, model) for operation, model in wanted if operation in self.facts.operations]
+        await self.catalogue.refresh(dict.fromkeys(name for operation, _ in able for name in LISTINGS_OF[operation]))
+        await self.catalogue.refresh(dict.fromkeys(name for pair in able for name in self._price_listings(*pair)))
+
+    def _price_listings(self, operation: str, model: str | None) -> tuple[str, ...]:
+        """Where the prices of everybody are told who may answer; a clip's are in the listing of its models."""
+        try:
+            chosen = self.bind(operation, model).model
+        except MediaspoolError:
+            return ()  # refused in the plan, with its reason
+        match operation:
+            case "make_video":
+                return ()
+            case "make_image" | "edit_image":
+                return (f"image-endpoints:{chosen}",)
+            case _:
+                return (f"endpoints:{chosen}",)
 
     async def aclose(self) -> None:
         for http in (self._http, self._speech_http, self._chat_http):

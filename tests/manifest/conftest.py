@@ -52,6 +52,7 @@ class ScriptedKind:
         self.name = name
         self.spec = spec
         self.families = frozenset(families)
+        self.asks: frozenset[str] = frozenset()
         self._products = products
 
     def products(self, spec: msgspec.Struct) -> tuple[str, ...]:

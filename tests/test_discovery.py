@@ -1,0 +1,80 @@
+"""What a run asks the servers of its routes before it plans."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.makers import Folder, outcomes
+from tests.standin.fixture import StandIn
+
+pytestmark = pytest.mark.real_time
+MANIFEST = """
+schema = 1
+name = "remote"
+[[job]]
+id = "hi"
+kind = "tts"
+text = "Hello there."
+voice = "af_alloy"
+route = ["shop"]
+out = "out/hi.wav"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path, manifest=MANIFEST)
+
+
+def shop(folder: Folder, standin: StandIn, *, discovery: str, base_url: str | None = None) -> None:
+    folder.add_route(
+        "shop", driver="openrouter", base_url=base_url or standin.base_url, key=standin.key, discovery=discovery
+    )
+
+
+def listings(standin: StandIn) -> list[str]:
+    return [
+        str(request["path"]) for request in standin.requests() if str(request["path"]).endswith(("models", "endpoints"))
+    ]
+
+
+def test_k16_only_what_jobs_name_is_asked_about_and_only_once(folder: Folder, standin: StandIn) -> None:
+    shop(folder, standin, discovery="best-effort")
+    folder.now = time.time()
+    folder.run()
+    first = listings(standin)
+    folder.run(is_forced=True)
+    assert [path.rpartition("/v1")[2] for path in first] == ["/models", "/models/hexgrad/kokoro-82m/endpoints"]
+    assert listings(standin) == first
+
+
+def test_k19_with_discovery_off_nobody_is_asked(folder: Folder, standin: StandIn) -> None:
+    shop(folder, standin, discovery="off")
+    folder.run()
+    assert listings(standin) == []
+
+
+def test_k17_a_catalogue_that_fails_is_a_warning_where_it_is_only_wished_for(folder: Folder, standin: StandIn) -> None:
+    shop(folder, standin, discovery="best-effort", base_url="http://127.0.0.1:9/api/v1")
+    result = folder.run()
+    assert any("could not be fetched" in warning for warning in result.whole.warnings)
+
+
+def test_a_voice_that_the_catalogue_does_not_list_is_refused_before_any_paid_call(
+    folder: Folder, standin: StandIn
+) -> None:
+    shop(folder, standin, discovery="best-effort")
+    folder.manifest.write_text(MANIFEST.replace("af_alloy", "nobody"))
+    assert outcomes(folder.run())["hi"].code == "voice-unknown"
+    assert standin.count("speak") == 0
+
+
+def test_the_price_of_the_dearest_endpoint_is_known_before_the_call(folder: Folder, standin: StandIn) -> None:
+    shop(folder, standin, discovery="best-effort")
+    folder.manifest.write_text(
+        MANIFEST.replace('name = "remote"', 'name = "remote"\n[limits]\nmax_spend_usd = 0.000001')
+    )
+    outcome = outcomes(folder.run())["hi"]
+    assert outcome.code == "budget-spend"
+    assert standin.count("speak") == 0
