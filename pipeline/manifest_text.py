@@ -208,16 +208,20 @@ def _check_header(header: Table, limits: ManifestLimits) -> None:
 
 
 def _lines_document(body: bytes, limits: ManifestLimits) -> Document:
-    """The first line with content may be a header: it has a `schema`."""
+    """The first line with content may be a header: it has a `schema`, and that is not the one of a job's answer."""
     first = next(_read_lines(body, limits), None)
     if first is not None and first.problem is not None and b'"schema"' in _first_line(body):
         # a header that cannot be read may have set a spending cap: nothing may run without it
         raise ManifestError(f"the header cannot be read: {first.problem.message}", hint="correct the first line")
-    if first is None or "schema" not in first.table:
+    if first is None or "schema" not in first.table or _is_job(first.table):
         return Document(header={"schema": SCHEMA}, folders=(), jobs=_read_lines(body, limits), is_lines=True)
     _check_header(first.table, limits)
     jobs = (item for item in _read_lines(body, limits) if item.where != first.where)
     return Document(header=first.table, folders=(), jobs=jobs, is_lines=True)
+
+
+def _is_job(table: Table) -> bool:
+    return isinstance(table["schema"], dict) and not {"id", "custom_id"}.isdisjoint(table)
 
 
 def _first_line(body: bytes) -> bytes:

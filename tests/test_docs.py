@@ -31,6 +31,8 @@ from jobs._subtitles import MAX_COLUMNS, MAX_CUE_S, MAX_LINES
 from jobs.tts import CHUNK_CHARS, FASTEST_LETTERS_PER_S, SLOWEST_LETTERS_PER_S
 from pipeline import preview
 from pipeline.children import weights
+from pipeline.children.picture_work import STEP_NAMES, parse_step
+from pipeline.children.video_work import CROSSFADE, MOTIONS
 from pipeline.cli import commands
 from pipeline.core.confine import MAX_NAME_BYTES
 from pipeline.core.errors import CODES
@@ -65,6 +67,7 @@ from pipeline.state.settings import (
     load_settings,
 )
 from tests import pages
+from tests.jobs.scripted import png
 from tests.makers import FAR_FUTURE
 from tests.pages import ROOT
 from tests.schemas import schemas
@@ -257,6 +260,18 @@ def test_every_model_and_voice_is_listed() -> None:
     assert all(f"`{voice}`" in pages.section(ROUTES, "hibari") for voice in hibari.VOICES)
 
 
+def test_every_step_and_motion_is_listed() -> None:
+    assert set(pages.table(ROUTES, "pillow")) == set(STEP_NAMES)
+    assert set(pages.table(ROUTES, "stills")) == {*MOTIONS, CROSSFADE}
+
+
+@pytest.mark.parametrize("cells", pages.table(ROUTES, "pillow").values(), ids=lambda cells: cells[0])
+def test_every_example_of_a_step_is_one(cells: list[str]) -> None:
+    examples = re.findall(r"`([^`]+)`", cells[1])
+    assert examples
+    assert all(parse_step(example) for example in examples)
+
+
 def test_the_packages_of_the_extra_are_listed_with_their_versions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pinned = dict(re.split("==|;", package)[:2] for package in project["optional-dependencies"]["local"])
@@ -316,8 +331,8 @@ def _manifests() -> list[tuple[str, str]]:
 
 
 def _lay_out(folder: Path, body: str) -> None:
-    """A recording for every glob and every file that an example names."""
-    for path in re.findall(r'"?(?:input|audio_filepath)"? ?[=:] "([^@"]+)"', body):
+    """A recording for every glob, a recording or a picture for every file that an example names."""
+    for path in re.findall(r'"?(?:input|audio_filepath|first_frame|last_frame|mask|overlay)"? ?[=:] "([^@"]+)"', body):
         _record(folder / path)
     for glob in re.findall(r'glob = "([^"]+)"', body):
         _record(folder / fixed_prefix(glob) / "memo.wav")
@@ -325,7 +340,7 @@ def _lay_out(folder: Path, body: str) -> None:
 
 def _record(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(wav(1.0))
+    path.write_bytes(png() if path.suffix == ".png" else wav(1.0))
 
 
 def _plan(path: Path, settings: Settings) -> preview.Plan:

@@ -354,3 +354,10 @@ def test_invariant_25_a_mangled_manifest_is_only_ever_refused_or_read(shared: De
     tried, read = counted(shared, bodies)
     print(f"invariant 25: {tried}/{tried} mangled manifests survived, {read} of them still readable")
     assert 0 < read < tried
+
+
+def test_a_job_whose_answer_must_fit_a_schema_is_no_header() -> None:
+    lines = b'{"id": "a", "kind": "text", "schema": {"type": "object"}}\n{"id": "b", "kind": "text"}\n'
+    document = read_document(lines, "m.jsonl", LIMITS)
+    assert (document.header, len(list(document.jobs))) == ({"schema": 1}, 2)
+    assert refused(b'{"schema": {}, "limits": {"max_spend_usd": 1}}\n', "m.jsonl").code == "manifest-invalid"
