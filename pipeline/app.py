@@ -61,8 +61,8 @@ class Reading(Struct, frozen=True, kw_only=True):
 class Result(Struct, frozen=True, kw_only=True):
     """What a run did: one report per manifest that could be read or not, and one over all of them.
 
-    `unsettled` counts the files that were written a moment ago and are left for the next run, `unpriced` the calls whose
-    price the provider was asked for and did not know yet.
+    `unsettled` counts the files that were written a moment ago and are left for the next run, `unpriced` the calls
+    whose price the provider was asked for and did not know yet.
     """
 
     reports: tuple[RunReport, ...]

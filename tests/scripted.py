@@ -21,7 +21,12 @@ RATE = 16_000
 
 
 class ScriptedDriver:
-    """Options: `calls` (file), `paid` (USD per call), `fail` (error class), `garbage`, `delay_s`, `text`."""
+    """Options: `calls` (file), `paid` (USD per call), `fail` (error class), `garbage`, `delay_s`, `text`.
+
+    `asked`: the model that was asked for instead. `deferred`: the work goes on behind a ticket, and only its beginning
+    is a call. `parts`: payloads of an answer. `late_usd`: the price is told by `price_of` only, `unknown` for as long
+    as it says so; asks are counted beside calls.
+    """
 
     def __init__(self, route: RouteConfig) -> None:
         self.route = route
@@ -34,7 +39,10 @@ class ScriptedDriver:
         )
 
     def bind(self, operation: str, model: str | None) -> Binding:
-        return Binding(route=self.route.id, model=model or "one", engine="scripted 1", paid=self.facts.paid)
+        asked = self._options.get("asked")
+        return Binding(
+            route=self.route.id, model=model or "one", engine="scripted 1", paid=self.facts.paid, asked=asked
+        )
 
     def check(self, operation: Operation, binding: Binding) -> list[Refusal]:
         if isinstance(operation, Speak) and operation.voice == "nobody":
@@ -50,19 +58,39 @@ class ScriptedDriver:
     async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
         if self._options.get("fail") == "before":
             raise errors.Unavailable("not reachable")
-        await exchange.sending()
-        self._count(operation)
+        if exchange.ticket is None:
+            await self._begin(operation, exchange)
         await trio.sleep(float(self._options.get("delay_s", "0")))
         if "fail" in self._options:
             raise getattr(errors, self._options["fail"])("scripted failure")
         body, media_type = self._answer(operation)
+        for number in range(int(self._options.get("parts", "1")) - 1):
+            await exchange.write(body if media_type == "application/json" else wav(0.5 + number))
+            await exchange.next_part()
         for start in range(0, len(body), 1000):
             await exchange.write(body[start : start + 1000])
-        return Reply(media_type=media_type, model=binding.model, usd=Decimal(self._options.get("paid", "0")))
+        usd = None if "late_usd" in self._options else Decimal(self._options.get("paid", "0"))
+        return Reply(media_type=media_type, model=binding.model, usd=usd)
 
-    def _count(self, operation: Operation) -> None:
-        line = f"{type(operation).__name__}\n".encode()
-        handle = os.open(self._options["calls"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    async def price_of(self, request_id: str) -> Decimal | None:
+        await trio.lowlevel.checkpoint()
+        self._note(f"{self._options['calls']}.prices", request_id)
+        told = self._options["late_usd"]
+        if told == "fails":
+            raise errors.Unavailable("not reachable")
+        return None if told == "unknown" else Decimal(told)
+
+    async def _begin(self, operation: Operation, exchange: Exchange) -> None:
+        await exchange.sending()
+        self._note(self._options["calls"], type(operation).__name__)
+        if "late_usd" in self._options:
+            await exchange.identified(f"gen-{type(operation).__name__}")
+        if "deferred" in self._options:
+            await exchange.submitted(f"ticket-{type(operation).__name__}")
+
+    def _note(self, path: str, word: str) -> None:
+        line = f"{word}\n".encode()
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             os.write(handle, line)
         finally:
