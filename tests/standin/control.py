@@ -63,6 +63,7 @@ def _plant(asked: Asked, world: World) -> Answer:
     except msgspec.ValidationError as error:
         return json_answer({"error": str(error)}, status=400)
     for each in planted:
+        each.operations = sorted(FAULTS[each.name].operations or ())
         world.plant(each)
     return json_answer({"ok": True})
 

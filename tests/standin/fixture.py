@@ -72,7 +72,8 @@ class StandIn:
     ) -> None:
         """Plant a fault for the next `times` requests (None: all) of a path ("/videos/*") or operation ("poll").
 
-        Faults planted one after the other are played in that order.
+        Where no path is given it waits for the operations that it applies to. Faults planted one after the other are
+        played in that order; one for ever is never passed by.
         """
         planted = {"name": name, "path": path, "times": times, "after": after, "model": model, "options": options}
         self._control("POST", "/fault", planted)

@@ -83,7 +83,7 @@ class Server:
             return await control.answer(asked, self.world)
         records.fill(seen, asked)
         seen.is_complete = True
-        answer = self._delayed(self._answer(seen, asked))
+        answer = self._delayed(self._numbered(seen, self._answer(seen, asked)))
         seen.status, seen.paid = answer.status, answer.usd is not None
         seen.usd = None if answer.usd is None else str(answer.usd)
         self.world.note()
@@ -137,6 +137,11 @@ class Server:
         if found is None:
             return None, {}, asked
         return FAULTS[found[0]], found[1], replace(asked, variations={found[0]: found[1]})
+
+    def _numbered(self, seen: Seen, answer: Answer) -> Answer:
+        """Refused completions have a number too."""
+        is_refused = answer.status >= 400 and (seen.dialect, seen.path) == ("openrouter", "/chat/completions")
+        return answer.with_header("X-Generation-Id", self.world.new_id("gen")) if is_refused else answer
 
     def _delayed(self, answer: Answer) -> Answer:
         latency = self.world.memory.latency_s

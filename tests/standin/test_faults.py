@@ -104,6 +104,30 @@ def test_every_row_of_the_contract_has_a_fault() -> None:
     assert all(name == fault.name for name, fault in FAULTS.items())
 
 
+@pytest.mark.parametrize(
+    ("fault", "path", "length"),
+    [("cut-clean", "content", 0.5), ("html-200", "poll", None), ("502", "content", None), ("empty", "content", 0.0)],
+)
+def test_a_film_can_be_spoilt_where_it_is_asked_after_or_fetched(
+    client: httpx.Client, standin: StandIn, fault: str, path: str, length: float | None
+) -> None:
+    standin.fault("video-at-once")
+    number = send(client, "make_video").json()["id"]
+    way = f"/videos/{number}" if path == "poll" else f"/videos/{number}/content"
+    client.get(f"/videos/{number}")
+    whole = client.get(way).content
+    standin.fault(fault, path=path, times=1)
+    spoilt = client.get(way).content
+    assert spoilt == (whole[: int(len(whole) * length)] if length is not None else spoilt) != whole
+    assert client.get(way).content == whole
+
+
+def test_a_path_that_is_none_of_the_api_gets_a_page_of_the_website(client: httpx.Client, standin: StandIn) -> None:
+    site = httpx.get(f"{standin.elsewhere}/chat/completions", trust_env=False)
+    assert (site.status_code, site.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert client.post("/images/edits", json={}).json() == {"error": {"message": "Not Found", "code": 404}}
+
+
 # selection
 
 

@@ -249,6 +249,7 @@ def test_chat_refuses_what_the_real_service_refuses(
 ) -> None:
     reply = client.post("/chat/completions", json=ask(**change))
     assert (reply.status_code, words in problem(reply)) == (status, True)
+    assert reply.headers["x-generation-id"].startswith("gen-")
 
 
 def test_what_is_not_json_has_no_token(client: httpx.Client) -> None:

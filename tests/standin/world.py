@@ -51,7 +51,10 @@ class Seen(Struct, kw_only=True):
 
 
 class Planted(Struct, kw_only=True):
-    """A fault that waits for its requests: the next `times` that match, after `after` others; None is for ever."""
+    """A fault that waits for its requests: the next `times` that match, after `after` others; None is for ever.
+
+    `operations` are those that the fault applies to; they count where no `path` is given. Empty is everything.
+    """
 
     name: str
     path: str | None = None
@@ -59,6 +62,7 @@ class Planted(Struct, kw_only=True):
     times: int | None = None
     after: int = 0
     options: dict[str, object] = {}
+    operations: list[str] = []
 
 
 class Video(Struct, kw_only=True):
@@ -194,7 +198,10 @@ class World:
 
 def _matches(planted: Planted, operation: str, path: str, model: str | None) -> bool:
     wanted = planted.path
-    is_there = wanted is None or (fnmatchcase(path, wanted) if wanted.startswith("/") else wanted == operation)
+    if wanted is None:
+        is_there = not planted.operations or operation in planted.operations
+    else:
+        is_there = fnmatchcase(path, wanted) if wanted.startswith("/") else wanted == operation
     return is_there and (planted.model is None or planted.model == model)
 
 
