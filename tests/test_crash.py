@@ -1,7 +1,8 @@
 """kill -9 at every named point of the main path and at every change of the file system, then run again.
 
 Never: a call that had reached `received` made twice, a product torn or lost, a stray file. On a paid route never any
-call made twice: what may have been paid for is held and listed. Invariants 1, 3, 4 and 5, for the scripted route.
+call made twice: what may have been paid for is held and listed, and what a provider goes on with is found again by its
+ticket. Invariants 1, 3, 4 and 5, for the scripted route.
 """
 
 import os
@@ -54,11 +55,18 @@ out = "../../out/hello.wav"
 """
 
 
-def make_spool(root: Path, *, paid: bool) -> Folder:
-    folder = Folder(root, options={"paid": "0.10"} if paid else {})
+def make_spool(root: Path, *, paid: bool, **options: str) -> Folder:
+    folder = Folder(root, options={"paid": "0.10", **options} if paid else options)
     folder.record("a.wav")
     (folder.spool / "incoming").mkdir(parents=True)
     (folder.spool / "incoming/crash.toml").write_text(MANIFEST)
+    return folder
+
+
+def make_deferred_spool(root: Path) -> Folder:
+    """One call at a time: of two, the kill would leave the other one where it happens to be."""
+    folder = make_spool(root, paid=True, deferred="yes", parts="2")
+    folder.config.write_text(folder.config.read_text().replace("width = 2", "width = 1"))
     return folder
 
 
@@ -80,6 +88,23 @@ def held(folder: Folder) -> int:
         return len(ledger.held_attempts())
     finally:
         ledger.close()
+
+
+def without_verdict(folder: Folder) -> int:
+    """Attempts that a run is at, that are held, or that a provider works on."""
+    ledger = Ledger.view(str(folder.spool / "ledger.db"), clock=utc_now)
+    try:
+        return len(ledger.open_attempts()) + len(ledger.held_attempts()) + len(ledger.submitted_attempts())
+    finally:
+        ledger.close()
+
+
+def check_assets(folder: Folder) -> None:
+    """Every payload that a receipt names is there, and nothing else is."""
+    ledger = Ledger.view(str(folder.spool / "ledger.db"), clock=utc_now)
+    wanted = ledger.assets_in_use()
+    ledger.close()
+    assert {path.name.partition(".")[0] for path in (folder.spool / "assets").rglob("*.*")} == wanted
 
 
 def missing(folder: Folder) -> list[str]:
@@ -116,6 +141,34 @@ def test_invariants_1_and_3_a_paid_call_is_never_made_twice_and_a_doubtful_one_i
     run_child(folder, "none")
     assert folder.calls() <= CALLS
     assert bool(missing(folder)) == bool(held(folder))
+
+
+@pytest.mark.parametrize("point", [*POINTS, "submitted", "part"])
+def test_invariants_1_and_3_deferred_work_in_parts_is_sent_once_and_all_of_it_is_kept(
+    point: str, tmp_path: Path
+) -> None:
+    folder = make_deferred_spool(tmp_path)
+    assert run_child(folder, f"point:{point}").returncode == -signal.SIGKILL
+    run_child(folder, "none")
+    run_child(folder, "none")
+    assert folder.calls() <= CALLS
+    assert bool(missing(folder)) == bool(held(folder)) == (point == "sending")
+    if point != "sending":
+        assert (folder.calls(), without_verdict(folder)) == (CALLS, 0)
+        check_recovered(folder)
+        check_assets(folder)
+
+
+@pytest.mark.parametrize("point", ["recovered", "resumed", "first-bytes", "part", "staged", "received", "adopted"])
+def test_invariant_4_a_run_that_goes_on_with_deferred_work_may_be_killed_too(point: str, tmp_path: Path) -> None:
+    folder = make_deferred_spool(tmp_path)
+    assert run_child(folder, "point:submitted").returncode == -signal.SIGKILL
+    for _ in range(2):
+        run_child(folder, f"point:{point}")
+    assert run_child(folder, "none").returncode == 0
+    assert (folder.calls(), without_verdict(folder)) == (CALLS, 0)
+    check_recovered(folder)
+    check_assets(folder)
 
 
 def test_invariant_5_killed_at_every_change_of_the_file_system_nothing_is_torn_or_lost(tmp_path: Path) -> None:
