@@ -16,6 +16,7 @@ from pipeline.core.errors import ContractError
 from pipeline.core.model import Refusal
 from pipeline.core.operations import Complete, MediaRef
 from pipeline.routes._body import JsonTree
+from pipeline.routes._json import read_json
 from pipeline.routes._json_parts import base64_of, data_url, encoded_size
 from pipeline.routes._json_schema import MAX_SCHEMA_CHARS, fault_of_schema, is_strict, misfit
 from pipeline.routes._speech_wire import unsendable
@@ -262,8 +263,8 @@ def _fitting(text: str, schema: str, usd: Decimal | None) -> tuple[str, str]:
     if plain.startswith("```"):
         plain = plain.partition("\n")[2].rpartition("```")[0].strip()
     try:
-        value = json.loads(plain)
-    except (ValueError, RecursionError) as error:
+        value = read_json(plain.encode("utf-8", "replace"))
+    except ContractError as error:
         hint = "name a model that takes a schema"
         raise ContractError("the answer is not JSON", code="reply-type", hint=hint, usd=usd) from error
     reason = misfit(value, json.loads(schema))

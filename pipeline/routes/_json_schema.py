@@ -168,13 +168,25 @@ def _misfit_number(value: float, schema: Mapping[str, object], at: str) -> str |
         ("maximum", lambda bound: value <= bound),
         ("exclusiveMinimum", lambda bound: value > bound),
         ("exclusiveMaximum", lambda bound: value < bound),
-        ("multipleOf", lambda bound: bound != 0 and abs(value / bound - round(value / bound)) < 1e-9),
+        ("multipleOf", lambda bound: _is_multiple(value, bound)),
     )
     for name, holds in rules:
         bound = schema.get(name)
         if isinstance(bound, int | float) and not isinstance(bound, bool) and not holds(bound):
             return f"{at} breaks its {name}"
     return None
+
+
+def _is_multiple(value: float, bound: float) -> bool:
+    if bound == 0:
+        return False
+    if isinstance(value, int) and isinstance(bound, int):
+        return value % bound == 0
+    try:
+        times = value / bound
+        return abs(times - round(times)) < 1e-9
+    except (OverflowError, ValueError):  # beyond what a float holds: nobody can say
+        return False
 
 
 def _misfit_choice(value: object, schema: Mapping[str, object], root: object, *, at: str, depth: int) -> str | None:

@@ -1,0 +1,143 @@
+"""JSON Schema as far as structured answers need it: what is judged here, and that nothing else is let through."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.routes._json_schema import fault_of_schema, is_strict, misfit
+
+PERSON: dict[str, object] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 5},
+        "age": {"type": ["integer", "null"], "minimum": 0, "exclusiveMaximum": 150},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 2, "uniqueItems": True},
+        "next": {"$ref": "#/$defs/link"},
+    },
+    "required": ["name"],
+    "additionalProperties": False,
+    "$defs": {"link": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}},
+}
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=4)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"name": "Ada"},
+        {"name": "Ada", "age": 36, "tags": ["a", "b"], "next": {"name": "Bob", "next": None}},
+        {"name": "Ada", "age": None},
+        {"name": "Ada", "age": 36.0},
+    ],
+)
+def test_what_fits_fits(value: object) -> None:
+    assert misfit(value, PERSON) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([], "not object"),
+        ({}, "lacks 'name'"),
+        ({"name": 3}, "the answer.name is not string"),
+        ({"name": ""}, "too short"),
+        ({"name": "Adaline"}, "too long"),
+        ({"name": "Ada", "age": True}, "not integer or null"),
+        ({"name": "Ada", "age": -1}, "minimum"),
+        ({"name": "Ada", "age": 150}, "exclusiveMaximum"),
+        ({"name": "Ada", "tags": ["c"]}, "tags[0]"),
+        ({"name": "Ada", "tags": ["a", "a"]}, "twice"),
+        ({"name": "Ada", "secret text": 1}, "not allowed"),
+        ({"name": "Ada", "next": {"name": 1}}, "none of the alternatives"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_its_place(value: object, words: str) -> None:
+    reason = misfit(value, PERSON)
+    assert reason is not None
+    assert words in reason
+    assert "secret" not in reason
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        (2, {"multipleOf": 2}),
+        ("ab", {"pattern": "^a"}),
+        (1, {"oneOf": [{"type": "integer"}, {"type": "string"}]}),
+        (1, {"not": {"type": "string"}}),
+        ([1, "x"], {"prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}),
+        ({"a": 1}, {"additionalProperties": {"type": "integer"}}),
+        (1, {"allOf": [{"minimum": 0}, {"maximum": 2}]}),
+    ],
+)
+def test_every_keyword_lets_through_what_fits_it(value: object, schema: dict[str, object]) -> None:
+    assert fault_of_schema(schema) is None
+    assert misfit(value, schema) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        (3, {"multipleOf": 2}),
+        (10**400, {"multipleOf": 0.5}),
+        ("ba", {"pattern": "^a"}),
+        (1, {"oneOf": [{"type": "integer"}, {"type": "number"}]}),
+        ("x", {"not": {"type": "string"}}),
+        ([1, "x", 2], {"prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}),
+        ({"a": "x"}, {"additionalProperties": {"type": "integer"}}),
+        (3, {"allOf": [{"minimum": 0}, {"maximum": 2}]}),
+        (True, {"const": 1}),
+        (1, {"enum": [True]}),
+        (1, {"$ref": "#/$defs/nowhere"}),
+        (1, False),
+    ],
+)
+def test_every_keyword_stops_what_breaks_it(value: object, schema: object) -> None:
+    assert misfit(value, schema) is not None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        [],
+        {"type": "date"},
+        {"unevaluatedProperties": False},
+        {"properties": {"a": {"if": {}}}},
+        {"$ref": "https://example.org/schema.json"},
+        {"pattern": "("},
+        {"pattern": "a" * 500},
+        {"items": "x"},
+    ],
+)
+def test_a_schema_that_is_not_judged_in_full_is_refused(schema: object) -> None:
+    assert fault_of_schema(schema)
+
+
+def test_a_schema_that_refers_to_itself_ends() -> None:
+    loop = {"$ref": "#"}
+    assert misfit(1, loop) is not None
+
+
+def test_strictness_is_asked_only_of_closed_objects_with_every_property_required() -> None:
+    closed = {"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": False}
+    assert is_strict(closed)
+    assert not is_strict(PERSON)
+    assert not is_strict({**closed, "properties": {"a": {"type": "object"}}})
+
+
+@given(JSON, JSON)
+@settings(max_examples=150)
+def test_no_value_and_no_schema_break_the_judge(value: object, schema: object) -> None:
+    if fault_of_schema(schema) is None:
+        assert misfit(value, schema) is None or isinstance(misfit(value, schema), str)
+
+
+@given(JSON)
+@settings(max_examples=80)
+def test_everything_fits_the_schema_that_asks_nothing(value: object) -> None:
+    assert misfit(value, {}) is None
+    assert misfit(value, {"const": value}) is None
