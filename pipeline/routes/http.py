@@ -23,7 +23,7 @@ from pipeline.core.retry import delay_s
 from pipeline.core.secret import Secret
 from pipeline.routes._body import Base64File, Body, FilePart, JsonBody, JsonTree, MultipartBody, Upload, opened
 from pipeline.routes._connections import CLOSE_S, CONNECTIONS_PER_CLIENT, Clients, cause_of
-from pipeline.routes._guard import Guard, refuse_host
+from pipeline.routes._guard import Guard
 from pipeline.routes._headers import Headers, MediaType, checked, is_sendable
 from pipeline.routes._json import JsonValue
 from pipeline.routes._stream import Answer, Asked, Stream, ensure_answer
@@ -177,8 +177,6 @@ class Http:
         clients = self._open if is_own or origin in {_origin(_parsed(text)) for text in also} else self._guarded
         if url.userinfo or (clients is self._guarded and url.scheme != "https"):
             raise _no_address(f"{url.scheme}://{url.host}")
-        if clients is self._guarded:
-            refuse_host(url.raw_host.decode("ascii"))
         path = url.path if is_own else f"https://{display(url.host, 100)}"
         asked = Asked(path=path, model=None, is_post=False, safe=self._safe)
         async with opened(None, self._threads) as nothing:

@@ -173,8 +173,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return key, cert
 
 
-async def test_a_public_name_is_resolved_once_and_its_own_address_is_connected_to(
-    certificate: tuple[str, str],
+@pytest.fixture
+def contexts(certificate: tuple[str, str]) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Theirs and ours."""
+    theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    theirs.load_cert_chain(certificate[1], certificate[0])
+    ours.load_verify_locations(certificate[1])
+    return theirs, ours
+
+
+async def test_invariant_23_a_public_name_is_resolved_once_and_its_own_address_is_connected_to(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     answers = [[PUBLIC], ["127.0.0.1"], ["169.254.169.254"]]
 
@@ -182,22 +191,35 @@ async def test_a_public_name_is_resolved_once_and_its_own_address_is_connected_t
         await trio.lowlevel.checkpoint()
         return answers.pop(0)
 
-    theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
-    theirs.load_cert_chain(certificate[1], certificate[0])
-    ours.load_verify_locations(certificate[1])
-    async with serving_tls(clip(), theirs) as server:
+    async with serving_tls(clip(), contexts[0]) as server:
         network = Recording(server.port)
-        guard = Guard(resolve=changing, network=network)
-        base, mine = "https://api.example.com/v1", {"X-Mine": "1"}
-        async with reaching(base, guard=guard, tls=lambda: ours, headers=mine, timeouts=PATIENT) as http:
+        guard, base = Guard(resolve=changing, network=network), "https://api.example.com/v1"
+        async with reaching(base, guard=guard, tls=lambda: contexts[1], timeouts=PATIENT) as http:
             assert await fetched(http, "https://cdn.example.com/clip.mp4?X-Signature=abc") == CLIP
     assert network.asked == [(PUBLIC, 443)]
     assert len(answers) == 2
-    (heard,) = server.heard
-    assert "authorization" not in heard.headers
-    assert "x-mine" not in heard.headers
-    assert heard.headers["host"] == "cdn.example.com"
-    assert heard.target == "/clip.mp4?X-Signature=abc"
+    assert server.heard[0].headers["host"] == "cdn.example.com"
+    assert server.heard[0].target == "/clip.mp4?X-Signature=abc"
+
+
+async def test_invariant_22_another_host_hears_neither_key_nor_headers_of_the_route(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    """G20, O20, V16."""
+
+    async def public(_host: str, _port: int) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return [PUBLIC]
+
+    async with serving_tls(clip(), contexts[0]) as server:
+        guard, base = Guard(resolve=public, network=Recording(server.port)), "https://api.example.com/v1"
+        mine = {"X-Mine": "1"}
+        async with reaching(base, guard=guard, tls=lambda: contexts[1], headers=mine, timeouts=PATIENT) as http:
+            await fetched(http, "https://cdn.example.com/clip.mp4")
+            await http.get("https://cdn.example.com/videos/1", max_bytes=1_000_000)  # a polling_url
+    assert len(server.heard) == 2
+    assert not any({"authorization", "x-mine"} & set(request.headers) for request in server.heard)
+    assert KEY not in str(server.heard)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -113,6 +113,7 @@ async def test_the_generation_id_is_told_before_the_body_is_read() -> None:
 
 
 async def test_headers_of_a_request_are_ours_and_the_body_is_whole() -> None:
+    """G18, O18."""
     async with serving(answer()) as server, reaching(f"{server.base}/", headers={"X-OpenRouter-Title": "t"}) as http:
         await speak(http)
     (heard,) = server.heard
@@ -238,6 +239,7 @@ ONCE: dict[str, tuple[bytes, type[MediaspoolError]]] = {
 
 @pytest.mark.parametrize("how", ONCE)
 async def test_invariant_24_an_answer_becomes_the_error_it_stands_for_after_one_post(how: str) -> None:
+    """T24, T26, T27."""
     body, kind = ONCE[how]
     async with serving(body) as server:
         error = await failing(server)
@@ -351,3 +353,11 @@ async def test_a_server_without_tls_behind_https_is_told_apart() -> None:
         with pytest.raises(Unavailable, match="TLS"):
             await speak(http)
         assert server.heard == []
+
+
+@pytest.mark.parametrize("what", [_hang, _drip_headers, _stall, _hang_at_the_end])
+async def test_each_stage_has_its_own_deadline_within_the_whole(what: Misbehaviour) -> None:
+    stages = Timeouts(connect_s=5, first_byte_s=0.2, idle_s=0.2, total_s=60)
+    async with serving(what) as server:
+        with trio.fail_after(5):
+            assert isinstance(await failing(server, timeouts=stages), InDoubt)

@@ -65,6 +65,8 @@ def test_httpx_has_the_exceptions_that_were_counted() -> None:
 
 
 async def test_invariant_13_an_endless_answer_stops_at_the_cap() -> None:
+    """K38."""
+
     async def endless(_heard: Heard, stream: trio.SocketStream) -> None:
         await stream.send_all(head())
         await for_ever(stream, chunk(bytes(65536)))
