@@ -1,0 +1,112 @@
+"""What a catalogue changes: voices, parameters, durations and prices are then the provider's own, model by model."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pipeline.children.lanes import Lanes
+from pipeline.core.errors import UnsupportedOperation
+from pipeline.core.operations import Operation, operation_name
+from pipeline.routes.catalogue import LISTINGS
+from pipeline.routes.openrouter import OpenRouter, open_driver
+from tests.exchanges import tools
+from tests.routes.conftest import recording, say, transcribe
+from tests.routes.remote import KEYS, PNG, ask, at, clip, edit, file_of, picture, png, refused
+from tests.standin.fixture import StandIn
+
+pytestmark = pytest.mark.real_time
+
+
+@pytest.fixture
+async def known(standin: StandIn, lanes: Lanes, tmp_path: Path) -> AsyncIterator[OpenRouter]:
+    """A driver that has asked for every listing."""
+    config = msgspec.structs.replace(at("openrouter", standin), discovery="required")
+    driver = open_driver(config, tools(lanes, keys=KEYS, cache=str(tmp_path / "catalogue")))
+    await driver.catalogue.refresh(LISTINGS)
+    yield driver
+    await driver.aclose()
+
+
+async def test_t11_k21_a_model_that_is_listed_binds_and_one_that_is_not_does_not(known: OpenRouter) -> None:
+    assert known.bind("speak", "hexgrad/kokoro-82m").asked is None
+    with pytest.raises(UnsupportedOperation) as unknown:
+        known.bind("speak", "acme/loud-tts-9")
+    assert unknown.value.code == "model-unknown"
+
+
+async def test_k21_a_chat_model_is_told_by_the_catalogue(known: OpenRouter) -> None:
+    binding = known.bind("speak", "openai/gpt-5.4-mini")
+    assert (binding.model, binding.asked) == ("hexgrad/kokoro-82m", "openai/gpt-5.4-mini")
+
+
+async def test_k37_voices_are_those_of_the_catalogue(known: OpenRouter) -> None:
+    row = known.catalogue.model("hexgrad/kokoro-82m")
+    assert row is not None
+    assert row.supported_voices
+    assert refused(known, say("Good morning.", voice=row.supported_voices[0])) == []
+    assert refused(known, say("Good morning.", voice="nobody")) == ["voice-unknown"]
+
+
+async def test_k26_k27_parameters_of_pictures_are_those_of_the_catalogue(known: OpenRouter, tmp_path: Path) -> None:
+    image = file_of(tmp_path, "a.png", png(), PNG)
+    assert refused(known, picture(aspect_ratio="16:9")) == []
+    assert refused(known, picture(aspect_ratio="17:9")) == ["operation-unsupported"]
+    assert refused(known, edit(image)) == []
+    known_parameters = known._shelf.parameters("google/gemini-3.1-flash-image")
+    assert known_parameters is not None
+    assert known_parameters["input_references"].high == 14
+
+
+async def test_v12_durations_are_read_from_the_catalogue_and_not_snapped(known: OpenRouter) -> None:
+    row = known.catalogue.video("google/veo-3.1-fast")
+    assert row is not None
+    assert row.supported_durations is not None
+    assert refused(known, clip(seconds=int(row.supported_durations[0]))) == []
+    assert refused(known, clip(seconds=5)) == ["operation-unsupported"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "model"),
+    [
+        (say("Good morning."), None),
+        (msgspec.structs.replace(transcribe(), audio=recording("austen-0880.wav", seconds=2.99)), "openai/whisper-1"),
+        (clip(seconds=4, resolution="720p", audio=True), None),
+        (ask(), None),
+    ],
+)
+async def test_t4_estimates_come_from_the_catalogue(known: OpenRouter, operation: Operation, model: str | None) -> None:
+    usd = known.estimate(operation, known.bind(operation_name(operation), model)).usd
+    assert isinstance(usd, Decimal)
+    assert usd > 0
+
+
+async def test_the_dearest_endpoint_counts_for_speech(known: OpenRouter) -> None:
+    binding, text = known.bind("speak", None), say("x" * 1000)
+    alone = known.estimate(text, binding).usd
+    await known.catalogue.refresh(["endpoints:hexgrad/kokoro-82m"])
+    dearest = known.estimate(text, binding).usd
+    assert alone is not None
+    assert dearest is not None
+    assert dearest > alone
+
+
+async def test_a_picture_is_estimated_by_its_endpoints(known: OpenRouter) -> None:
+    binding = known.bind("make_image", "bytedance-seed/seedream-4.5")
+    assert known.estimate(picture(), binding).usd is None
+    await known.catalogue.refresh(["image-endpoints:bytedance-seed/seedream-4.5"])
+    usd = known.estimate(msgspec.structs.replace(picture(), n=2), binding).usd
+    assert usd == Decimal("0.08")
+
+
+async def test_an_open_choice_of_a_clip_counts_with_its_dearest(known: OpenRouter) -> None:
+    binding = known.bind("make_video", None)
+    open_usd, low_usd = (
+        known.estimate(operation, binding).usd
+        for operation in (clip(), clip(seconds=4, resolution="720p", audio=False))
+    )
+    assert open_usd is not None
+    assert low_usd is not None
+    assert open_usd > low_usd
