@@ -310,14 +310,15 @@ async def _cut_at_once(stop: Stop, scope: trio.CancelScope) -> None:
 async def _told(bench: Bench, run: _BatchRun, decision: Decision, stop: Stop, out: _Out) -> Outcome:
     """The outcome of a decision. A job cut off with a paid call out is held, whatever it was that cut it off."""
     reason = stop.reason or run.stop.reason or "the run ended before its turn"
-    outcome = run.outcomes.get(decision.job.id) or _cut(decision.job, reason, out)
-    if decision.job.place not in out.held or outcome.verdict not in _CUT_OFF:
-        return outcome
-    held = msgspec.structs.replace(
-        outcome, verdict="held", code=outcome.code or InDoubt.default_code, hint="mediaspool resolve", usd=None
-    )
-    await bench.runner(settle, bench.ledger, decision, held, run.batch.manifest)
-    return held
+    known = run.outcomes.get(decision.job.id)
+    outcome = known or _cut(decision.job, reason, out)
+    if decision.job.place in out.held and outcome.verdict in _CUT_OFF:
+        outcome = msgspec.structs.replace(
+            outcome, verdict="held", code=outcome.code or InDoubt.default_code, hint="mediaspool resolve", usd=None
+        )
+    if outcome is not known:
+        await bench.runner(settle, bench.ledger, decision, outcome, run.batch.manifest)
+    return outcome
 
 
 def _cut(job: Job, reason: str, out: _Out) -> Outcome:

@@ -79,7 +79,8 @@ def resolve(seat: Seat, job: str | None, decision: Resolution | None) -> Answer:
     """Decide held calls, or list them. A decision about several at once must name the job."""
     if decision is None:
         with viewed(seat) as ledger:
-            calls = [held_call(ledger, row, seat) for row in _held(ledger, job)]
+            rows = _held(ledger, job) + ([] if job else ledger.submitted_attempts())
+            calls = [held_call(ledger, row, seat) for row in rows]
         made = Resolved(decision=None, calls=tuple(calls))
         return Answer(text=joined(held_lines(calls)) or "no call is held\n", data=made)
     with _opened(seat) as (_, ledger):
@@ -124,9 +125,11 @@ def _is_named(row: JobRow, job: str) -> bool:
 
 
 def _held(ledger: Ledger, job: str | None) -> list[AttemptRow]:
+    """What can be decided. A ticket is given up only by name."""
     rows = ledger.held_attempts()
     if job is None:
         return rows
+    rows += ledger.submitted_attempts()
     return [row for row in rows if job == row.id or job in _names(ledger.job(row.place))]
 
 

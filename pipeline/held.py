@@ -1,4 +1,4 @@
-"""Held calls as people and programs see them: calls on a paid route that were sent and never answered.
+"""Calls without a verdict as people and programs see them: held ones, and those that a provider works on.
 
 Shared by `status`, which shows them, and `resolve`, which decides them. Reads the ledger and changes nothing.
 """
@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from pipeline.answer import MAX_PATH_CHARS
+from pipeline.answer import MAX_PATH_CHARS, command
 from pipeline.core.confine import display
 from pipeline.core.model import JobId, Outcome
 from pipeline.report import next_command
@@ -22,7 +22,10 @@ MAX_SHOWN = 20
 
 
 class HeldCall(Struct, frozen=True, kw_only=True):
-    """A call that may have been paid for. `job` is empty while only a killed run knew its name."""
+    """A call that may have been paid for. `job` is empty while only a killed run knew its name.
+
+    With a `ticket` nobody needs to decide: the provider works on it, and the next run goes on.
+    """
 
     attempt: str
     job: str
@@ -33,6 +36,7 @@ class HeldCall(Struct, frozen=True, kw_only=True):
     worst_usd: Decimal | None
     request_id: str | None
     next: str
+    ticket: str | None = None
 
 
 @contextmanager
@@ -58,15 +62,19 @@ def held_call(ledger: Ledger, row: AttemptRow, seat: Seat) -> HeldCall:
         sent_at=row.changed_at,
         worst_usd=row.worst_usd,
         request_id=None if row.request_id is None else display(row.request_id),
-        next=next_command(outcome, spool=seat.spool),
+        next=next_command(outcome, spool=seat.spool) if row.ticket is None else command("run", seat.spool),
+        ticket=None if row.ticket is None else display(row.ticket),
     )
 
 
 def held_lines(calls: Sequence[HeldCall]) -> Iterator[str]:
     for call in calls[:MAX_SHOWN]:
         price = "an unknown price" if call.worst_usd is None else f"at most {call.worst_usd} USD"
-        yield f"  held     {call.job or call.attempt}"
+        yield f"  {'held' if call.ticket is None else 'waiting':8} {call.job or call.attempt}"
         yield f"           {call.operation} by {call.route} {call.model}, sent {call.sent_at}, {price}"
-        yield f"           next: {call.next}, with --pay-again or --drop"
+        if call.ticket is None:
+            yield f"           next: {call.next}, with --pay-again or --drop"
+        else:
+            yield f"           ticket {call.ticket}; next: {call.next}"
     if len(calls) > MAX_SHOWN:
-        yield f"  and {len(calls) - MAX_SHOWN} more held calls"
+        yield f"  and {len(calls) - MAX_SHOWN} more calls without a verdict"

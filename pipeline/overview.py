@@ -57,7 +57,10 @@ class RunLine(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """The object of `status`. `open_attempts` without a run at work were cut off; the next run sees to them."""
+    """The object of `status`. `open_attempts` without a run at work were cut off; the next run sees to them.
+
+    `waiting` are calls that a provider works on.
+    """
 
     schema: int = SCHEMA
     spool: str
@@ -66,6 +69,7 @@ class Status(Struct, frozen=True, kw_only=True):
     manifests: dict[str, int]
     problems: tuple[JobLine, ...]
     held: tuple[HeldCall, ...]
+    waiting: tuple[HeldCall, ...]
     open_attempts: int
     spend: tuple[SpendLine, ...]
     runs: tuple[RunLine, ...]
@@ -82,6 +86,7 @@ def status(seat: Seat) -> Answer:
             manifests={name: _count_files(os.path.join(spool.root, name)) for name in _WAITING},
             problems=tuple(_job_line(row, seat) for row in ledger.jobs_with(PROBLEMS)),
             held=tuple(held_call(ledger, row, seat) for row in ledger.held_attempts()),
+            waiting=tuple(held_call(ledger, row, seat) for row in ledger.submitted_attempts()),
             open_attempts=len(ledger.open_attempts()),
             spend=tuple(
                 SpendLine(**{name: getattr(row, name) for name in SpendLine.__struct_fields__})
@@ -141,6 +146,7 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
     if len(found.problems) > MAX_SHOWN:
         yield f"  and {len(found.problems) - MAX_SHOWN} more: {command('status --json', seat.spool)}"
     yield from held_lines(found.held)
+    yield from held_lines(found.waiting)
     if found.open_attempts and found.running is None:
         yield f"{counted(found.open_attempts, 'attempt')} cut off; next: {command('run', seat.spool)}"
     waiting = [f"{count} in {name}/" for name, count in found.manifests.items() if count]
@@ -166,4 +172,6 @@ def _spend_lines(spend: Sequence[SpendLine]) -> Iterator[str]:
         doubtful = sum((line.doubtful_usd for line in lines), Decimal(0))
         text = f"spent on {route}: {sum((line.usd for line in lines), Decimal(0))} USD"
         text += f" for {counted(sum(line.calls for line in lines), 'call')}"
-        yield text + (f", and at most {doubtful} USD in doubt" if doubtful else "")
+        unknown = sum(line.unknown for line in lines)
+        text += f", {unknown} of them without a known price" if unknown else ""
+        yield text + (f", and at most {doubtful} USD without a verdict" if doubtful else "")

@@ -41,7 +41,10 @@ _WORK = ("run", "later", "place")
 
 
 class PlannedJob(Struct, frozen=True, kw_only=True):
-    """One decision. `earlier` is the verdict that an unchanged job has; `usd` None is an unknown price."""
+    """One decision. `earlier` is the verdict that an unchanged job has; `usd` None is an unknown price.
+
+    `asked` is the model that was asked for where `model` takes its place; `tickets` are calls already under way.
+    """
 
     id: str
     kind: str
@@ -50,10 +53,12 @@ class PlannedJob(Struct, frozen=True, kw_only=True):
     earlier: str | None = None
     route: str | None = None
     model: str | None = None
+    asked: str | None = None
     engine: str | None = None
     usd: Decimal | None = Decimal(0)
     audio_seconds: float = 0.0
     products: tuple[str, ...] = ()
+    tickets: tuple[str, ...] = ()
 
 
 class PlannedManifest(Struct, frozen=True, kw_only=True):
@@ -174,10 +179,12 @@ def _planned_job(decision: Decision) -> PlannedJob:
         earlier=decision.earlier,
         route=binding.route if binding else None,
         model=binding.model if binding else None,
+        asked=binding.asked if binding else None,
         engine=binding.engine if binding else None,
         usd=decision.estimate.usd if decision.choice == "run" else Decimal(0),
         audio_seconds=decision.estimate.audio_seconds if decision.choice == "run" else 0.0,
         products=tuple(display(product.path, MAX_PATH_CHARS) for product in job.products),
+        tickets=tuple(map(display, decision.tickets)),
     )
 
 
@@ -241,6 +248,8 @@ def _group_lines(choice: str, title: str, jobs: Sequence[PlannedJob]) -> Iterato
 def _way(job: PlannedJob) -> str:
     """Who would do it, or what it was settled as."""
     if job.route is not None:
-        price = "" if job.usd is not None and not job.usd else f", {job.usd or 'unknown'} USD"
-        return f"  ({job.route} {job.model}{price})"
+        asked = "" if job.asked is None else f" instead of {display(job.asked)}"
+        price = ", price unknown" if job.usd is None else f", {job.usd} USD" if job.usd else ""
+        goes_on = f", goes on with ticket {', '.join(job.tickets)}" if job.tickets else ""
+        return f"  ({job.route} {job.model}{asked}{price}{goes_on})"
     return f"  ({job.earlier})" if job.earlier not in (None, "done") else ""

@@ -173,7 +173,7 @@ class Publisher:
             products=products,
             usd=total(call.usd for call in calls),
             finished_at=self._clock(),
-            facts=result.facts,
+            facts={**_way(decision), **result.facts},
         )
 
     def _remember(self, products: tuple[Product, ...], drafts: tuple[Draft, ...]) -> None:
@@ -195,6 +195,13 @@ def _landing(path: str, draft: Draft) -> tuple[str, bool]:
     if draft.extension is None or path.endswith(f".{draft.extension}"):
         return path, True
     return f"{os.path.splitext(path)[0]}.{draft.extension}", False
+
+
+def _way(decision: Decision) -> dict[str, str]:
+    """What a person should know of how the job came to its route and model."""
+    asked = decision.binding.asked if decision.binding else None
+    facts = {} if asked is None else {"asked_model": asked}
+    return facts | ({"failed_routes": ", ".join(decision.tried[:-1])} if len(decision.tried) > 1 else {})
 
 
 def _through(item: Publication, held: Mapping[str, str]) -> Publication:

@@ -26,7 +26,7 @@ EXIT_CODES: dict[int, str] = {
     1: "internal error: a bug in mediaspool",
     2: "wrong command line",
     3: "finished, but some jobs failed, were refused, are blocked, suspect or held",
-    4: "stopped by a cap with work left",
+    4: "work left: stopped by a cap, or a provider still works on it",
     65: "the manifest is invalid and nothing ran",
     66: "the manifest is missing and nothing ran",
     73: "an output cannot be created",
@@ -62,6 +62,7 @@ _ORDER: tuple[Verdict, ...] = (*_PROBLEMS, "not-started", "done", "empty", "unch
 _WAITING = "input-changing"
 
 MAX_SHOWN_PROBLEMS = 6
+MAX_SHOWN_NOTES = 5
 MAX_SHOWN_WARNINGS = 4
 MAX_REASON_CHARS = 160
 MAX_PATH_CHARS = 4096
@@ -165,6 +166,7 @@ def summary(report: RunReport, *, spool: str | None = None) -> str:
         lines += _problem_lines(outcome, report.manifest, spool)
     if len(problems) > MAX_SHOWN_PROBLEMS:
         lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more: {_command('status', spool)}")
+    lines += _notes(report)
     if report.stopped_by is not None:
         lines.append(f"stopped by {display(report.stopped_by)}; next: {_again('run', report.manifest, spool)}")
     lines += (f"warning: {display(warning, MAX_REASON_CHARS)}" for warning in report.warnings[:MAX_SHOWN_WARNINGS])
@@ -269,6 +271,15 @@ def _problem_lines(outcome: Outcome, manifest: str | None, spool: str | None) ->
     if why:
         yield f"           {display(why, MAX_REASON_CHARS)}"
     yield f"           next: {next_command(outcome, manifest=manifest, spool=spool)}"
+
+
+def _notes(report: RunReport) -> Iterator[str]:
+    """What a person should know of jobs that are done, such as fewer pictures than were asked."""
+    told = [outcome for outcome in report.outcomes if outcome.verdict == "done" and outcome.reason]
+    for outcome in told[:MAX_SHOWN_NOTES]:
+        yield f"  note     {display(outcome.job, MAX_REASON_CHARS)}: {display(outcome.reason, MAX_REASON_CHARS)}"
+    if len(told) > MAX_SHOWN_NOTES:
+        yield f"  and {len(told) - MAX_SHOWN_NOTES} more notes in the JSON report"
 
 
 def _about(outcome: Outcome, verb: str, spool: str | None) -> str:

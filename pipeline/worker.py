@@ -275,8 +275,8 @@ async def end_job(
 
 
 def settle(ledger: Ledger, decision: Decision, outcome: Outcome, manifest: str) -> None:
-    """Remember a verdict that has no products. A held job stays open, but is known by name from now on."""
-    if outcome.verdict not in SETTLED | {"held"}:
+    """Remember a verdict that has no products. A held or deferred job stays open, but is known by name from now on."""
+    if outcome.verdict not in SETTLED | {"held"} and outcome.code != Deferred.default_code:
         return
     ledger.settle_job(
         place=decision.job.place,

@@ -50,7 +50,8 @@ class ScriptedDriver:
         return []
 
     def estimate(self, operation: Operation, binding: Binding) -> Estimate:
-        return Estimate(usd=Decimal(self._options.get("paid", "0")), audio_seconds=1.0)
+        paid = self._options.get("paid", "0")
+        return Estimate(usd=None if paid == "unknown" else Decimal(paid), audio_seconds=1.0)
 
     def probe(self) -> Health:
         return Health(ok=True, summary="scripted")

@@ -64,6 +64,7 @@ from pipeline.state.settings import (
     LogTable,
     RouteTable,
     Settings,
+    TimeoutTable,
     load_settings,
 )
 from tests import pages
@@ -88,6 +89,7 @@ TABLES: list[tuple[str, str, type[Struct], dict[str, str]]] = [
     (SETTINGS, "`[log]`", LogTable, {}),
     (SETTINGS, "`[engines]`", EngineTable, {}),
     (SETTINGS, "`[routes.<id>]`", RouteTable, {}),
+    (SETTINGS, "`[routes.<id>.timeouts]`", TimeoutTable, {}),
 ]
 
 
