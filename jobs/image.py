@@ -34,6 +34,7 @@ ANNOUNCED = "png"  # the ending in the plan where no format is asked; the produc
 MASK_FACT, NOT_SENT = "mask", "not sent"
 _SIZE = r"^([1-9][0-9]{1,4}x[1-9][0-9]{1,4}|[0-9.]+K)$"
 _WORD = r"^[A-Za-z0-9.:_-]{1,20}$"
+_DAMAGE = frozenset({"input-damaged", "input-empty", "input-type"})
 _OPAQUE_FORMATS = ("jpg", "jpeg")
 _SAME = ({"jpg", "jpeg"},)
 
@@ -284,7 +285,9 @@ async def _seen(ctx: JobContext, asset: Asset, notes: _Notes) -> str | None:
         return None
     try:
         found = await ctx.look(asset)
-    except InputError:
+    except InputError as error:
+        if error.code not in _DAMAGE:
+            raise
         notes.doubts.append("a picture of the answer cannot be decoded and is left out")
         return None
     except LimitExceeded:

@@ -41,6 +41,7 @@ from pipeline.trace.redact import Redactor
 from pipeline.worker import Bench
 
 FILE_THREADS = 4
+ASSETS = "assets"  # answers are looked at by children, wherever the spool lies
 CLOSE_GRACE_S = 5.0
 
 
@@ -194,7 +195,7 @@ def engine_workers(settings: Settings) -> int:
 def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> Lanes:
     engines = settings.engines
     return Lanes(
-        roots=roots,
+        roots={**roots, ASSETS: str(spool.assets)},
         staging=str(spool.staging),
         engine_workers=engine_workers(settings),
         media_workers=engines.media_workers,

@@ -168,6 +168,13 @@ def test_a_picture_that_a_camera_turned_is_sent_upright(tmp_path: Path) -> None:
     assert studio.ended()["cat"].verdict == "unchanged"
 
 
+def test_a_spool_far_from_the_pictures_serves_as_well(tmp_path: Path) -> None:
+    studio = Studio(tmp_path / "desk", PAINT + CLIP + 'first_frame = "@cat"\n')
+    studio.spool = tmp_path / "elsewhere" / "spool"
+    assert {outcome.verdict for outcome in studio.ended().values()} == {"done"}
+    assert studio.made() == ["cat.png", "clip.jpg", "clip.mp4"]
+
+
 def test_no_product_may_land_on_a_further_input(tmp_path: Path) -> None:
     studio = Studio(tmp_path, PAINT.replace("out/{id}.{ext}", "a.png") + CLIP + 'first_frame = "a.png"\n')
     result = studio.run()

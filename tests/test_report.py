@@ -247,6 +247,17 @@ def test_the_screen_counts_problems_first() -> None:
     assert "exit code 3" in shown
 
 
+def test_what_should_be_known_of_a_job_that_is_done_is_told_shortly() -> None:
+    told = [
+        msgspec.structs.replace(_outcome("done", job=f"job-{n}"), reason="1 of 3 pictures were made") for n in range(6)
+    ]
+    screen = summary(_report(_outcome("done", job="quiet"), *told))
+    assert screen.count("  note     job-") == 5
+    assert "job-0: 1 of 3 pictures were made" in screen
+    assert "and 1 more notes" in screen
+    assert "quiet" not in screen
+
+
 def test_each_shown_problem_has_reason_hint_and_command() -> None:
     refused = msgspec.structs.replace(
         _outcome("refused", code="input-damaged"), reason="cut short", hint="copy it again"

@@ -174,6 +174,8 @@ def test_the_embedded_engines_work_here_and_their_weights_are_the_pinned_ones(tm
         "route whisper": True,
         "route hibari": True,
         "route pico": True,
+        "route pillow": True,
+        "route stills": True,
     }
 
 
