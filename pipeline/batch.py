@@ -198,7 +198,11 @@ class _Lanes:
             manifest=batch.manifest,
             is_forced=batch.planner.is_forced,
         )
-        return ended if isinstance(ended, Outcome) else await self._elsewhere(run, decision, ended.error)
+        if isinstance(ended, Outcome):
+            return ended
+        if ended.may_move:
+            return await self._elsewhere(run, decision, ended.error)
+        return msgspec.structs.replace(self._stopped_by(run, decision, ended.error), usd=ended.usd)
 
     async def _elsewhere(self, run: _BatchRun, decision: Decision, error: MediaspoolError) -> Outcome | None:
         """A route surely did nothing for a job: the next one is asked, where the manifest says so and there is one."""

@@ -73,8 +73,7 @@ class Caller:
     async def make_call(self, operation: Operation, binding: Binding, owner: CallOwner) -> Made:
         """The answer to `operation`. Identical calls of one run are merged; a receipt answers without the route."""
         key = call_key(operation, route=binding.route, model=binding.model, engine=binding.engine)
-        asked = self._asked.setdefault(owner.place, set())
-        asked.add(key)
+        self._asked.setdefault(owner.place, set()).add(key)
         async with self._in_flight.setdefault(key, trio.Lock()):
             known = await self._runner(self._known, key)
             if known.made is None and key in self._attempts.unfinished:
@@ -84,8 +83,15 @@ class Caller:
                 driver = self._drivers(binding.route)
                 call = Call(key=key, operation=operation, binding=binding, owner=owner, driver=driver)
                 made = await self._make(call, known)
-        asked.discard(key)
+        self._answered(owner.place, key)
         return made
+
+    def _answered(self, place: Place, key: CallKey) -> None:
+        """Two equal calls of one job may both come here."""
+        asked = self._asked.get(place, set())
+        asked.discard(key)
+        if not asked:
+            self._asked.pop(place, None)
 
     async def waiting_places(self) -> set[Place]:
         """The jobs that need a call which a provider works on: asked for in this run, and no answer yet."""

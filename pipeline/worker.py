@@ -64,10 +64,15 @@ class Bench(Struct, frozen=True, kw_only=True):
     scratch: Path
 
 
-class Untaken(Struct, frozen=True, kw_only=True):
-    """What a job ends with that no route has done anything for: it may go to the next of its routes."""
+class Unfinished(Struct, frozen=True, kw_only=True):
+    """What a job ends with that has no verdict: an error that reaches beyond it, and what it had cost by then.
+
+    `may_move`: the route surely did nothing for it, so the next of its routes may be asked.
+    """
 
     error: MediaspoolError
+    usd: Decimal | None
+    may_move: bool
 
 
 class Work:
@@ -178,18 +183,17 @@ def is_untaken(error: MediaspoolError) -> bool:
 
 async def run_job(
     bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, manifest: str, is_forced: bool
-) -> "Outcome | Untaken":
-    """Raises only Cancelled and errors that reach beyond this job: a route, a manifest or the run stops for them."""
+) -> Outcome | Unfinished:
+    """Raises only Cancelled. An error that reaches beyond this job stops a route, a manifest or the run."""
     job, tab = decision.job, Tab()
     started = time.monotonic()
     bench.log.event("job-started", place=job.place, kind=job.kind)
     try:
         outcome = await _run(bench, decision, roots, budget, tab, manifest, is_forced)
     except MediaspoolError as error:
-        if is_untaken(error) and tab.is_free and job.on_failure == "next-route":
-            return Untaken(error=error)
-        if error.reach != "call":
-            raise
+        may_move = is_untaken(error) and tab.is_free and job.on_failure == "next-route"
+        if may_move or error.reach != "call":
+            return Unfinished(error=error, usd=tab.usd, may_move=may_move)
         outcome = await end_job(bench, decision, manifest, error, tab)
     except Exception as error:  # the one place: a bug costs its job, not the run
         bench.log.event("bug", level="error", place=job.place, error=type(error).__name__, at=_where(error))

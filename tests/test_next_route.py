@@ -1,6 +1,7 @@
 """`on_failure = "next-route"`: a job moves on only from a route that surely did nothing, and stays where it is done."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ async def test_it_never_moves_once_one_of_its_calls_was_paid_for(rig: Rig, autoj
     acts = (Act(on="a"), Act(on="a", ends="RouteClosed", after_s=5))
     outcomes = await rig.run(rig.job("j", *acts, route=BOTH, on_failure="next-route"))
     assert (outcomes["j"].verdict, outcomes["j"].code) == ("not-started", "route-closed")
-    assert routes(rig) == ["a", "a"]
+    assert (routes(rig), outcomes["j"].usd) == (["a", "a"], Decimal("0.10"))
 
 
 async def test_it_never_moves_while_one_of_its_calls_is_in_doubt(rig: Rig, autojump_clock: MockClock) -> None:

@@ -57,6 +57,21 @@ def test_a_provider_that_cannot_be_reached_costs_the_run_nothing(tmp_path: Path)
     assert spend(folder).unknown == 1
 
 
+def test_a_bad_answer_is_booked_with_what_it_cost(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, options={"paid": "0.10", "garbage": "<html>sorry</html>"})
+    folder.record("a.wav")
+    outcome = outcomes(folder.run())[TEXT]
+    assert (outcome.verdict, outcome.code) == ("failed", "reply-type")
+    assert (spend(folder).calls, spend(folder).usd, outcome.usd) == (1, Decimal("0.10"), Decimal("0.10"))
+
+
+def test_a_bad_answer_of_unknown_price_is_asked_about_too(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, options={"paid": "0.10", "garbage": "<html>sorry</html>", "late_usd": "0.03"})
+    folder.record("a.wav")
+    assert outcomes(folder.run())[TEXT].usd is None
+    assert (spend(folder).usd, spend(folder).unknown, asks(folder)) == (Decimal("0.03"), 0, ["gen-Transcribe"])
+
+
 @pytest.mark.parametrize("nonsense", ["NaN", "-1", "Infinity"])
 def test_what_cannot_be_a_price_is_none(tmp_path: Path, nonsense: str) -> None:
     folder = made(tmp_path, nonsense)
