@@ -51,11 +51,11 @@ def own_children() -> set[int]:
     return found
 
 
-def peak_of_children(future: "Future[StageResult]") -> int:
-    """The most bytes that any child of this process held until the future was done."""
+def peak_of_children(future: "Future[StageResult]", *, others: frozenset[int] = frozenset()) -> int:
+    """The most bytes that any child of this process but `others` held until the future was done."""
     peak = 0
     while not wait([future], timeout=0.005).done:
-        peak = max([peak, *(resident_bytes(pid) or 0 for pid in own_children())])
+        peak = max([peak, *(resident_bytes(pid) or 0 for pid in own_children() - others)])
     return peak
 
 
