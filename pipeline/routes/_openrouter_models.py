@@ -3,12 +3,15 @@
 Promises the same nouns whichever of them knew, so that a check need not ask. Fetches nothing.
 """
 
+from collections.abc import Collection
+
 import msgspec
 from msgspec import Struct
 
 from pipeline.routes import _transcribe_wire, _voices
 from pipeline.routes._chat_wire import EFFORTS, Manner
 from pipeline.routes._image_models import Parameter, Parameters, known_parameters
+from pipeline.routes._models import SORTS, Knowledge, sort_of
 from pipeline.routes._transcribe_wire import HearingModel
 from pipeline.routes._video_models import VideoModel, known_video
 from pipeline.routes._voices import SpeechModel
@@ -21,6 +24,22 @@ class Shelf(Struct, frozen=True, kw_only=True):
     """Catalogue and tables together."""
 
     catalogue: Catalogue
+
+    def knowledge(self, operation: str, listings: Collection[str]) -> Knowledge:
+        """What the listings say. A model is only said to be missing where the listing that would have it is here.
+
+        A variant such as `:nitro` is the model before the colon; routers and moving names are in no listing.
+        """
+        known, wanted = self.catalogue.knowledge(), SORTS[operation]
+        is_here = all(self.catalogue.rows(name) is not None for name in listings)
+
+        def lists(model: str) -> bool | None:
+            if known.sorts(model) is not None or known.sorts(model.partition(":")[0]) is not None:
+                return True
+            is_elsewhere = sort_of(model) not in (None, wanted) or model.startswith(("~", "openrouter/"))
+            return False if is_here and not is_elsewhere else None
+
+        return Knowledge(sorts=known.sorts, lists=lists)
 
     def speech(self, model: str) -> SpeechModel:
         known, row = _voices.openrouter_speech(model), self.catalogue.model(model)

@@ -71,7 +71,7 @@ def open_driver(route: RouteConfig, tools: Tools) -> "OpenRouter":
 
 
 class OpenRouter:
-    """Implements `core.drivers.Driver` and `core.drivers.TellsPrices`."""
+    """Implements `Driver`, `TellsPrices`, `Discovers` and `Closes` of `core.drivers`."""
 
     def __init__(self, route: RouteConfig, tools: Tools) -> None:
         self.route = route
@@ -154,7 +154,8 @@ class OpenRouter:
         if operation not in self.facts.operations:
             why = "is switched off on" if operation in OPERATIONS else "is nothing for"
             raise UnsupportedOperation(f"{operation} {why} route {self.route.id}", hint="name another route")
-        choice = choose(self.route, OPENROUTER, operation, model, known=self.catalogue.knowledge())
+        known = self._shelf.knowledge(operation, LISTINGS_OF[operation])
+        choice = choose(self.route, OPENROUTER, operation, model, known=known)
         engine = _remote.engine_of("openrouter", choice.model, self.route)
         return Binding(route=self.route.id, model=choice.model, engine=engine, paid=True, asked=choice.asked)
 

@@ -1,5 +1,6 @@
 """What a catalogue changes: voices, parameters, durations and prices are then the provider's own, model by model."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -8,7 +9,7 @@ import msgspec
 import pytest
 
 from pipeline.children.lanes import Lanes
-from pipeline.core.errors import UnsupportedOperation
+from pipeline.core.errors import ConfigError, UnsupportedOperation
 from pipeline.core.operations import Operation, operation_name
 from pipeline.routes.catalogue import LISTINGS
 from pipeline.routes.openrouter import OpenRouter, open_driver
@@ -20,11 +21,15 @@ from tests.standin.fixture import StandIn
 pytestmark = pytest.mark.real_time
 
 
+def fresh(standin: StandIn, lanes: Lanes, folder: Path, *, mode: str = "required") -> OpenRouter:
+    config = msgspec.structs.replace(at("openrouter", standin), discovery=mode)
+    return open_driver(config, tools(lanes, keys=KEYS, cache=str(folder / "catalogue")))
+
+
 @pytest.fixture
 async def known(standin: StandIn, lanes: Lanes, tmp_path: Path) -> AsyncIterator[OpenRouter]:
     """A driver that has asked for every listing."""
-    config = msgspec.structs.replace(at("openrouter", standin), discovery="required")
-    driver = open_driver(config, tools(lanes, keys=KEYS, cache=str(tmp_path / "catalogue")))
+    driver = fresh(standin, lanes, tmp_path)
     await driver.catalogue.refresh(LISTINGS)
     yield driver
     await driver.aclose()
@@ -35,6 +40,60 @@ async def test_t11_k21_a_model_that_is_listed_binds_and_one_that_is_not_does_not
     with pytest.raises(UnsupportedOperation) as unknown:
         known.bind("speak", "acme/loud-tts-9")
     assert unknown.value.code == "model-unknown"
+
+
+async def test_k16_k21_a_plan_asks_only_for_the_listings_that_its_operations_need(
+    standin: StandIn, lanes: Lanes, tmp_path: Path
+) -> None:
+    driver = fresh(standin, lanes, tmp_path)
+    await driver.prepare([("speak", None), ("speak", "openai/gpt-5.4-mini"), ("speak", "no model"), ("retouch", None)])
+    assert [seen["operation"] for seen in standin.requests()] == ["models", "endpoints"]
+    assert driver.estimate(say("Good morning."), driver.bind("speak", None)).usd is not None
+    await driver.aclose()
+
+
+async def test_k34_with_the_listing_of_speech_alone_a_chat_model_is_still_replaced(
+    standin: StandIn, lanes: Lanes, tmp_path: Path
+) -> None:
+    driver = fresh(standin, lanes, tmp_path)
+    await driver.catalogue.refresh(["speech"])
+    assert driver.bind("speak", "openai/gpt-5.4-mini").asked == "openai/gpt-5.4-mini"
+    with pytest.raises(UnsupportedOperation, match="lists no model"):
+        driver.bind("speak", "acme/loud-tts-9")
+    await driver.aclose()
+
+
+async def test_a_listing_that_is_not_here_makes_no_model_unknown(
+    standin: StandIn, lanes: Lanes, tmp_path: Path
+) -> None:
+    driver = fresh(standin, lanes, tmp_path)
+    await driver.catalogue.refresh(["speech"])
+    assert driver.bind("complete", "acme/writer-1").model == "acme/writer-1"
+    await driver.aclose()
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-5.4-mini:nitro", "~openai/gpt-latest", "openrouter/auto"])
+async def test_variants_and_moving_names_of_the_provider_are_not_unknown(known: OpenRouter, model: str) -> None:
+    assert known.bind("complete", model).model == model
+
+
+@pytest.mark.parametrize("mode", ["required", "best-effort"])
+async def test_k17_k18_without_an_answer_required_discovery_fails_and_best_effort_goes_on(
+    standin: StandIn, lanes: Lanes, tmp_path: Path, mode: str
+) -> None:
+    standin.fault("404", path="models")
+    driver = fresh(standin, lanes, tmp_path, mode=mode)
+    with pytest.raises(ConfigError) if mode == "required" else contextlib.nullcontext():
+        await driver.prepare([("speak", None)])
+    assert driver.bind("speak", None).model == "hexgrad/kokoro-82m"
+    await driver.aclose()
+
+
+async def test_k19_with_discovery_off_nobody_is_asked(standin: StandIn, lanes: Lanes, tmp_path: Path) -> None:
+    driver = fresh(standin, lanes, tmp_path, mode="off")
+    await driver.prepare([("speak", None), ("make_image", None)])
+    assert standin.requests() == []
+    await driver.aclose()
 
 
 async def test_k21_a_chat_model_is_told_by_the_catalogue(known: OpenRouter) -> None:
