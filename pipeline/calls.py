@@ -128,7 +128,7 @@ class Caller:
     def _from_receipt(self, key: CallKey) -> Made | None:
         receipt, media = self._ledger.call_receipt(key), self._ledger.call_media(key)
         if receipt is not None and media is not None:
-            asset = self._store.asset(receipt.asset, media)
+            asset = self._store.asset(receipt.asset, media, size=receipt.size)
             if asset is not None:
                 return Made(asset=asset, receipt=receipt, is_new=False)
         if any(row.paid for row in self._ledger.held_attempts(key)):

@@ -8,7 +8,7 @@ import os
 
 from pipeline.core.model import AttemptId
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import AttemptRow
+from pipeline.state.ledger_rows import AttemptRow, EndState
 from pipeline.state.spool import Spool
 from pipeline.state.store import Store
 
@@ -20,7 +20,7 @@ def recover(ledger: Ledger, store: Store, spool: Spool) -> None:
         _recover_attempt(ledger, store, spool, row)
     parts = [item.part for intent in ledger.intended_all() for item in intent.products]
     store.discard_parts(parts)
-    store.sweep_staging(keep=set())
+    store.sweep_staging()
 
 
 def _recover_attempt(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow) -> None:
@@ -37,15 +37,16 @@ def _finish_adoption(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow
     assert row.receipt is not None
     assert row.media is not None
     staged = os.path.join(spool.staging, row.staged or "")
-    if store.asset(row.receipt.asset, row.media) is None:
+    if store.asset(row.receipt.asset, row.media, size=row.receipt.size) is None:
         if not os.path.isfile(staged):
-            state = "in_doubt" if row.paid else "failed"
-            _settle(ledger, row.id, state, "the answer was received but its file is gone")
+            _settle(
+                ledger, row.id, "in_doubt" if row.paid else "failed", "the answer was received but its file is gone"
+            )
             return
         store.adopt(staged, sha256=row.receipt.asset, media=row.media)
     ledger.mark_stored(row.id, row.receipt)
 
 
-def _settle(ledger: Ledger, attempt: AttemptId, state: str, message: str) -> None:
+def _settle(ledger: Ledger, attempt: AttemptId, state: EndState, message: str) -> None:
     code = "in-doubt" if state == "in_doubt" else "unavailable"
-    ledger.settle_attempt(attempt, state, code=code, message=message, usd=None)  # type: ignore[arg-type]
+    ledger.settle_attempt(attempt, state, code=code, message=message, usd=None)

@@ -25,3 +25,15 @@ def test_no_descriptor_stays_open_however_a_call_ends(tmp_path: Path, options: d
     before = _descriptors()
     assert verdict in verdicts(folder.run()).values()
     assert _descriptors() <= before
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_receipt_whose_answer_is_gone_or_cut_proves_nothing(tmp_path: Path, damage: str) -> None:
+    folder = Folder(tmp_path)
+    folder.record("a.wav")
+    folder.run()
+    (answer,) = folder.spool.glob("assets/*/*.json")
+    answer.unlink() if damage == "gone" else os.truncate(answer, 100)
+    folder.product("a.wav.text.txt").unlink()
+    assert verdicts(folder.run())["notes/a.wav#text"] == "done"
+    assert folder.calls() == 2

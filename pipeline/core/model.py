@@ -163,7 +163,6 @@ class Asset(Struct, frozen=True, kw_only=True):
     path: str
     size: int
     media: Media
-    seconds: float | None = None
 
 
 class Product(Struct, frozen=True, kw_only=True):
