@@ -37,14 +37,16 @@ from pipeline.core.model import (
     Runner,
     Sha256,
 )
-from pipeline.core.operations import Operation, Speak, Transcribe, call_key, operation_name
+from pipeline.core.operations import Operation, Transcribe, call_key, operation_name
 from pipeline.core.retry import delay_s
+from pipeline.discretion import names_of, request_facts, texts_of
 from pipeline.exchange import Receiving
 from pipeline.state.durable import digest_file
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import EndState
 from pipeline.state.store import Store
-from pipeline.trace.debug import DebugArtifact, DebugWriter, ReplyFacts, RequestFacts
+from pipeline.trace.debug import DebugArtifact, DebugWriter, ReplyFacts, safe_message
+from pipeline.trace.redact import Redactor
 
 SETTLE_GRACE_S = 10.0
 ROOM_BYTES = 1_000_000
@@ -97,6 +99,7 @@ class Caller:
         files: Runner,
         drivers: Callable[[str], Driver],
         debug: DebugWriter,
+        redactor: Redactor,
         clock: Clock,
         reached: Reached,
     ) -> None:
@@ -107,6 +110,7 @@ class Caller:
         self._files = files
         self._drivers = drivers
         self._debug = debug
+        self._redactor = redactor
         self._clock = clock
         self._reached = reached
         self._limiters: dict[str, trio.CapacityLimiter] = {}
@@ -173,7 +177,7 @@ class Caller:
         error: MediaspoolError | None = None
         try:
             with trio.fail_after(call.driver.route.call_timeout_s):
-                reply = await call.driver.perform(call.operation, call.binding, exchange)
+                reply = await self._ask(call, exchange)
             made = await self._keep(call, exchange, reply)
             return made
         except trio.TooSlowError as cause:
@@ -191,7 +195,18 @@ class Caller:
                 if error is not None:
                     await self._close(call, exchange, error)
                 artifact = _artifact(self._run, call, tries, exchange, reply, error, millis)
-                await self._files(self._debug.write, artifact, _private(call.operation))
+                private = (*texts_of(call.operation), *names_of(call.operation))
+                await self._files(self._debug.write, artifact, private)
+
+    async def _ask(self, call: Call, exchange: Receiving) -> Reply:
+        """What the driver answers. Its complaints go into ledger and report, so they may repeat nothing private."""
+        try:
+            return await call.driver.perform(call.operation, call.binding, exchange)
+        except MediaspoolError as error:
+            hide = texts_of(call.operation)
+            error.message = safe_message(error.message, self._redactor, hide)
+            error.hint = safe_message(error.hint, self._redactor, hide)
+            raise
 
     def _open(self, call: Call) -> Receiving:
         binding, owner = call.binding, call.owner
@@ -349,7 +364,7 @@ def _artifact(
         engine=call.binding.engine,
         operation=operation_name(call.operation),
         try_number=tries,
-        request=_request_facts(call.operation),
+        request=request_facts(call.operation),
         reply=ReplyFacts(
             declared=reply.media_type if reply else None,
             recognised=exchange.recognised.media_type if exchange.recognised else None,
@@ -362,23 +377,3 @@ def _artifact(
         code=error.code if error else None,
         message=error.message if error else "",
     )
-
-
-def _request_facts(operation: Operation) -> RequestFacts:
-    match operation:
-        case Speak():
-            return RequestFacts(bytes=len(operation.text.encode()), chars=len(operation.text))
-        case Transcribe():
-            audio = operation.audio
-            return RequestFacts(
-                bytes=audio.size, media_type=audio.media.media_type, seconds=audio.seconds, sha256=audio.sha256
-            )
-
-
-def _private(operation: Operation) -> tuple[str, ...]:
-    """What no debug artifact may show a word of, whatever an engine's message repeats."""
-    match operation:
-        case Speak():
-            return (operation.text,)
-        case Transcribe():
-            return (operation.audio.path, os.path.basename(operation.audio.path))

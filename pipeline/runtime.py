@@ -7,7 +7,7 @@ needs it: a run in which all is unchanged starts no engine and no child.
 import importlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
@@ -27,7 +27,7 @@ from pipeline.publishing import Publisher
 from pipeline.routes import DRIVERS
 from pipeline.state.ledger import Ledger
 from pipeline.state.runner import ThreadRunner
-from pipeline.state.settings import Settings, expand_routes, route_configs
+from pipeline.state.settings import Settings, expand_routes, find_secret, route_configs
 from pipeline.state.spool import Spool
 from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter
@@ -114,7 +114,7 @@ async def open_runtime(
 ) -> AsyncIterator[Runtime]:
     run = new_run_id()
     runner = ThreadRunner()
-    redactor = Redactor()
+    redactor = Redactor(_known_secrets(settings, world.environ))
     ledger = await runner(lambda: Ledger.open(str(spool.ledger_path), run=run, clock=world.clock))
     lanes = _open_lanes(settings, spool, roots)
     try:
@@ -190,6 +190,7 @@ def _assemble(
         files=files,
         drivers=drivers,
         debug=debug,
+        redactor=redactor,
         clock=world.clock,
         reached=world.reached,
     )
@@ -227,6 +228,15 @@ def _assemble(
         log=log,
         bench=bench,
     )
+
+
+def _known_secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """The keys that routes name: none comes out, whoever repeats it. One that cannot be read is used by nobody."""
+    for config in route_configs(settings).values():
+        with suppress(ConfigError):
+            secret = find_secret(config.key, environ) if config.key else None
+            if secret is not None:
+                yield secret.reveal()
 
 
 def _load(row: str) -> Callable[..., object]:

@@ -300,6 +300,7 @@ class Rig:
             files=runner,
             drivers=self._driver,
             debug=debug,
+            redactor=redactor,
             clock=lambda: NOW,
             reached=lambda point: self.reached(point),
         )

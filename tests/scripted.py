@@ -4,6 +4,7 @@ Every call appends one line to the file named by the route option `calls` at the
 that a test can count what a killed process had really sent. The answers are real bytes: a WAV or a transcript.
 """
 
+import builtins
 import os
 import struct
 from decimal import Decimal
@@ -21,7 +22,7 @@ RATE = 16_000
 
 
 class ScriptedDriver:
-    """Options: `calls` (file), `paid` (USD per call), `fail` (error class), `garbage`, `delay_s`, `text`."""
+    """Options: `calls` (file), `paid` (USD a call), `fail` (class) and what it `says`, `garbage`, `delay_s`, `text`."""
 
     def __init__(self, route: RouteConfig, lanes: Lanes) -> None:
         self.route = route
@@ -54,7 +55,8 @@ class ScriptedDriver:
         self._count(operation)
         await trio.sleep(float(self._options.get("delay_s", "0")))
         if "fail" in self._options:
-            raise getattr(errors, self._options["fail"])("scripted failure")
+            name, says = self._options["fail"], self._options.get("says", "scripted failure")
+            raise (getattr(errors, name, None) or getattr(builtins, name))(says)
         body, media_type = self._answer(operation)
         for start in range(0, len(body), 1000):
             await exchange.write(body[start : start + 1000])

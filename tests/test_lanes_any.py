@@ -131,7 +131,7 @@ def play(story: Story, scene: Callable[[Stage], Awaitable[None]]) -> None:
             stage.rig.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(stories())
 def test_every_decision_has_one_outcome_that_the_ledger_and_the_folder_bear_out(story: Story) -> None:
     async def scene(stage: Stage) -> None:
@@ -143,7 +143,7 @@ def test_every_decision_has_one_outcome_that_the_ledger_and_the_folder_bear_out(
     play(story, scene)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(stories())
 def test_the_next_run_does_what_was_left_and_repeats_nothing_that_has_an_answer(story: Story) -> None:
     async def scene(stage: Stage) -> None:
@@ -160,7 +160,7 @@ def test_the_next_run_does_what_was_left_and_repeats_nothing_that_has_an_answer(
     play(story, scene)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(stories(paid=st.just(True)))
 def test_invariant_1_no_paid_call_is_sent_twice_unless_they_said_that_it_was_not_executed(story: Story) -> None:
     async def scene(stage: Stage) -> None:

@@ -104,7 +104,7 @@ def safe(artifact: DebugArtifact, *, level: DebugLevel, redactor: Redactor, hide
         reply=artifact.reply and _reply(artifact.reply, redactor),
         timings_ms=_timings(artifact.timings_ms, word),
         code=artifact.code if artifact.code in CODES else None,
-        message=_message(artifact.message, redactor, hide) if level == "redacted" else "",
+        message=safe_message(artifact.message, redactor, hide) if level == "redacted" else "",
     )
 
 
@@ -156,7 +156,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _message(text: str, redactor: Redactor, hide: Sequence[str]) -> str:
+def safe_message(text: str, redactor: Redactor, hide: Sequence[str]) -> str:
     """The sender's own words without what they quote: quotes and paths in a message are nearly always the user's."""
     shown = redactor.text(text, max_chars=MAX_MESSAGE_CHARS, hide=hide)
     return display(_PATH.sub("[path]", _unquoted(shown)), MAX_MESSAGE_CHARS)

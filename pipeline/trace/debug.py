@@ -15,7 +15,15 @@ from contextlib import contextmanager
 
 import msgspec
 
-from pipeline.trace._artifact import DebugArtifact, DebugLevel, ReplyFacts, RequestFacts, identifier, safe
+from pipeline.trace._artifact import (
+    DebugArtifact,
+    DebugLevel,
+    ReplyFacts,
+    RequestFacts,
+    identifier,
+    safe,
+    safe_message,
+)
 from pipeline.trace.redact import Redactor
 
 KILOBYTE = 1024
@@ -148,4 +156,4 @@ def _write_all(fd: int, body: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-__all__ = ["DebugArtifact", "DebugLevel", "DebugWriter", "ReplyFacts", "RequestFacts"]
+__all__ = ["DebugArtifact", "DebugLevel", "DebugWriter", "ReplyFacts", "RequestFacts", "safe_message"]
