@@ -89,6 +89,10 @@ class Folder:
         request = RunRequest(spool=str(self.spool), files=(str(self.manifest),), **options)  # type: ignore[arg-type]
         return trio.run(run, request, self.settings, self.world())
 
+    def run_spool(self) -> Result:
+        """As cron does: what lies in the spool."""
+        return trio.run(run, RunRequest(spool=str(self.spool)), self.settings, self.world())
+
     def calls(self) -> int:
         return len(self.calls_file.read_text().splitlines()) if self.calls_file.exists() else 0
 
