@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from pipeline.calls import Caller, CallOwner, Made
 from pipeline.children.lanes import Lanes
+from pipeline.children.stage import StageLimits
 from pipeline.core.errors import EngineError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind, KindResult
 from pipeline.core.limits import Budget
@@ -83,8 +84,9 @@ class Work:
 
     async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
         lanes = self._bench.lanes
-        spec = av.encode(lanes.ref(str(source)), lanes.ref(str(target)), media_type=media_type, tags=tags)
-        await lanes.run("media", spec)
+        limits = StageLimits(max_output_bytes=self.limits.max_output_bytes)
+        wav, made = lanes.ref(str(source)), lanes.ref(str(target))
+        await lanes.run("media", av.encode(wav, made, media_type=media_type, tags=tags, limits=limits))
 
     async def pdf_text(self, source: Source) -> str:
         lanes = self._bench.lanes
