@@ -6,7 +6,8 @@ person; `sending` on a free route and `opened` -> free to try again. Parts and s
 
 import os
 
-from pipeline.core.model import AttemptId
+from pipeline.core.model import AttemptId, Sha256
+from pipeline.state.durable import border, digest_file
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, EndState
 from pipeline.state.spool import Spool
@@ -38,13 +39,17 @@ def _finish_adoption(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow
     assert row.media is not None
     staged = os.path.join(spool.staging, row.staged or "")
     if store.asset(row.receipt.asset, row.media, size=row.receipt.size) is None:
-        if not os.path.isfile(staged):
-            _settle(
-                ledger, row.id, "in_doubt" if row.paid else "failed", "the answer was received but its file is gone"
-            )
+        if not os.path.isfile(staged) or _digest(staged) != row.receipt.asset:
+            state: EndState = "in_doubt" if row.paid else "failed"
+            _settle(ledger, row.id, state, "the answer was received, but its file is gone or spoiled")
             return
         store.adopt(staged, sha256=row.receipt.asset, media=row.media)
     ledger.mark_stored(row.id, row.receipt)
+
+
+def _digest(path: str) -> Sha256 | None:
+    with border(path):
+        return digest_file(path)
 
 
 def _settle(ledger: Ledger, attempt: AttemptId, state: EndState, message: str) -> None:

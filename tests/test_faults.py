@@ -1,10 +1,8 @@
-"""The machine fails in the middle of a run: no space, no writing, no folder. Invariants 17 and 19 through the whole run.
+"""The machine fails in the middle of a run: no space, no writing, no folder. Invariants 17 and 19 for a whole run.
 
 Always: the exit code that was published, nothing half-written under a final name, and a next run that finishes.
 """
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from pipeline.runtime import utc_now
 from pipeline.state.ledger import Ledger
 from tests.disks import Disk, mounted
 from tests.makers import Folder, verdicts
-from tests.test_crash import held, make_spool, missing, strays
+from tests.test_crash import held, make_spool, missing, run_child, strays
 
 pytestmark = [pytest.mark.real_time]
 
@@ -68,6 +66,11 @@ def check_finished(folder: Folder) -> None:
     ledger.close()
 
 
+def spoil(folder: Folder) -> None:
+    for payload in (folder.spool / "staging").glob("*.payload"):
+        payload.write_bytes(b"rot" + payload.read_bytes()[3:])
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     with mounted(tmp_path / "disk") as made:
@@ -93,3 +96,87 @@ def test_invariant_17_a_disk_that_is_full_from_any_point_on_ends_the_run_with_74
     if not held(folder):
         assert code == 0
         check_finished(folder)
+
+
+@pytest.mark.parametrize("point", ["planned", "sending", "received", "made", "published", "ran"])
+def test_invariant_17_a_process_that_can_write_no_further_byte_ends_with_74_and_the_next_finishes(
+    tmp_path: Path, point: str
+) -> None:
+    """The same without being root: the kernel refuses every write from the point on."""
+    folder = make_spool(tmp_path, paid=False)
+    ended = run_child(folder, f"full:{point}")
+    assert ended.returncode == 74, ended.stderr
+    check_whole(folder)
+    assert whole_run(folder) == 0
+    check_finished(folder)
+
+
+@pytest.mark.privileged
+def test_invariant_19_a_read_only_output_ends_the_run_with_73_and_the_next_finishes_without_a_call(
+    tmp_path: Path,
+) -> None:
+    folder = make_spool(tmp_path, paid=False)
+    with mounted(folder.product("")) as disk:
+        disk.read_only(True)
+        assert code_of(lambda: whole_run(folder)) == 73
+        assert folder.calls() <= 2
+        disk.read_only(False)
+        sent = folder.calls()
+        assert whole_run(folder) == 0
+        check_finished(folder)
+        assert folder.calls() == max(sent, 2)
+
+
+@pytest.mark.privileged
+@pytest.mark.parametrize("point", ["made", "intended"])
+def test_invariant_19_an_output_that_becomes_read_only_under_the_work_is_73_too(tmp_path: Path, point: str) -> None:
+    folder = make_spool(tmp_path, paid=False)
+    with mounted(folder.product("")) as disk:
+        at(folder, point, lambda: disk.read_only(True))
+        assert code_of(lambda: whole_run(folder)) == 73
+        check_whole(folder)
+        disk.read_only(False)
+        at(folder, "never", disk.empty)
+        assert whole_run(folder) == 0
+        check_finished(folder)
+        assert folder.calls() == 2
+
+
+@pytest.mark.privileged
+def test_invariant_19_a_read_only_spool_does_nothing_and_says_so(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk") as disk:
+        folder = make_spool(disk.folder / "user", paid=False)
+        disk.read_only(True)
+        assert code_of(lambda: whole_run(folder)) in (73, 74)
+        disk.read_only(False)
+        assert folder.calls() == 0
+        assert whole_run(folder) == 0
+        check_finished(folder)
+
+
+def test_an_output_folder_that_is_a_file_is_the_fault_of_that_job_only(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.record("a.wav")
+    folder.product("").touch()
+    assert set(verdicts(folder.run()).values()) <= {"refused", "blocked"}
+    folder.product("").unlink()
+    assert set(verdicts(folder.run()).values()) == {"done"}
+
+
+def test_invariant_4_an_answer_that_was_spoiled_on_the_disk_meanwhile_does_not_stop_every_later_run(
+    tmp_path: Path,
+) -> None:
+    folder = make_spool(tmp_path, paid=False)
+    run_child(folder, "point:received")
+    spoil(folder)
+    assert whole_run(folder) == 0
+    check_finished(folder)
+
+
+def test_invariant_4_a_paid_answer_that_was_spoiled_on_the_disk_is_held_not_paid_again(tmp_path: Path) -> None:
+    folder = make_spool(tmp_path, paid=True)
+    run_child(folder, "point:received")
+    spoil(folder)
+    assert whole_run(folder) == 3
+    assert folder.calls() <= 2
+    assert held(folder)
