@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core.drivers import Driver
-from pipeline.core.errors import ConfigError, InputChanging, InputError, MediaspoolError
+from pipeline.core.errors import CODES, ConfigError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import (
@@ -44,6 +44,7 @@ _MADE: frozenset[str] = frozenset({"done", "suspect"})
 _PASSING: frozenset[str | None] = frozenset(
     {"input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"}
 )
+_OF_LIMITS: frozenset[str | None] = frozenset(code for code in CODES if code.startswith("limit-"))
 GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})
 
 
@@ -176,7 +177,7 @@ class Planner:
             return _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
         if row is not None and row.is_dropped and not self.is_forced:
             return _settled(job, "unchanged", row, row.code, row.reason)
-        if row is not None and row.key == decision.key and _is_settled(row) and not self.is_forced:
+        if row is not None and row.key == decision.key and _is_settled(row, decision) and not self.is_forced:
             return self._compare_products(decision, row)
         obstacle = None if self.is_forced else self._obstacle(job)
         if obstacle is not None:
@@ -320,8 +321,12 @@ def is_changing(decision: Decision) -> bool:
     )
 
 
-def _is_settled(row: JobRow) -> bool:
-    return row.verdict in SETTLED and not (row.verdict == "refused" and row.code in _PASSING)
+def _is_settled(row: JobRow, decision: Decision) -> bool:
+    """Limits are not in the key: a job that met one is settled only while all of them are what they were."""
+    if row.verdict == "refused" and row.code in _PASSING:
+        return False
+    met_a_limit = row.verdict in ("refused", "failed") and row.code in _OF_LIMITS
+    return row.verdict in SETTLED and not (met_a_limit and row.identity != refusal_identity((), decision.limits))
 
 
 def _settled(job: Job, choice: Choice, row: JobRow | None, code: str | None, message: str) -> Decision:

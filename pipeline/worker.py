@@ -203,7 +203,7 @@ def settle(ledger: Ledger, decision: Decision, outcome: Outcome, manifest: str) 
         code=outcome.code,
         reason=outcome.reason,
         key=decision.key,
-        identity=refusal_identity(decision.reasons),
+        identity=refusal_identity(decision.reasons, decision.limits),
     )
 
 

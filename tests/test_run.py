@@ -187,3 +187,15 @@ def test_markdown_is_told_by_its_name_and_makes_another_key_than_plain_text(tmp_
     folder.manifest.write_text('schema = 1\nname = "s"\n' + job.format("a.md"))
     assert verdicts(folder.run())["hi"] == "done"
     assert folder.calls() > spoken_with_marks
+
+
+def test_a_raised_limit_lets_a_job_run_that_met_it_only_while_it_ran(tmp_path: Path) -> None:
+    """The limit has no part in the key, so the refusal must remember which limits it met."""
+    job = '[[job]]\nid = "one"\nkind = "canonical_text"\ninput = "x.txt"\nout = "out/x.txt"\nprovenance = false\n'
+    manifest = 'schema = 1\nname = "s"\n[limits]\nmax_chars = {}\n' + job
+    folder = Folder(tmp_path, manifest=manifest.format(10))
+    (tmp_path / "x.txt").write_text("one two three\n")
+    assert outcomes(folder.run())["one"].code == "limit-chars"
+    assert verdicts(folder.run())["one"] == "unchanged"
+    folder.manifest.write_text(manifest.format(20))
+    assert verdicts(folder.run())["one"] == "done"

@@ -231,6 +231,6 @@ class Outcome(Struct, frozen=True, kw_only=True):
     earlier: Verdict | None = None
 
 
-def refusal_identity(reasons: tuple[Refusal, ...]) -> str:
-    """Stands for a set of reasons in the ledger, so that the same refusal is news only once."""
-    return hashlib.sha256(msgspec.json.encode(reasons)).hexdigest()[:32]
+def refusal_identity(reasons: tuple[Refusal, ...], limits: Limits = Limits()) -> str:  # noqa: B008  # it is frozen
+    """Stands for a set of reasons, and the limits a job met, in the ledger: the same refusal is news only once."""
+    return hashlib.sha256(msgspec.json.encode((reasons, limits))).hexdigest()[:32]
