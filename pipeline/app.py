@@ -285,7 +285,6 @@ def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, reques
             str(runtime.spool.root),
             watched=sorted(watched),
             settle_s=runtime.settings.manifest_settle_s,
-            version=__version__,
             extra_files=[request.settings_file] if request.settings_file else [],
         )
 

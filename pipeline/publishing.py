@@ -29,6 +29,7 @@ from pipeline.core.model import (
 )
 from pipeline.core.pricing import total
 from pipeline.media.containers import examine, same_type
+from pipeline.state.drops import RECEIPT_SUFFIX
 from pipeline.state.folders import held as folders_held
 from pipeline.state.folders import is_there
 from pipeline.state.ledger import Ledger
@@ -37,7 +38,6 @@ from pipeline.state.roots import Roots
 from pipeline.state.store import Publication, Store, part_name
 
 RECEIPT_SCHEMA = 1
-RECEIPT_SUFFIX = ".receipt.json"
 PLACE_TRIES = 3
 Ours = Mapping[str, set[Sha256 | None]]
 

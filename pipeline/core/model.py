@@ -114,7 +114,6 @@ class Job(Struct, frozen=True, kw_only=True):
     parent: JobId | None = None
     needs: tuple[JobId, ...] = ()
     accept: tuple[Family, ...] = ()
-    settle_s: float = 0.0
     limits: Limits = Limits()
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from pipeline.core.confine import MAX_NAME_BYTES, display, is_safe_name, open_beneath
 from pipeline.core.errors import ConfigError, InputError
+from pipeline.state.drops import RECEIPT_SUFFIX
 
-RECEIPT_SUFFIX = ".receipt.json"
 MAX_OUTPUT_NAME_BYTES = MAX_NAME_BYTES - len(RECEIPT_SUFFIX)
 
 

@@ -19,11 +19,9 @@ from msgspec import Struct
 
 from pipeline.core.confine import display, is_safe_name
 from pipeline.core.errors import ConfigError, RunBusy
-from pipeline.state.drops import REPORT_SUFFIX, is_ignored, is_manifest_name, stood_still
+from pipeline.state.drops import REPORT_SUFFIX, is_manifest_name, stood_still
 from pipeline.state.durable import NEW_FILE, PRIVATE, border, remove, sync_folder, write_all
 from pipeline.state.linux import rename_without_replace
-
-__all__ = ["Claim", "Refused", "Spool", "is_ignored"]
 
 FOLDER_MODE = 0o700
 MAX_CLAIMS = 1000
@@ -153,10 +151,8 @@ class Spool:
     def finish(self, claim: Claim, to: End, report: bytes) -> str:
         """Move a claimed manifest to where it belongs, its report beside it first. May be called again after a crash.
 
-        A manifest that was not taken from `incoming/` stays, and its report goes to `reports/`. The report's path.
+        The report's path.
         """
-        if claim.origin != "incoming":
-            return self.write_report(claim.name, report)
         here = os.path.basename(claim.path)
         with border(claim.path):
             if to == "claimed":
