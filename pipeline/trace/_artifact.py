@@ -76,7 +76,6 @@ class DebugArtifact(Struct, frozen=True, kw_only=True):
     usd: Decimal | None = None
     verdict: str
     code: str | None = None
-    http_status: int | None = None
     message: str = ""
 
 
