@@ -31,11 +31,16 @@ class ScriptedDriver:
             name="scripted",
             operations=frozenset({"speak", "transcribe"}),
             media_out=frozenset({"audio/wav", "application/json"}),
+            models=("one",),
             paid="paid" in self._options,
         )
 
     def bind(self, operation: str, model: str | None) -> Binding:
-        return Binding(route=self.route.id, model=model or "one", engine="scripted 1", paid=self.facts.paid)
+        if operation not in self.facts.operations:
+            raise errors.UnsupportedOperation(f"scripted cannot {operation}")
+        if model not in (None, "one"):
+            raise errors.UnsupportedOperation(f"scripted has no model {model!r}", code="model-unknown", hint="take one")
+        return Binding(route=self.route.id, model="one", engine="scripted 1", paid=self.facts.paid)
 
     def check(self, operation: Operation, binding: Binding) -> list[Refusal]:
         if isinstance(operation, Speak) and operation.voice == "nobody":
