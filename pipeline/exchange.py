@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.core.drivers import Reply
 from pipeline.core.errors import ContractError, LimitExceeded
-from pipeline.core.kinds import decode_transcript
+from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, decode_transcript
 from pipeline.core.limits import Meter
 from pipeline.core.model import AttemptId, Media, Reached, Runner
 from pipeline.media.containers import could_be, examine, recognise, same_type
@@ -19,7 +19,6 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.store import Staged
 
 JSON_TYPE = "application/json"
-MAX_TRANSCRIPT_BYTES = 256_000_000
 
 
 class Receiving:

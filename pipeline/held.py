@@ -9,8 +9,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from pipeline.answer import MAX_PATH_CHARS
-from pipeline.core.confine import display
+from pipeline.core.confine import display, display_path
 from pipeline.core.model import JobId, Outcome
 from pipeline.report import next_command
 from pipeline.seat import Seat
@@ -51,7 +50,7 @@ def held_call(ledger: Ledger, row: AttemptRow, seat: Seat) -> HeldCall:
     outcome = Outcome(job=job or JobId(row.id), kind="", verdict="held")
     return HeldCall(
         attempt=row.id,
-        job=display(job, MAX_PATH_CHARS),
+        job=display_path(job),
         route=row.route,
         model=row.model,
         operation=row.operation,

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core import pricing
-from pipeline.core.confine import display
+from pipeline.core.confine import display, display_path
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.model import Outcome, Verdict
 
@@ -64,7 +64,6 @@ _WAITING = "input-changing"
 MAX_SHOWN_PROBLEMS = 6
 MAX_SHOWN_WARNINGS = 4
 MAX_REASON_CHARS = 160
-MAX_PATH_CHARS = 4096
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
@@ -143,7 +142,7 @@ def next_command(outcome: Outcome, *, manifest: str | None = None, spool: str | 
         case "failed" | "suspect":
             return _by_problem(outcome, spool) or _about(outcome, "retry", spool)
         case "blocked":
-            return _command("status", spool)
+            return command("status", spool)
         case "refused":
             return _by_problem(outcome, spool) or _again("plan" if spool is None else "status", manifest, spool)
         case "not-started":
@@ -164,7 +163,7 @@ def summary(report: RunReport, *, spool: str | None = None) -> str:
     for outcome in problems[:MAX_SHOWN_PROBLEMS]:
         lines += _problem_lines(outcome, report.manifest, spool)
     if len(problems) > MAX_SHOWN_PROBLEMS:
-        lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more: {_command('status', spool)}")
+        lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more: {command('status', spool)}")
     if report.stopped_by is not None:
         lines.append(f"stopped by {display(report.stopped_by)}; next: {_again('run', report.manifest, spool)}")
     lines += (f"warning: {display(warning, MAX_REASON_CHARS)}" for warning in report.warnings[:MAX_SHOWN_WARNINGS])
@@ -179,7 +178,7 @@ def report_json(report: RunReport) -> bytes:
     """The whole report as one JSON object and a newline."""
     shown = msgspec.structs.replace(
         report,
-        manifest=display(report.manifest, MAX_PATH_CHARS) if report.manifest is not None else None,
+        manifest=display_path(report.manifest) if report.manifest is not None else None,
         outcomes=tuple(_shown(outcome) for outcome in report.outcomes),
         warnings=tuple(display(warning) for warning in report.warnings),
     )
@@ -208,7 +207,7 @@ def _by_problem(outcome: Outcome, spool: str | None) -> str:
     if outcome.code == "extra-missing":
         return _INSTALL
     verb = _VERBS.get(outcome.code or "")
-    return _command(verb, None if verb in _SPOOL_LESS else spool) if verb is not None else ""
+    return command(verb, None if verb in _SPOOL_LESS else spool) if verb is not None else ""
 
 
 def _told(error: MediaspoolError) -> str:
@@ -273,27 +272,28 @@ def _problem_lines(outcome: Outcome, manifest: str | None, spool: str | None) ->
 
 def _about(outcome: Outcome, verb: str, spool: str | None) -> str:
     """A command on one job; a job whose name cannot be typed is found through `status`."""
-    if display(outcome.job, MAX_PATH_CHARS) != outcome.job:
-        return _command("status", spool)
-    return f"{_command(verb, spool)} {'-- ' if outcome.job.startswith('-') else ''}{shlex.quote(outcome.job)}"
+    if display_path(outcome.job) != outcome.job:
+        return command("status", spool)
+    return f"{command(verb, spool)} {'-- ' if outcome.job.startswith('-') else ''}{shlex.quote(outcome.job)}"
 
 
 def _again(verb: str, manifest: str | None, spool: str | None) -> str:
     if spool is None and manifest is not None:
-        return f"mediaspool {verb} {shlex.quote(display(manifest, MAX_PATH_CHARS))}"
-    return _command(verb, spool)
+        return f"mediaspool {verb} {shlex.quote(display_path(manifest))}"
+    return command(verb, spool)
 
 
-def _command(verb: str, spool: str | None) -> str:
-    where = f" --spool {shlex.quote(display(spool, MAX_PATH_CHARS))}" if spool is not None else ""
+def command(verb: str, spool: str | None) -> str:
+    """A command to type, about the spool that was typed."""
+    where = f" --spool {shlex.quote(display_path(spool))}" if spool is not None else ""
     return f"mediaspool {verb}{where}"
 
 
 def _shown(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(
         outcome,
-        job=display(outcome.job, MAX_PATH_CHARS),
+        job=display_path(outcome.job),
         reason=display(outcome.reason),
         hint=display(outcome.hint),
-        products=tuple(display(path, MAX_PATH_CHARS) for path in outcome.products),
+        products=tuple(display_path(path) for path in outcome.products),
     )

@@ -30,20 +30,15 @@ class RouteConfig(Struct, frozen=True, kw_only=True):
 
 
 class DriverFacts(Struct, frozen=True, kw_only=True):
-    """What a driver can do at all. Empty `media_in` means it takes no media."""
+    """What a driver can do at all; what it makes of one operation it says in `check`."""
 
     name: str
     operations: frozenset[str]
-    media_in: frozenset[str] = frozenset()
     media_out: frozenset[str] = frozenset()
     languages: frozenset[str] | None = None
     voices: Mapping[str, str] = {}
     models: tuple[str, ...] = ()
-    max_input_bytes: int | None = None
-    max_input_seconds: float | None = None
-    max_chars: int | None = None
     paid: bool = False
-    deferred: bool = False
 
 
 class Health(Struct, frozen=True, kw_only=True):

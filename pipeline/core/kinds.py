@@ -10,8 +10,10 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from pipeline.core.model import Asset, Estimate, Family, Limits, Media, Refusal, Source, Verdict
+from pipeline.core.model import Asset, Family, Limits, Refusal, Source, Verdict
 from pipeline.core.operations import Operation, Transcript
+
+MAX_TRANSCRIPT_BYTES = 256_000_000
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -76,8 +78,5 @@ class Kind(Protocol):
 
 
 def decode_transcript(body: bytes) -> Transcript:
-    """Strictly the fields of Transcript; msgspec.ValidationError when the bytes are something else."""
+    """msgspec.DecodeError, or UnicodeDecodeError, when the bytes are something else than a Transcript."""
     return msgspec.json.decode(body, type=Transcript)
-
-
-__all__ = ["Draft", "Estimate", "JobContext", "Kind", "KindResult", "Media", "decode_transcript"]

@@ -28,7 +28,7 @@ Family = Literal["audio", "video", "image", "text", "document"]
 Verdict = Literal["done", "unchanged", "empty", "suspect", "refused", "failed", "held", "blocked", "not-started"]
 Choice = Literal["run", "place", "unchanged", "empty", "held", "refused", "blocked", "later"]
 
-SETTLED: frozenset[str] = frozenset({"done", "empty", "suspect", "refused", "failed"})
+SETTLED: frozenset[Verdict] = frozenset({"done", "empty", "suspect", "refused", "failed"})
 
 
 class Runner(Protocol):

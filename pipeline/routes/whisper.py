@@ -13,6 +13,7 @@ from pipeline.children.stage import FileRef, StageLimits, StageSpec
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.errors import UnsupportedOperation
+from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import Operation, Transcribe
 from pipeline.media.av import demuxer_of
@@ -23,7 +24,6 @@ PROFILE = "p1"  # raise it when the stage would give another transcript of the s
 DEFAULT_MODEL = "base"
 ENGLISH_ONLY = ".en"
 FOLDER_OPTION = "folder."
-MAX_TRANSCRIPT_BYTES = 256_000_000
 SLACK_SHARE, SLACK_S = 1.1, 30.0
 UNKNOWN_LENGTH_S = 24 * 3600.0
 _CODES = (
@@ -65,7 +65,6 @@ class Whisper:
         self.facts = DriverFacts(
             name="whisper",
             operations=frozenset({"transcribe"}),
-            media_in=MEDIA_IN,
             media_out=frozenset({"application/json"}),
             languages=LANGUAGES,
             models=(*weights.WHISPER, *self._folders),
