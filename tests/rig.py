@@ -195,6 +195,7 @@ class Rig:
         self.stop = Stop()
         self.seen = Seen()
         self.caps = Caps()
+        self.budgets: list[Budget] = []
         self.job_limits = Limits()
         self.reached: Callable[[str], None] = lambda _point: None
         self._runs = 0
@@ -263,7 +264,8 @@ class Rig:
         return 2 * self.players[route].route.width
 
     def _batch(self, name: str, jobs: tuple[Job, ...]) -> Batch:
-        roots = Roots([str(self.out)])
+        roots, budget = Roots([str(self.out)]), Budget(self.caps)
+        self.budgets.append(budget)
         planner = Planner(
             ledger=self.ledger,
             intake=Intake(self.ledger, roots),
@@ -278,7 +280,7 @@ class Rig:
             bad=frozenset(),
             planner=planner,
             roots=roots,
-            budget=Budget(self.caps),
+            budget=budget,
         )
 
     def _bench(self) -> Bench:

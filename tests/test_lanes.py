@@ -232,10 +232,16 @@ async def test_an_answer_that_could_not_be_put_away_is_finished_by_the_next_run_
 
 
 async def test_money_that_may_be_spent_counts_against_the_cap(paid: Rig, autojump_clock: MockClock) -> None:
-    """A paid call that was cut off may have cost its worst case; only the rest of the cap is for the others."""
-    paid.caps = Caps(max_spend_usd=Decimal("0.15"))
-    outcomes = await paid.run(
-        paid.job("doubt", Act(after_s=HANG_S), max_job_s=1), paid.job("later", Act(after_s=9), needs=())
-    )
-    assert outcomes["doubt"].verdict == "held"
-    assert [played.text for played in paid.sent()] == ["doubt"]
+    """A paid call that was cut off may have cost its worst case; one that they say was not executed cost nothing."""
+    doubt = paid.job("doubt", Act(after_s=HANG_S), max_job_s=1)
+    refused = paid.job("refused", Act(ends="Rejected"))
+    await paid.run(doubt, refused, paid.job("never-sent", Act(unavailable=99)), paid.job("fine", Act()))
+    assert [budget.spent_usd for budget in paid.budgets] == [Decimal("0.20")]
+
+
+async def test_a_cap_on_money_is_never_passed(paid: Rig, autojump_clock: MockClock) -> None:
+    paid.caps = Caps(max_spend_usd=Decimal("0.25"))
+    outcomes = await paid.run(*[paid.job(f"j{n}", Act(after_s=n)) for n in range(5)])
+    assert sorted(verdicts(outcomes).values()) == ["done"] * 2 + ["not-started"] * 3
+    assert {outcome.code for outcome in outcomes.values() if outcome.code} == {"budget-spend"}
+    assert len(paid.sent()) == 2
