@@ -199,3 +199,19 @@ def test_a_raised_limit_lets_a_job_run_that_met_it_only_while_it_ran(tmp_path: P
     assert verdicts(folder.run())["one"] == "unchanged"
     folder.manifest.write_text(manifest.format(20))
     assert verdicts(folder.run())["one"] == "done"
+
+
+def test_a_product_is_read_by_the_next_step_as_any_file_of_its_content(tmp_path: Path) -> None:
+    """What the run remembers of its own product is what looking at it would tell; so one content gives one record."""
+    steps = (
+        '[[job]]\nid = "rows"\nkind = "transcription"\nformats = ["tsv"]\n'
+        'input = "recordings/a.wav"\nout = "out/a.{ext}"\n'
+        '[[job]]\nid = "canon"\nkind = "canonical_text"\ninput = "@rows"\nout = "out/c.{ext}"\n'
+    )
+    folder = Folder(tmp_path, manifest=f'schema = 1\nname = "s"\n{steps}')
+    folder.record("a.wav")
+    folder.run()
+    record = folder.product("c.provenance.json").read_bytes()
+    assert b'"media_type": "text/plain"' in record
+    folder.run(is_forced=True, is_rehashing=True)
+    assert folder.product("c.provenance.json").read_bytes() == record
