@@ -220,10 +220,14 @@ class Store:
                 sync_folder(folder)
 
     def discard_parts(self, paths: Iterable[str]) -> None:
-        """Remove parts that a dead run left; anything that is not named like a part of ours stays."""
+        """Remove parts that a dead run left; anything that is not named like a part of ours stays.
+
+        One that cannot be removed, as on a disk that is read-only now, waits for the next start: no other work hangs on
+        it, and whoever publishes there is told the reason.
+        """
         for path in paths:
             if _is_part(os.path.basename(path)):
-                with border(path):
+                with suppress(OSError):
                     remove(path)
 
     def sweep_staging(self) -> None:

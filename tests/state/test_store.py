@@ -312,6 +312,14 @@ def test_only_parts_of_ours_are_discarded(store: Store, tmp_path: Path) -> None:
     assert (ours.exists(), foreign.exists()) == (False, True)
 
 
+def test_a_part_that_cannot_be_removed_keeps_no_run_from_starting(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file where the folder of the products was")
+    beyond, ours = Path(part_name(str(tmp_path / "out" / "a"), "x")), Path(part_name(str(tmp_path / "a"), "x"))
+    ours.touch()
+    store.discard_parts([str(beyond), str(ours)])
+    assert not ours.exists()
+
+
 def test_the_sweep_takes_all_but_links_and_never_follows_one(store: Store, tmp_path: Path) -> None:
     staging, outside = tmp_path / "staging", tmp_path / "outside"
     outside.mkdir()
