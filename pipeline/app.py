@@ -197,7 +197,8 @@ def report(
     rest = iter(outcomes)
     reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
     odd = [InputError(f"{drop.name}: {drop.message}", code="path-unsafe") for drop in runtime.spool.refused]
-    errors = [*odd, *(_named(item) for item in readings if item.error is not None)]
+    ended = [stop.error] if stop.error is not None and stop.error.reach == "run" else []
+    errors = [*odd, *(_named(item) for item in readings if item.error is not None), *ended]
     whole = make_report(
         run=runtime.run,
         manifest=None,
