@@ -144,7 +144,9 @@ def next_command(outcome: Outcome, *, manifest: str | None = None, spool: str | 
         case "blocked":
             return command("status", spool)
         case "refused":
-            return _by_problem(outcome, spool) or _again("plan" if spool is None else "status", manifest, spool)
+            return _by_problem(outcome, spool) or _again(
+                "status" if spool and manifest is None else "plan", manifest, spool
+            )
         case "not-started":
             return _by_problem(outcome, spool) or _again("run", manifest, spool)
 
@@ -278,9 +280,8 @@ def _about(outcome: Outcome, verb: str, spool: str | None) -> str:
 
 
 def _again(verb: str, manifest: str | None, spool: str | None) -> str:
-    if spool is None and manifest is not None:
-        return f"mediaspool {verb} {shlex.quote(display_path(manifest))}"
-    return command(verb, spool)
+    named = f" {shlex.quote(display_path(manifest))}" if manifest is not None else ""
+    return command(verb, spool) + named
 
 
 def command(verb: str, spool: str | None) -> str:

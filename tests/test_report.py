@@ -220,6 +220,12 @@ def test_the_command_of_a_spool_names_the_spool() -> None:
     assert next_command(_outcome("refused"), spool="/srv/s") == "mediaspool status --spool /srv/s"
 
 
+@pytest.mark.parametrize(("verdict", "verb"), [("refused", "plan"), ("not-started", "run")])
+def test_a_manifest_that_was_named_with_a_spool_is_named_with_it_again(verdict: Verdict, verb: str) -> None:
+    typed = next_command(_outcome(verdict), manifest="my notes.toml", spool="/srv/s")
+    assert typed == f"mediaspool {verb} --spool /srv/s 'my notes.toml'"
+
+
 def test_a_job_that_looks_like_an_option_is_typed_as_a_job() -> None:
     assert next_command(_outcome("failed", job="--force")) == "mediaspool retry -- --force"
 
