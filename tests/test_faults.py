@@ -50,6 +50,7 @@ def check_whole(folder: Folder) -> None:
     """What has a final name is whole; nothing else is in the output folder."""
     out = folder.product("")
     for path in out.iterdir() if out.exists() else ():
+        assert not path.name.startswith(".")
         if path.name in PRODUCTS:
             assert path.read_bytes() == PRODUCTS[path.name]
         assert path.stat().st_size > 0

@@ -68,17 +68,20 @@ async def test_a_route_is_never_wider_than_it_says_even_when_a_job_fans_out(
 
 
 async def test_a_retry_waits_outside_the_limiter(rig: Rig, autojump_clock: MockClock) -> None:
-    """While a job waits to try again, the only seat of its route serves another."""
+    """While a job waits to try again, the only seat of its route serves the others."""
     again = rig.job("again", Act(unavailable=1), route="slow")
-    other = rig.job("other", Act(after_s=0.2), route="slow")
-    assert set(verdicts(await rig.run(again, other)).values()) == {"done"}
-    assert [played.text for played in rig.players["slow"].sent] == ["other", "again"]
+    others = [rig.job(f"other-{n}", Act(after_s=0.1), needs=("again-begun",), route="slow") for n in range(4)]
+    begun = rig.job("again-begun", Act(after_s=0.01), route="slow")
+    assert set(verdicts(await rig.run(again, begun, *others)).values()) == {"done"}
+    assert rig.players["slow"].sent[-1].text == "again"
 
 
 async def test_what_was_never_executed_is_tried_four_times_and_then_fails(rig: Rig, autojump_clock: MockClock) -> None:
     outcomes = await rig.run(rig.job("never", Act(unavailable=99)), rig.job("third", Act(unavailable=3)))
     assert verdicts(outcomes) == {"never": "failed", "third": "done"}
     assert outcomes["never"].code == "unavailable"
+    (third,) = rig.sent()
+    assert 3.5 <= third.at <= 7  # after waits of about one, two and four seconds
 
 
 @pytest.mark.parametrize("by", ["call", "job"])
@@ -132,6 +135,19 @@ async def test_invariant_10_a_cut_paid_call_is_held_and_said_to_be(paid: Rig, au
         outcomes = await paid.run(paid.job("long", Act(after_s=1000)))
     assert verdicts(outcomes) == {"long": "held"}
     assert states(paid) == {"open": 0, "held": 1}
+
+
+async def test_invariant_4_an_answer_whose_last_byte_is_here_is_kept_though_the_run_is_cut(
+    paid: Rig, autojump_clock: MockClock
+) -> None:
+    job = paid.job("late", Act(after_s=5))
+    paid.reached = lambda point: paid.stop.cut.set() if point == "staged" else None
+    assert verdicts(await paid.run(job)) == {"late": "not-started"}
+    assert states(paid) == {"open": 0, "held": 0}
+    paid.begin_anew()
+    paid.reached = lambda _point: None
+    assert verdicts(await paid.run(job)) == {"late": "done"}
+    assert len(paid.sent()) == 1
 
 
 async def test_a_bug_in_a_paid_call_is_held_and_told_as_a_bug(paid: Rig, autojump_clock: MockClock) -> None:
