@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.core.errors import InputChanging, InputError, LimitExceeded
 from pipeline.core.model import Media, Sha256, Source
-from pipeline.media.containers import examine, is_undecided, recognise
+from pipeline.media.containers import Examination, examine, is_undecided, recognise
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import FileFacts
@@ -86,7 +86,7 @@ class Intake:
         if _times(before) != _times(after):
             raise InputChanging("the file changed while it was read", hint="run again when it is whole")
         if not found.ok:
-            raise InputError(found.reason, code=found.code, hint="replace the file with a whole copy")
+            raise InputError(found.reason, code=found.code, hint=_what_to_do(found))
         facts = FileFacts(
             sha256=digest, size=before.st_size, media=found.media, seconds=found.seconds, tracks=found.streams
         )
@@ -95,6 +95,14 @@ class Intake:
 
     def _open(self, path: str) -> BinaryIO:
         return os.fdopen(self._roots.open(path), "rb", buffering=0)
+
+
+def _what_to_do(found: Examination) -> str:
+    if found.code == "input-type":
+        return "convert it, or leave it out; its name does not count"
+    if found.media is not None and found.media.family == "text":
+        return "save it as UTF-8, or replace it with a whole copy"
+    return "replace the file with a whole copy"
 
 
 @contextmanager
