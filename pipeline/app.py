@@ -195,7 +195,8 @@ def report(
 ) -> Result:
     """One report per manifest, and one over the whole run, whose exit code is the program's."""
     rest = iter(outcomes)
-    reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
+    with runtime.ledger.group():
+        reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
     odd = [InputError(f"{drop.name}: {drop.message}", code="path-unsafe") for drop in runtime.spool.refused]
     ended = [stop.error] if stop.error is not None and stop.error.reach == "run" else []
     errors = [*odd, *(_named(item) for item in readings if item.error is not None), *ended]

@@ -29,6 +29,7 @@ _VERDICTS: dict[str, Verdict] = {
     "refused": "refused",
     "blocked": "blocked",
 }
+_WORK = ("run", "place", "later")
 _CUT_OFF: frozenset[Verdict] = frozenset({"failed", "not-started"})
 
 
@@ -95,6 +96,10 @@ class _BatchRun:
         decisions = self.batch.decisions
         self.outcomes = {item.job.id: outcome_of(item) for item in decisions if item.choice == "unchanged"}
         return [item for item in decisions if item.choice != "unchanged"]
+
+    def is_planned(self, decision: Decision) -> bool:
+        """Was it made before the run began? Those that need no work were settled together then."""
+        return self._decided[decision.job.id] is decision
 
     def parents(self, job: Job) -> dict[JobId, Parent]:
         return {need: self._parent(need) for need in job.needs}
@@ -171,9 +176,10 @@ class _Lanes:
 
     async def _outcome_or_error(self, run: _BatchRun, decision: Decision) -> Outcome:
         batch = run.batch
-        if decision.choice not in ("run", "place"):
+        if decision.choice not in _WORK:
             outcome = outcome_of(decision)
-            await self._bench.runner(settle, self._bench.ledger, decision, outcome, batch.manifest)
+            if not run.is_planned(decision):
+                await self._bench.runner(settle, self._bench.ledger, decision, outcome, batch.manifest)
             return outcome
         stopped = self._why_not(run, decision)
         if stopped is not None:
@@ -253,6 +259,7 @@ async def run_plan(
             watch.planned(lanes.left)
             for run in runs:
                 nursery.start_soon(_limit, run)
+            await _settle_planned(bench, open_decisions, stop)
             for run, decision in open_decisions:
                 lanes.add(run, decision)
             if lanes.left == 0:
@@ -260,6 +267,21 @@ async def run_plan(
         nursery.cancel_scope.cancel()
     in_doubt = {row.place for row in await bench.runner(bench.ledger.held_attempts)}
     return [[await _told(bench, run, decision, stop, in_doubt) for decision in run.batch.decisions] for run in runs]
+
+
+async def _settle_planned(bench: Bench, decisions: Sequence[tuple[_BatchRun, Decision]], stop: Stop) -> None:
+    """All verdicts that need no work in one transaction: one by one, each would wait for the disk."""
+
+    def settle_all() -> None:
+        with bench.ledger.group():
+            for run, decision in decisions:
+                if decision.choice not in _WORK:
+                    settle(bench.ledger, decision, outcome_of(decision), run.batch.manifest)
+
+    try:
+        await bench.runner(settle_all)
+    except MediaspoolError as error:
+        stop.drain(error.message, error)
 
 
 async def _limit(run: _BatchRun) -> None:
