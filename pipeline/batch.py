@@ -13,12 +13,12 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError
+from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError, Stopped
 from pipeline.core.limits import Budget
 from pipeline.core.model import Decision, Job, JobId, Outcome, Place, Verdict
 from pipeline.plan import GOOD, Parent, Planner, is_changing
 from pipeline.state.roots import Roots
-from pipeline.worker import Bench, run_job, settle
+from pipeline.worker import Bench, Terms, run_job, settle
 
 HERE = "here"
 HERE_WIDTH = 2
@@ -184,14 +184,16 @@ class _Lanes:
         stopped = self._why_not(run, decision)
         if stopped is not None:
             return stopped
-        return await run_job(
-            self._bench,
-            decision,
+        terms = Terms(
+            manifest=batch.manifest,
             roots=batch.roots,
             budget=batch.budget,
-            manifest=batch.manifest,
             is_forced=batch.planner.is_forced,
+            is_stopping=lambda: self._why_not(run, decision) is not None,
         )
+        outcome = await run_job(self._bench, decision, terms)
+        stopped = self._why_not(run, decision) if outcome.code == Stopped.default_code else None
+        return stopped or outcome
 
     def _stopped_by(self, run: _BatchRun, decision: Decision, error: MediaspoolError) -> Outcome:
         """A closed route ends its lane, a cap its manifest, a broken machine the run."""

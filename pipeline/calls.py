@@ -19,6 +19,7 @@ from pipeline.core.errors import (
     InDoubt,
     InputChanging,
     MediaspoolError,
+    Stopped,
     StoreError,
     UnsupportedOperation,
 )
@@ -59,6 +60,7 @@ class CallOwner(Struct, frozen=True, kw_only=True):
     kind: str
     limits: Limits
     budget: Budget
+    may_begin: Callable[[], bool]
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -156,6 +158,8 @@ class Caller:
             tries += 1
             try:
                 async with limiter:
+                    if not call.owner.may_begin():
+                        raise Stopped("the run was stopped before its first call", hint="run again")
                     return await self._attempt(call, tries, bill)
             except MediaspoolError as error:
                 wait = delay_s(error, tries=tries, jitter=random.random())  # noqa: S311  # spreads load, guards nothing

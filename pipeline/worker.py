@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -63,18 +63,40 @@ class Bench(Struct, frozen=True, kw_only=True):
     scratch: Path
 
 
+class Terms(Struct, frozen=True, kw_only=True):
+    """What the jobs of one manifest have in common. `is_stopping` is asked as long as a job has not begun."""
+
+    manifest: str
+    roots: Roots
+    budget: Budget
+    is_forced: bool
+    is_stopping: Callable[[], bool]
+
+
 class Work:
     """Implements `core.kinds.JobContext` for one job, and remembers the calls it made."""
 
-    def __init__(self, bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, scratch: Path) -> None:
+    def __init__(self, bench: Bench, decision: Decision, terms: Terms, *, scratch: Path) -> None:
         self.source: Source | None = decision.source
         self.limits: Limits = decision.limits
         self.scratch = scratch
         self.calls: list[Made] = []
         self._bench = bench
         self._decision = decision
-        self.roots = roots
-        self._owner = CallOwner(place=decision.job.place, kind=decision.job.kind, limits=decision.limits, budget=budget)
+        self._terms = terms
+        self._has_begun = False
+        self._owner = CallOwner(
+            place=decision.job.place,
+            kind=decision.job.kind,
+            limits=decision.limits,
+            budget=terms.budget,
+            may_begin=self._may_begin,
+        )
+
+    def _may_begin(self) -> bool:
+        """A job that waits for its first seat can wait for another run; one that has called goes on to its end."""
+        self._has_begun = self._has_begun or not self._terms.is_stopping()
+        return self._has_begun
 
     async def call(self, operation: Operation) -> Asset:
         assert self._decision.binding is not None, "a kind that calls declares its operations"
@@ -101,45 +123,41 @@ class Work:
     async def read_source(self, *, max_bytes: int) -> bytes:
         source = self.source
         assert source is not None, "a kind that reads a source has one"
-        body = await self._bench.files(_read, lambda: self.roots.open(source.path), max_bytes)
+        body = await self._bench.files(_read, lambda: self._terms.roots.open(source.path), max_bytes)
         if hashlib.sha256(body).hexdigest() != source.sha256:
             raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")
         return body
 
 
-async def run_job(
-    bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, manifest: str, is_forced: bool
-) -> Outcome:
+async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome:
     """Raises only Cancelled and errors that reach beyond this job: a route, a manifest or the run stops for them."""
     job = decision.job
     started = time.monotonic()
     bench.log.event("job-started", place=job.place, kind=job.kind)
     try:
-        outcome = await _run(bench, decision, roots, budget, manifest, is_forced)
+        outcome = await _run(bench, decision, terms)
     except MediaspoolError as error:
         if error.reach != "call":
             raise
-        outcome = await _ended(bench, decision, manifest, error)
+        outcome = await _ended(bench, decision, terms.manifest, error)
     except Exception as error:  # the one place: a bug costs its job, not the run
         bench.log.event("bug", level="error", place=job.place, error=type(error).__name__, at=_where(error))
         bug = EngineError(f"a bug in mediaspool: {type(error).__name__}", code="internal", hint="please report it")
-        outcome = await _ended(bench, decision, manifest, bug)
+        outcome = await _ended(bench, decision, terms.manifest, bug)
     wall = time.monotonic() - started
     bench.log.event("job-ended", place=job.place, kind=job.kind, verdict=outcome.verdict, ms=round(wall * 1000))
     return msgspec.structs.replace(outcome, wall_s=round(wall, 3))
 
 
-async def _run(
-    bench: Bench, decision: Decision, roots: Roots, budget: Budget, manifest: str, is_forced: bool
-) -> Outcome:
+async def _run(bench: Bench, decision: Decision, terms: Terms) -> Outcome:
     kind = bench.kinds[decision.job.kind]
     scratch = await bench.files(_make_scratch, bench.scratch, decision.job.place)
-    work = Work(bench, decision, roots=roots, budget=budget, scratch=scratch)
+    work = Work(bench, decision, terms, scratch=scratch)
     try:
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
             result = await kind.run(decision.job.spec, work)
         bench.reached("made")
-        return await _publish(bench, decision, work, result, manifest, is_forced)
+        return await _publish(bench, decision, terms, result, work.calls)
     except trio.TooSlowError as error:
         raise EngineError(
             "the job's deadline passed",
@@ -152,13 +170,13 @@ async def _run(
 
 
 async def _publish(
-    bench: Bench, decision: Decision, work: Work, result: KindResult, manifest: str, is_forced: bool
+    bench: Bench, decision: Decision, terms: Terms, result: KindResult, calls: Sequence[Made]
 ) -> Outcome:
     """Shielded: a result that exists is not thrown away because the run ends."""
-    receipts = [made.receipt for made in work.calls]
+    receipts = [made.receipt for made in calls]
     with trio.CancelScope(shield=True):
         receipt = await bench.publisher.publish(
-            decision, result, receipts, roots=work.roots, manifest=manifest, is_forced=is_forced
+            decision, result, receipts, roots=terms.roots, manifest=terms.manifest, is_forced=terms.is_forced
         )
     return Outcome(
         job=decision.job.id,
@@ -166,7 +184,7 @@ async def _publish(
         verdict=result.verdict,
         reason=result.reason,
         products=tuple(product.path for product in receipt.products),
-        usd=total(made.receipt.usd for made in work.calls if made.is_new),
+        usd=total(made.receipt.usd for made in calls if made.is_new),
         audio_seconds=result.audio_seconds,
         route=receipt.route,
         model=receipt.model,

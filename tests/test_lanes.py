@@ -112,10 +112,18 @@ async def test_a_drain_lets_running_jobs_finish_and_starts_nothing(rig: Rig, aut
     async with trio.open_nursery() as nursery:
         nursery.start_soon(after, 15, rig)
         outcomes = await rig.run(*jobs)
-    # Two seats, twice as many workers: what had been taken into hand ends, though it waited for its seat.
-    assert sorted(verdicts(outcomes).values()) == ["done"] * 6 + ["not-started"] * 2
-    assert {played.at for played in rig.sent()} == {0, 10, 20}
+    # Two seats, twice as many workers: a job that was in hand already, but had no seat yet, is not begun any more.
+    assert sorted(verdicts(outcomes).values()) == ["done"] * 4 + ["not-started"] * 4
+    assert {played.at for played in rig.sent()} == {0, 10}
     assert {outcome.reason for outcome in outcomes.values() if outcome.reason} == {"enough"}
+
+
+async def test_a_drain_lets_a_job_of_many_calls_make_all_of_them(rig: Rig, autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(after, 5, rig)
+        outcomes = await rig.run(rig.job("long", *[Act(after_s=10 + n) for n in range(6)]))
+    assert verdicts(outcomes) == {"long": "done"}
+    assert len(rig.sent()) == 6
 
 
 async def test_a_cut_after_the_grace_ends_running_jobs_and_settles_their_attempts(
@@ -170,7 +178,7 @@ async def test_the_runtime_cap_of_a_manifest_drains_that_manifest_only(rig: Rig,
     rig.caps = Caps(max_runtime_s=15)
     jobs = tuple(rig.job(f"j{n}", Act(after_s=10), route="slow") for n in range(5))
     outcomes = await rig.run(*jobs)
-    assert sorted(verdicts(outcomes).values()) == ["done", "done", "done", "not-started", "not-started"]
+    assert sorted(verdicts(outcomes).values()) == ["done"] * 2 + ["not-started"] * 3
     assert {outcome.code for outcome in outcomes.values() if outcome.code} == {"budget-runtime"}
     assert rig.stop.reason is None
 
@@ -180,18 +188,18 @@ async def test_a_closed_route_stops_only_its_lane(rig: Rig, autojump_clock: Mock
     open_ = [rig.job(f"o{n}", Act(after_s=50), route="fast") for n in range(4)]
     outcomes = await rig.run(*closed, *open_)
     assert {outcomes[f"c{n}"].code for n in range(6)} == {"route-closed"}
-    assert len(rig.players["slow"].sent) == 2  # the workers that had a job in hand
+    assert len(rig.players["slow"].sent) <= 2  # the next in hand may have its seat before the word is out
     assert {outcomes[f"o{n}"].verdict for n in range(4)} == {"done"}
 
 
 async def test_a_broken_machine_stops_the_run(rig: Rig, autojump_clock: MockClock) -> None:
     jobs = [
-        rig.job("full", Act(ends="StoreError")),
+        rig.job("full", Act(after_s=1, ends="StoreError")),
         *[rig.job(f"j{n}", Act(after_s=9), route="slow") for n in range(4)],
     ]
     outcomes = await rig.run(*jobs)
     assert outcomes["full"].code == "io-error"
-    assert sorted(verdicts(outcomes).values()) == ["done"] * 2 + ["not-started"] * 3
+    assert sorted(verdicts(outcomes).values()) == ["done"] + ["not-started"] * 4
 
 
 async def test_children_start_when_their_parents_end(rig: Rig, autojump_clock: MockClock) -> None:
