@@ -71,7 +71,7 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
     caught = caught or Caught()
     spool = Spool.create(request.spool)
     with spool.lock():
-        remove_marker(str(spool.root))
+        remove_marker(spool.root)
         claims = claim(request, settings, spool, world.now())
         stop = Stop()
         async with (
@@ -266,7 +266,7 @@ def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
 
 
 def _warnings(runtime: Runtime) -> list[str]:
-    free, floor = free_bytes(str(runtime.spool.root)), runtime.settings.low_disk_mb * MEGABYTE
+    free, floor = free_bytes(runtime.spool.root), runtime.settings.low_disk_mb * MEGABYTE
     low = [f"only {free // MEGABYTE} MB are free where the spool lies"] if free < floor else []
     odd = [f"{drop.name} was moved to failed/: {drop.message}" for drop in runtime.spool.refused]
     lost = runtime.debug.failures
@@ -284,7 +284,7 @@ def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, reques
     if _is_at_rest(readings, result):
         watched = {path for reading in readings if reading.manifest for path in _watched(reading.manifest)}
         write_marker(
-            str(runtime.spool.root),
+            runtime.spool.root,
             watched=sorted(watched),
             settle_s=runtime.settings.manifest_settle_s,
             extra_files=[request.settings_file] if request.settings_file else [],

@@ -86,11 +86,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     store: Store
     runner: Runner
-    files: Runner
-    lanes: Lanes
     drivers: Drivers
     kinds: Mapping[str, Kind]
-    redactor: Redactor
     debug: DebugWriter
     log: Log
     bench: Bench
@@ -112,13 +109,11 @@ def load_kinds() -> dict[str, Kind]:
 async def open_runtime(
     settings: Settings, spool: Spool, world: World, *, roots: Mapping[str, str]
 ) -> AsyncIterator[Runtime]:
-    run = new_run_id()
-    runner = ThreadRunner()
-    redactor = Redactor(_known_secrets(settings, world.environ))
-    ledger = await runner(lambda: Ledger.open(str(spool.ledger_path), run=run, clock=world.clock))
+    run, redactor = new_run_id(), Redactor(_known_secrets(settings, world.environ))
+    ledger = await ThreadRunner()(lambda: Ledger.open(spool.ledger_path, run=run, clock=world.clock))
     lanes = _open_lanes(settings, spool, roots)
     try:
-        yield _assemble(settings, spool, world, run, runner, redactor, ledger, lanes)
+        yield _assemble(settings, spool, world, run=run, redactor=redactor, ledger=ledger, lanes=lanes)
     finally:
         lanes.close()
         ledger.close()
@@ -131,7 +126,7 @@ def open_view(settings: Settings, root: str, world: World) -> Iterator[Runtime]:
     ledger = Ledger.view(spool.ledger_path, clock=world.clock)
     lanes = _open_lanes(settings, spool, {})
     try:
-        yield _assemble(settings, spool, world, new_run_id(), ThreadRunner(), Redactor(), ledger, lanes)
+        yield _assemble(settings, spool, world, run=new_run_id(), redactor=Redactor(), ledger=ledger, lanes=lanes)
     finally:
         lanes.close()
         ledger.close()
@@ -145,7 +140,7 @@ def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> L
     engines = settings.engines
     return Lanes(
         roots=roots,
-        staging=str(spool.staging),
+        staging=spool.staging,
         engine_workers=engine_workers(settings),
         media_workers=engines.media_workers,
         memory_mb=engines.memory_mb,
@@ -153,47 +148,12 @@ def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> L
 
 
 def _assemble(
-    settings: Settings,
-    spool: Spool,
-    world: World,
-    run: RunId,
-    runner: Runner,
-    redactor: Redactor,
-    ledger: Ledger,
-    lanes: Lanes,
+    settings: Settings, spool: Spool, world: World, *, run: RunId, redactor: Redactor, ledger: Ledger, lanes: Lanes
 ) -> Runtime:
-    files = ThreadRunner(FILE_THREADS)
-    store = Store(staging=str(spool.staging), assets=str(spool.assets), quarantine=str(spool.quarantine))
-    debug = DebugWriter(
-        str(spool.debug),
-        level=settings.debug.level,
-        max_kb=settings.debug.max_kb,
-        max_count=settings.debug.max_count,
-        max_age_days=settings.debug.max_age_days,
-        redactor=redactor,
-        now=world.now,
-    )
-    log = Log(
-        world.log_stream,
-        redactor=redactor,
-        now=world.clock,
-        format=settings.log.format,
-        level=settings.log.level,
-    )
-    drivers = Drivers(settings, lanes, world.drivers)
-    kinds = load_kinds()
-    caller = Caller(
-        run=run,
-        ledger=ledger,
-        store=store,
-        runner=runner,
-        files=files,
-        drivers=drivers,
-        debug=debug,
-        redactor=redactor,
-        clock=world.clock,
-        reached=world.reached,
-    )
+    runner, files = ThreadRunner(), ThreadRunner(FILE_THREADS)
+    store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
+    drivers, kinds = Drivers(settings, lanes, world.drivers), load_kinds()
+    debug, log = _open_debug(settings, spool, world, redactor), _open_log(settings, world, redactor)
     bench = Bench(
         run=run,
         ledger=ledger,
@@ -201,7 +161,18 @@ def _assemble(
             ledger=ledger, store=store, runner=runner, files=files, clock=world.clock, reached=world.reached
         ),
         lanes=lanes,
-        caller=caller,
+        caller=Caller(
+            run=run,
+            ledger=ledger,
+            store=store,
+            runner=runner,
+            files=files,
+            drivers=drivers,
+            debug=debug,
+            redactor=redactor,
+            clock=world.clock,
+            reached=world.reached,
+        ),
         kinds=kinds,
         runner=runner,
         files=files,
@@ -219,14 +190,29 @@ def _assemble(
         ledger=ledger,
         store=store,
         runner=runner,
-        files=files,
-        lanes=lanes,
         drivers=drivers,
         kinds=kinds,
-        redactor=redactor,
         debug=debug,
         log=log,
         bench=bench,
+    )
+
+
+def _open_debug(settings: Settings, spool: Spool, world: World, redactor: Redactor) -> DebugWriter:
+    return DebugWriter(
+        spool.debug,
+        level=settings.debug.level,
+        max_kb=settings.debug.max_kb,
+        max_count=settings.debug.max_count,
+        max_age_days=settings.debug.max_age_days,
+        redactor=redactor,
+        now=world.now,
+    )
+
+
+def _open_log(settings: Settings, world: World, redactor: Redactor) -> Log:
+    return Log(
+        world.log_stream, redactor=redactor, now=world.clock, format=settings.log.format, level=settings.log.level
     )
 
 
