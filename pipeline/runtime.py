@@ -155,7 +155,6 @@ def _assemble(
     drivers, kinds = Drivers(settings, lanes, world.drivers), load_kinds()
     debug, log = _open_debug(settings, spool, world, redactor), _open_log(settings, world, redactor)
     bench = Bench(
-        run=run,
         ledger=ledger,
         publisher=Publisher(
             ledger=ledger, store=store, runner=runner, files=files, clock=world.clock, reached=world.reached
@@ -177,7 +176,6 @@ def _assemble(
         runner=runner,
         files=files,
         log=log,
-        clock=world.clock,
         reached=world.reached,
         scratch=Path(spool.staging),
     )

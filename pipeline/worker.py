@@ -6,10 +6,12 @@ nothing else. What a job made is published with intent written first, so a crash
 
 import hashlib
 import os
+import secrets
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -25,7 +27,6 @@ from pipeline.core.limits import Budget
 from pipeline.core.model import (
     SETTLED,
     Asset,
-    Clock,
     Decision,
     Limits,
     Outcome,
@@ -38,6 +39,7 @@ from pipeline.core.operations import Operation
 from pipeline.core.pricing import total
 from pipeline.media import av
 from pipeline.publishing import Publisher
+from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
 from pipeline.state.roots import Roots
 from pipeline.trace.logs import Log
@@ -49,7 +51,6 @@ TOLD_FRAMES = 6
 class Bench(Struct, frozen=True, kw_only=True):
     """What a worker needs, opened by the runtime; one for a whole run."""
 
-    run: str
     ledger: Ledger
     publisher: Publisher
     lanes: Lanes
@@ -58,7 +59,6 @@ class Bench(Struct, frozen=True, kw_only=True):
     runner: Runner
     files: Runner
     log: Log
-    clock: Clock
     reached: Reached
     scratch: Path
 
@@ -76,31 +76,38 @@ class Terms(Struct, frozen=True, kw_only=True):
 class Work:
     """Implements `core.kinds.JobContext` for one job, and remembers the calls it made."""
 
-    def __init__(self, bench: Bench, decision: Decision, terms: Terms, *, scratch: Path) -> None:
+    def __init__(self, bench: Bench, decision: Decision, terms: Terms) -> None:
+        job = decision.job
+        self.decision = decision
+        self.terms = terms
         self.source: Source | None = decision.source
         self.limits: Limits = decision.limits
-        self.scratch = scratch
+        # Never the place alone: two manifests of one name have jobs of one place, and may be at work side by side.
+        self.scratch = bench.scratch / f"job-{job.place}-{secrets.token_hex(4)}"
         self.calls: list[Made] = []
         self._bench = bench
-        self._decision = decision
-        self._terms = terms
         self._has_begun = False
         self._owner = CallOwner(
-            place=decision.job.place,
-            kind=decision.job.kind,
+            place=job.place,
+            kind=job.kind,
             limits=decision.limits,
             budget=terms.budget,
             may_begin=self._may_begin,
         )
 
+    @property
+    def usd(self) -> Decimal | None:
+        """What was paid so far, whatever becomes of the job."""
+        return total(made.receipt.usd for made in self.calls if made.is_new)
+
     def _may_begin(self) -> bool:
         """A job that waits for its first seat can wait for another run; one that has called goes on to its end."""
-        self._has_begun = self._has_begun or not self._terms.is_stopping()
+        self._has_begun = self._has_begun or not self.terms.is_stopping()
         return self._has_begun
 
     async def call(self, operation: Operation) -> Asset:
-        assert self._decision.binding is not None, "a kind that calls declares its operations"
-        made = await self._bench.caller.make_call(operation, self._decision.binding, self._owner)
+        assert self.decision.binding is not None, "a kind that calls declares its operations"
+        made = await self._bench.caller.make_call(operation, self.decision.binding, self._owner)
         self.calls.append(made)
         return made.asset
 
@@ -123,7 +130,7 @@ class Work:
     async def read_source(self, *, max_bytes: int) -> bytes:
         source = self.source
         assert source is not None, "a kind that reads a source has one"
-        body = await self._bench.files(_read, lambda: self._terms.roots.open(source.path), max_bytes)
+        body = await self._bench.files(_read, lambda: self.terms.roots.open(source.path), max_bytes)
         if hashlib.sha256(body).hexdigest() != source.sha256:
             raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")
         return body
@@ -131,33 +138,33 @@ class Work:
 
 async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome:
     """Raises only Cancelled and errors that reach beyond this job: a route, a manifest or the run stops for them."""
-    job = decision.job
+    job, work = decision.job, Work(bench, decision, terms)
     started = time.monotonic()
     bench.log.event("job-started", place=job.place, kind=job.kind)
     try:
-        outcome = await _run(bench, decision, terms)
+        outcome = await _run(bench, work)
     except MediaspoolError as error:
         if error.reach != "call":
             raise
-        outcome = await _ended(bench, decision, terms.manifest, error)
+        outcome = await _ended(bench, work, error)
     except Exception as error:  # the one place: a bug costs its job, not the run
         bench.log.event("bug", level="error", place=job.place, error=type(error).__name__, at=_where(error))
         bug = EngineError(f"a bug in mediaspool: {type(error).__name__}", code="internal", hint="please report it")
-        outcome = await _ended(bench, decision, terms.manifest, bug)
+        outcome = await _ended(bench, work, bug)
     wall = time.monotonic() - started
     bench.log.event("job-ended", place=job.place, kind=job.kind, verdict=outcome.verdict, ms=round(wall * 1000))
     return msgspec.structs.replace(outcome, wall_s=round(wall, 3))
 
 
-async def _run(bench: Bench, decision: Decision, terms: Terms) -> Outcome:
+async def _run(bench: Bench, work: Work) -> Outcome:
+    decision = work.decision
     kind = bench.kinds[decision.job.kind]
-    scratch = await bench.files(_make_scratch, bench.scratch, decision.job.place)
-    work = Work(bench, decision, terms, scratch=scratch)
+    await bench.files(_make_scratch, work.scratch)
     try:
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
             result = await kind.run(decision.job.spec, work)
         bench.reached("made")
-        return await _publish(bench, decision, terms, result, work.calls)
+        return await _publish(bench, work, result)
     except trio.TooSlowError as error:
         raise EngineError(
             "the job's deadline passed",
@@ -166,14 +173,13 @@ async def _run(bench: Bench, decision: Decision, terms: Terms) -> Outcome:
         ) from error
     finally:
         with trio.CancelScope(shield=True):
-            await bench.files(shutil.rmtree, scratch, True)  # ignore_errors
+            await bench.files(shutil.rmtree, work.scratch, True)  # ignore_errors
 
 
-async def _publish(
-    bench: Bench, decision: Decision, terms: Terms, result: KindResult, calls: Sequence[Made]
-) -> Outcome:
+async def _publish(bench: Bench, work: Work, result: KindResult) -> Outcome:
     """Shielded: a result that exists is not thrown away because the run ends."""
-    receipts = [made.receipt for made in calls]
+    decision, terms = work.decision, work.terms
+    receipts = [made.receipt for made in work.calls]
     with trio.CancelScope(shield=True):
         receipt = await bench.publisher.publish(
             decision, result, receipts, roots=terms.roots, manifest=terms.manifest, is_forced=terms.is_forced
@@ -184,15 +190,16 @@ async def _publish(
         verdict=result.verdict,
         reason=result.reason,
         products=tuple(product.path for product in receipt.products),
-        usd=total(made.receipt.usd for made in calls if made.is_new),
+        usd=work.usd,
         audio_seconds=result.audio_seconds,
         route=receipt.route,
         model=receipt.model,
     )
 
 
-async def _ended(bench: Bench, decision: Decision, manifest: str, error: MediaspoolError) -> Outcome:
+async def _ended(bench: Bench, work: Work, error: MediaspoolError) -> Outcome:
     """Settle what the error's facts say. A job that may simply run again later is not settled."""
+    decision = work.decision
     outcome = Outcome(
         job=decision.job.id,
         kind=decision.job.kind,
@@ -200,11 +207,12 @@ async def _ended(bench: Bench, decision: Decision, manifest: str, error: Mediasp
         reason=error.message,
         code=error.code,
         hint=error.hint,
+        usd=work.usd,
         route=decision.binding.route if decision.binding else None,
         model=decision.binding.model if decision.binding else None,
     )
     with trio.CancelScope(shield=True):
-        await bench.runner(settle, bench.ledger, decision, outcome, manifest)
+        await bench.runner(settle, bench.ledger, decision, outcome, work.terms.manifest)
     return outcome
 
 
@@ -231,11 +239,9 @@ def _where(error: Exception) -> str:
     return " < ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in reversed(frames))
 
 
-def _make_scratch(folder: Path, place: str) -> Path:
-    scratch = folder / f"job-{place}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(mode=0o700)
-    return scratch
+def _make_scratch(scratch: Path) -> None:
+    with border(str(scratch)):
+        scratch.mkdir(mode=0o700)
 
 
 def _read(open_file: Callable[[], int], max_bytes: int) -> bytes:

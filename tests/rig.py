@@ -316,7 +316,6 @@ class Rig:
         )
         lanes = Lanes(roots={}, staging=self.spool.staging, engine_workers=1, media_workers=1, memory_mb=100)
         return Bench(
-            run="run",
             ledger=self.ledger,
             publisher=publisher,
             lanes=lanes,
@@ -325,7 +324,6 @@ class Rig:
             runner=runner,
             files=runner,
             log=Log(io.StringIO(), redactor=redactor, now=lambda: NOW),
-            clock=lambda: NOW,
             reached=lambda point: self.reached(point),
             scratch=Path(self.spool.staging),
         )

@@ -1,11 +1,16 @@
 """What a call holds and gives back: descriptors of its payload, and the proof that its receipt is."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import MockClock
 
+from pipeline.app import RunRequest, run
 from tests.makers import Folder, verdicts
+from tests.rig import Act, Rig
 
 pytestmark = pytest.mark.real_time
 
@@ -37,3 +42,23 @@ def test_a_receipt_whose_answer_is_gone_or_cut_proves_nothing(tmp_path: Path, da
     folder.product("a.wav.text.txt").unlink()
     assert verdicts(folder.run())["notes/a.wav#text"] == "done"
     assert folder.calls() == 2
+
+
+async def test_a_job_that_failed_tells_what_its_calls_cost(tmp_path: Path, autojump_clock: MockClock) -> None:
+    rig = Rig(tmp_path, widths={"r": 2}, paid=True)
+    outcomes = await rig.run(rig.job("a", Act(), Act(after_s=1, ends="Rejected")))
+    rig.close()
+    assert (outcomes["a"].verdict, outcomes["a"].usd) == ("failed", Decimal("0.10"))
+
+
+def test_two_manifests_of_one_name_do_not_work_in_each_others_scratch(tmp_path: Path) -> None:
+    job = '[[job]]\nid = "hi"\nkind = "tts"\ntext = "{}"\nout = "out/{}.wav"\n'
+    folder = Folder(tmp_path, options={"delay_s": "0.2"})
+    files = []
+    for number, text in enumerate(("hello there", "A sentence to be spoken by itself. " * 40)):
+        path = tmp_path / f"{number}.toml"
+        path.write_text('schema = 1\nname = "one"\n' + job.format(text, number))
+        files.append(str(path))
+    request = RunRequest(spool=str(folder.spool), files=tuple(files))
+    result = trio.run(run, request, folder.settings, folder.world())
+    assert not any("failed" in report.counts for report in result.reports)
