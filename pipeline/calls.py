@@ -11,11 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import trio
-from msgspec import Struct
 
+from pipeline.attempts import Call, CallOwner, Made, artifact_of, end_state, unanswered, used_by
 from pipeline.core.drivers import Driver, Reply
 from pipeline.core.errors import (
-    EngineError,
     InDoubt,
     InputChanging,
     MediaspoolError,
@@ -23,62 +22,29 @@ from pipeline.core.errors import (
     StoreError,
     UnsupportedOperation,
 )
-from pipeline.core.limits import Budget
 from pipeline.core.model import (
-    Asset,
     Binding,
     CallKey,
     CallReceipt,
     Clock,
     Estimate,
-    Limits,
     Media,
-    Place,
     Reached,
     Runner,
     Sha256,
 )
 from pipeline.core.operations import Operation, Transcribe, call_key, operation_name
 from pipeline.core.retry import delay_s
-from pipeline.discretion import names_of, request_facts, texts_of
+from pipeline.discretion import names_of, texts_of
 from pipeline.exchange import Receiving
 from pipeline.state.durable import digest_file
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import EndState
 from pipeline.state.store import Store
-from pipeline.trace.debug import DebugArtifact, DebugWriter, ReplyFacts, safe_message
+from pipeline.trace.debug import DebugWriter, safe_message
 from pipeline.trace.redact import Redactor
 
 SETTLE_GRACE_S = 10.0
 ROOM_BYTES = 1_000_000
-
-
-class CallOwner(Struct, frozen=True, kw_only=True):
-    """On whose behalf a call is made, and within which bounds."""
-
-    place: Place
-    kind: str
-    limits: Limits
-    budget: Budget
-    may_begin: Callable[[], bool]
-
-
-class Call(Struct, frozen=True, kw_only=True):
-    """An operation bound to a route and model: has a key, is paid at most once."""
-
-    key: CallKey
-    operation: Operation
-    binding: Binding
-    owner: CallOwner
-    driver: Driver
-
-
-class Made(Struct, frozen=True, kw_only=True):
-    """A finished call: the asset and the receipt that proves it. `is_new` is False when the receipt answered."""
-
-    asset: Asset
-    receipt: CallReceipt
-    is_new: bool
 
 
 class Bill:
@@ -122,14 +88,24 @@ class Caller:
     async def make_call(self, operation: Operation, binding: Binding, owner: CallOwner) -> Made:
         """The answer to `operation`. Identical calls of one run are merged; a receipt answers without the route."""
         key = call_key(operation, route=binding.route, model=binding.model, engine=binding.engine)
-        async with self._in_flight.setdefault(key, trio.Lock()):
-            made = await self._runner(self._from_receipt, key)
-            if made is not None:
-                return made
-            if key in self._unfinished:
-                raise self._unfinished[key]
-            driver = self._drivers(binding.route)
-            return await self._make(Call(key=key, operation=operation, binding=binding, owner=owner, driver=driver))
+        turn = self._in_flight.setdefault(key, trio.Lock())
+        try:
+            async with turn:
+                return await self._from_memory_or_made(key, operation, binding, owner)
+        finally:
+            if not turn.locked():  # nobody waits for it
+                self._in_flight.pop(key, None)
+
+    async def _from_memory_or_made(
+        self, key: CallKey, operation: Operation, binding: Binding, owner: CallOwner
+    ) -> Made:
+        made = await self._runner(self._from_receipt, key)
+        if made is not None:
+            return made
+        if key in self._unfinished:
+            raise self._unfinished[key]
+        driver = self._drivers(binding.route)
+        return await self._make(Call(key=key, operation=operation, binding=binding, owner=owner, driver=driver))
 
     def _from_receipt(self, key: CallKey) -> Made | None:
         receipt, media = self._ledger.call_receipt(key), self._ledger.call_media(key)
@@ -185,20 +161,20 @@ class Caller:
             made = await self._keep(call, exchange, reply)
             return made
         except trio.TooSlowError as cause:
-            error = _unanswered(call, exchange, f"no answer within {call.driver.route.call_timeout_s:g} s")
+            error = unanswered(call, exchange, f"no answer within {call.driver.route.call_timeout_s:g} s")
             raise error from cause
         except MediaspoolError as cause:
             error = cause
             raise
         finally:
             if made is None and error is None:
-                error = _unanswered(call, exchange, "the run stopped")
-            bill.used = _used(call, exchange, made, error)
+                error = unanswered(call, exchange, "the run stopped")
+            bill.used = used_by(call, exchange, made, error)
             with trio.move_on_after(SETTLE_GRACE_S, shield=True):
                 millis = (time.monotonic() - started) * 1000
                 if error is not None:
                     await self._close(call, exchange, error)
-                artifact = _artifact(self._run, call, tries, exchange, reply, error, millis)
+                artifact = artifact_of(self._run, call, tries, exchange, reply, error, millis)
                 private = (*texts_of(call.operation), *names_of(call.operation))
                 await self._files(self._debug.write, artifact, private)
 
@@ -293,7 +269,7 @@ class Caller:
         if exchange.is_received:
             self._unfinished[call.key] = error
             return
-        state = _end_state(call, exchange, error)
+        state = end_state(call, exchange, error)
         await self._files(self._put_away, exchange, error.billed == "yes" or state == "in_doubt")
         await self._runner(
             lambda: self._ledger.settle_attempt(
@@ -316,68 +292,8 @@ def _admit(call: Call) -> None:
         raise UnsupportedOperation(text, code=refusals[0].code, hint=refusals[0].hint)
 
 
-def _unanswered(call: Call, exchange: Receiving, what: str) -> MediaspoolError:
-    """A call that ended without an answer: perhaps paid on a paid route, surely free on an embedded one."""
-    if exchange.is_sent and call.binding.paid:
-        return InDoubt(what, hint="mediaspool resolve")
-    return EngineError(what, code="limit-time", hint="mediaspool retry")
-
-
-def _end_state(call: Call, exchange: Receiving, error: MediaspoolError) -> EndState:
-    """What the error says; but where it was our machine that failed while a paid call was out, nobody can say."""
-    if not exchange.is_sent:
-        return "failed"
-    if error.settles == "in_doubt" or error.reach == "run":
-        return "in_doubt" if call.binding.paid else "failed"
-    return error.settles
-
-
-def _used(call: Call, exchange: Receiving, made: Made | None, error: MediaspoolError | None) -> Estimate:
-    """What an attempt counts for: its price, or its worst case unless it surely cost nothing."""
-    worst = call.driver.estimate(call.operation, call.binding)
-    if made is not None:
-        return Estimate(usd=made.receipt.usd, audio_seconds=worst.audio_seconds)
-    assert error is not None
-    is_refused_by_them = error.retryable or (error.settles == "rejected" and error.billed == "no")
-    return worst if call.binding.paid and exchange.is_sent and not is_refused_by_them else Estimate()
-
-
 def _digest(path: str) -> Sha256 | None:
     try:
         return digest_file(path)
     except OSError:
         return None
-
-
-def _artifact(
-    run: str,
-    call: Call,
-    tries: int,
-    exchange: Receiving,
-    reply: Reply | None,
-    error: MediaspoolError | None,
-    millis: float,
-) -> DebugArtifact:
-    return DebugArtifact(
-        run=run,
-        attempt=exchange.attempt,
-        place=call.owner.place,
-        kind=call.owner.kind,
-        route=call.binding.route,
-        model=call.binding.model,
-        engine=call.binding.engine,
-        operation=operation_name(call.operation),
-        try_number=tries,
-        request=request_facts(call.operation),
-        reply=ReplyFacts(
-            declared=reply.media_type if reply else None,
-            recognised=exchange.recognised.media_type if exchange.recognised else None,
-            bytes=exchange.staged.size,
-            sha256=exchange.staged.sha256,
-        ),
-        timings_ms={"attempt": round(millis, 1)},
-        usd=reply.usd if reply else None,
-        verdict=_end_state(call, exchange, error) if error else "stored",
-        code=error.code if error else None,
-        message=error.message if error else "",
-    )

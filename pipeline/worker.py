@@ -18,7 +18,8 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.calls import Caller, CallOwner, Made
+from pipeline.attempts import CallOwner, Made
+from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
 from pipeline.children.stage import StageLimits
 from pipeline.core.errors import EngineError, InputChanging, InputError, MediaspoolError

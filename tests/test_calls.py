@@ -1,5 +1,6 @@
 """What a call holds and gives back: descriptors of its payload, and the proof that its receipt is."""
 
+import gc
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -62,3 +63,12 @@ def test_two_manifests_of_one_name_do_not_work_in_each_others_scratch(tmp_path: 
     request = RunRequest(spool=str(folder.spool), files=tuple(files))
     result = trio.run(run, request, folder.settings, folder.world())
     assert not any("failed" in report.counts for report in result.reports)
+
+
+async def test_nothing_is_kept_of_calls_that_have_ended(tmp_path: Path, autojump_clock: MockClock) -> None:
+    rig = Rig(tmp_path, widths={"r": 2})
+    kept = []
+    rig.reached = lambda _: kept.append(sum(isinstance(each, trio.Lock) for each in gc.get_objects()))
+    await rig.run(*(rig.job(f"j{number}", Act()) for number in range(12)))
+    rig.close()
+    assert max(kept) - kept[0] < 6
