@@ -28,6 +28,7 @@ class Sender:
 
 if __name__ == "__main__":
     sender = Sender(sys.argv.pop(1))
+    os.write(1, b"ready\n")  # Python itself has started; what a signal does from now on is the program's own
     main(
         World(environ=os.environ, log_stream=sys.stderr, clock=utc_now, now=time.time, reached=sender, drivers=DRIVERS)
     )

@@ -35,18 +35,24 @@ def make(root: Path, *, paid: bool, delay_s: str = "0.1") -> Folder:
 
 def start(folder: Folder, orders: str = "-", *more: str) -> "subprocess.Popen[str]":
     words = [sys.executable, "-m", "tests.signal_child", orders, "run", "--spool", "spool", *more]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*words, "--config", "mediaspool.toml"],
         cwd=folder.root,
         env=Shell(folder).environ,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
 def ended(process: "subprocess.Popen[str]") -> int:
-    _, said = process.communicate(timeout=100)
+    try:
+        _, said = process.communicate(timeout=40)
+    finally:
+        process.kill()
     assert "Traceback" not in said, said
     return process.returncode
 
@@ -106,8 +112,11 @@ def test_invariant_10_signals_when_all_is_done_harm_nothing(tmp_path: Path, poin
 def test_invariant_10_a_second_signal_cuts_what_runs_and_the_next_run_finishes(
     tmp_path: Path, point: str, paid: bool
 ) -> None:
-    folder = make(tmp_path, paid=paid, delay_s="0.3")
+    is_hanging = point == "sending"
+    folder = make(tmp_path, paid=paid, delay_s="3000" if is_hanging else "0.2")
     assert ended(start(folder, f"TERM:{point},INT:{point}")) == 143
+    assert not is_hanging or missing(folder)
+    folder.configure({"paid": "0.10"} if paid else {}, extra=SETTINGS)
     check_left(folder)
     assert not held(folder) or paid
     check_next(folder, paid=paid)
@@ -121,14 +130,13 @@ def test_invariant_10_signals_at_moments_nobody_chose(tmp_path: Path, figure: Ca
         paid, name, is_twice = bool(number & 1), ("TERM", "INT")[number >> 1 & 1], bool(number & 4)
         folder = make(tmp_path / str(number), paid=paid)
         process = start(folder)
-        for wait in [chance.uniform(0.25, 0.9)] + [chance.uniform(0, 0.1)] * is_twice:
+        for wait in [chance.uniform(0, 0.7)] + [chance.uniform(0, 0.1)] * is_twice:
             try:
                 process.wait(wait)
             except subprocess.TimeoutExpired:
                 process.send_signal(getattr(signal, f"SIG{name}"))
         code = ended(process)
-        # Before Python can handle a signal it dies of it, and has done nothing yet; after the end it hears none.
-        assert code in (CODES[name], 0) or not folder.spool.joinpath("ledger.db").exists(), (seed, number, code)
+        assert code in (CODES[name], 0), (seed, number, code)  # 0: it was through before
         check_left(folder)
         check_next(folder, paid=paid)
         survived += 1
