@@ -6,21 +6,21 @@ It is asked twice for a job that waits for another: once in the plan (`later`) a
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct
 
+from pipeline.admission import Expand, admit, against_source, refusal
 from pipeline.core.drivers import Driver
-from pipeline.core.errors import CODES, ConfigError, InputChanging, InputError, MediaspoolError
+from pipeline.core.errors import CODES, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind
-from pipeline.core.limits import Bounds, smallest
+from pipeline.core.limits import smallest
 from pipeline.core.model import (
     SETTLED,
     Binding,
     Choice,
     Decision,
-    Estimate,
     Job,
     JobId,
     JobKey,
@@ -31,14 +31,12 @@ from pipeline.core.model import (
     Verdict,
     refusal_identity,
 )
-from pipeline.core.operations import Operation, call_key, operation_name
-from pipeline.core.pricing import total
+from pipeline.core.operations import call_key
 from pipeline.intake import Intake
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import JobRow
 
 JOB_KEY_VERSION = 1
-Level = tuple[str, Limits]
 _MADE: frozenset[str] = frozenset({"done", "suspect"})
 # Why a job was refused when it ran, where the reason is not in its key: tomorrow it may be gone.
 _PASSING: frozenset[str | None] = frozenset(
@@ -56,16 +54,6 @@ class Parent(Struct, frozen=True, kw_only=True):
     is_news: bool = True
 
 
-class Admission(Struct, frozen=True, kw_only=True):
-    """The answer of the routes: the first that can, or why none can. A route that never could says the least."""
-
-    binding: Binding | None
-    limits: Limits
-    estimate: Estimate = Estimate()
-    reasons: tuple[Refusal, ...] = ()
-    is_able: bool = True
-
-
 def job_key(job: Job, kind: Kind, source: Source | None, binding: Binding | None) -> JobKey:
     """Same key, same product: kind and its version, input bytes, resolved options, route, model and engine."""
     body = {
@@ -79,10 +67,6 @@ def job_key(job: Job, kind: Kind, source: Source | None, binding: Binding | None
     return JobKey(hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest())
 
 
-def refusal(error: MediaspoolError) -> Refusal:
-    return Refusal(code=error.code, message=error.message, hint=error.hint)
-
-
 class Planner:
     """Decides for the jobs of one manifest. Reads only; the intake may remember hashes."""
 
@@ -93,7 +77,7 @@ class Planner:
         intake: Intake,
         kinds: Mapping[str, Kind],
         drivers: Callable[[str], Driver],
-        expand: Callable[[Sequence[str]], tuple[str, ...]],
+        expand: Expand,
         limits: Limits,
         is_forced: bool = False,
     ) -> None:
@@ -126,11 +110,11 @@ class Planner:
         kind = self._kinds[job.kind]
         levels = [("the kind", kind.limits), ("the settings", self._limits), ("the manifest", job.limits)]
         bounds = smallest(levels)
-        source = self._intake.source(path, max_bytes=bounds.limits.max_input_bytes) if path is not None else None
-        reasons = [*_check_source(job, kind, source, bounds), *kind.check(job.spec, source)]
+        source = self._intake.source(path, bounds) if path is not None else None
+        reasons = [*against_source(job, kind, source, bounds), *kind.check(job.spec, source)]
         if reasons:
             return self._refused(job, tuple(reasons))
-        admission = self._admit(job, kind, source, levels)
+        admission = admit(job, kind, source, levels=levels, drivers=self._drivers, expand=self._expand)
         if admission.reasons:
             return self._refused(job, admission.reasons)
         decision = Decision(
@@ -143,32 +127,6 @@ class Planner:
             limits=admission.limits,
         )
         return self._compare(decision)
-
-    def _admit(self, job: Job, kind: Kind, source: Source | None, levels: Sequence[Level]) -> Admission:
-        """The first route of the job's list that can do every operation; else why each of them cannot."""
-        operations = kind.operations(job.spec, source)
-        if not operations:
-            return Admission(binding=None, limits=smallest(levels).limits)
-        try:
-            selectors = self._expand(job.routes)
-        except ConfigError as error:  # a route that is not there is the mistake of the job that names it, not the run's
-            return Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
-        reasons: list[Refusal] = []
-        unable: list[Refusal] = []
-        for selector in selectors:
-            route, _, model = selector.partition("/")
-            try:
-                driver = self._drivers(route)
-                answer = _ask(driver, operations, job.model or model or None)
-                bounds = smallest([*levels, (f"route {route}", driver.route.limits)])
-                over = tuple(_over_limits(source, bounds))
-                answer = msgspec.structs.replace(answer, reasons=answer.reasons + over, limits=bounds.limits)
-            except MediaspoolError as error:
-                answer = Admission(binding=None, limits=Limits(), reasons=(refusal(error),))
-            if answer.binding is not None and not answer.reasons:
-                return answer
-            (reasons if answer.is_able else unable).extend(answer.reasons)
-        return Admission(binding=None, limits=Limits(), reasons=tuple(reasons) or tuple(unable[:1]))
 
     def _compare(self, decision: Decision) -> Decision:
         """Set the wanted key against what the ledger and the output folder hold."""
@@ -259,59 +217,6 @@ def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
             return Decision(job=job, choice="empty", reasons=(reason,))
         return Decision(job=job, choice="unchanged", reasons=(reason,), earlier="empty")
     return None
-
-
-def _ask(driver: Driver, operations: tuple[Operation, ...], model: str | None) -> Admission:
-    for operation in operations:
-        name = operation_name(operation)
-        if name not in driver.facts.operations:
-            reason = Refusal(code="operation-unsupported", message=f"route {driver.route.id} cannot {name}")
-            return Admission(binding=None, limits=Limits(), reasons=(reason,), is_able=False)
-    binding = driver.bind(operation_name(operations[0]), model)
-    reasons = tuple(reason for operation in operations for reason in driver.check(operation, binding))
-    estimates = [driver.estimate(operation, binding) for operation in operations]
-    usd = total(estimate.usd for estimate in estimates)
-    seconds = sum(estimate.audio_seconds for estimate in estimates)
-    return Admission(
-        binding=binding, limits=Limits(), estimate=Estimate(usd=usd, audio_seconds=seconds), reasons=reasons
-    )
-
-
-def _check_source(job: Job, kind: Kind, source: Source | None, bounds: Bounds) -> list[Refusal]:
-    if source is None:
-        return []
-    reasons = _over_limits(source, bounds)
-    if source.media.family not in kind.families or (
-        job.accept and job.parent is None and source.media.family not in job.accept
-    ):
-        reasons.append(
-            Refusal(
-                code="input-type",
-                message=f"{kind.name} does not take {source.media.media_type}",
-                hint="check what the file really is; its name does not count",
-            )
-        )
-    return reasons
-
-
-def _over_limits(source: Source | None, bounds: Bounds) -> list[Refusal]:
-    """What the source has more of than allowed, and who allowed only so much."""
-    if source is None:
-        return []
-    limits = bounds.limits
-    measures = (
-        ("limit-bytes", source.size, limits.max_input_bytes, "bytes", "max_input_bytes", "max_input_mb"),
-        ("limit-seconds", source.seconds, limits.max_seconds, "seconds", "max_seconds", "max_audio_minutes_per_file"),
-    )
-    return [
-        Refusal(
-            code=code,
-            message=f"{found:g} {unit}, and {bounds.set_by[field]} allows {allowed:g}",
-            hint=f"raise {name} or split the file",
-        )
-        for code, found, allowed, unit, field, name in measures
-        if found is not None and allowed is not None and found > allowed
-    ]
 
 
 def is_changing(decision: Decision) -> bool:

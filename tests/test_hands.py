@@ -157,7 +157,7 @@ def test_a_file_whose_disk_fails_is_refused_and_not_a_bug(folder: Folder) -> Non
     intake = Intake(ledger, Failing([str(folder.root)]))
     path = str(folder.root / "recordings/a.wav")
     with pytest.raises(InputError) as refused:
-        intake.source(path, max_bytes=None)
+        intake.source(path)
     assert refused.value.code == "input-unreadable"
     assert intake.media(path) is None
     ledger.close()

@@ -27,7 +27,7 @@ def test_the_hint_fits_what_is_wrong_with_the_file(tmp_path: Path, body: bytes, 
     path.write_bytes(body)
     ledger = Ledger.view(str(tmp_path / "no-ledger"), clock=utc_now)
     with pytest.raises(InputError) as refused:
-        Intake(ledger, Roots([str(tmp_path)])).source(str(path), max_bytes=None)
+        Intake(ledger, Roots([str(tmp_path)])).source(str(path))
     assert refused.value.code == code
     assert hint in refused.value.hint
     ledger.close()

@@ -160,7 +160,7 @@ def test_a_limit_that_is_passed_says_which_level_set_it(folder: Folder) -> None:
     )
     folder.record("a.wav")
     outcome = outcomes(folder.run())["notes/a.wav#text"]
-    assert (outcome.code, outcome.reason) == ("limit-seconds", "1 seconds, and the manifest allows 0.6")
+    assert (outcome.code, outcome.reason) == ("limit-seconds", "1 seconds; at most 0.6, set by the manifest")
 
 
 def test_a_raised_limit_lets_a_refused_job_run(folder: Folder) -> None:
@@ -215,3 +215,13 @@ def test_a_product_is_read_by_the_next_step_as_any_file_of_its_content(tmp_path:
     assert b'"media_type": "text/plain"' in record
     folder.run(is_forced=True, is_rehashing=True)
     assert folder.product("c.provenance.json").read_bytes() == record
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_too_large_an_input_is_told_alike_whether_it_was_read_before_or_not(folder: Folder, is_known: bool) -> None:
+    folder.record("a.wav", seconds=40)
+    if is_known:
+        folder.run()
+    folder.configure({}, extra="[limits]\nmax_input_mb = 0.5\n")
+    outcome = outcomes(folder.run())["notes/a.wav#text"]
+    assert outcome.reason == "1,280,044 bytes; at most 500,000, set by the settings"
