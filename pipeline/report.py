@@ -166,8 +166,7 @@ def summary(report: RunReport, *, spool: str | None = None) -> str:
         lines += _problem_lines(outcome, report.manifest, spool)
     if len(problems) > MAX_SHOWN_PROBLEMS:
         lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more: {command('status', spool)}")
-    if report.stopped_by is not None:
-        lines.append(f"stopped by {display(report.stopped_by)}; next: {_again('run', report.manifest, spool)}")
+    lines += (f"stopped by {stop}; next: {_again('run', report.manifest, spool)}" for stop in _stops(report))
     lines += (f"warning: {display(warning, MAX_REASON_CHARS)}" for warning in report.warnings[:MAX_SHOWN_WARNINGS])
     if len(report.warnings) > MAX_SHOWN_WARNINGS:
         lines.append(f"and {len(report.warnings) - MAX_SHOWN_WARNINGS} more warnings in the JSON report")
@@ -261,6 +260,15 @@ def _duration(report: RunReport) -> str:
     except (TypeError, ValueError):
         return ""
     return f"; {took.total_seconds():.1f} s" if took.total_seconds() >= 0 else ""
+
+
+def _stops(report: RunReport) -> list[str]:
+    """What ended the run, else each cap that ended a manifest of it."""
+    if report.stopped_by is not None:
+        return [display(report.stopped_by)]
+    caps = [outcome for outcome in report.outcomes if _BY_CODE.get(outcome.code or "") == 4]
+    told = [f"{cap.code}: {'; '.join(filter(None, (cap.reason, cap.hint)))}" for cap in caps]
+    return [display(stop, MAX_REASON_CHARS) for stop in dict.fromkeys(told)][:MAX_SHOWN_WARNINGS]
 
 
 def _problem_lines(outcome: Outcome, manifest: str | None, spool: str | None) -> Iterator[str]:

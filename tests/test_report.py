@@ -269,6 +269,17 @@ def test_a_thousand_problems_still_fit_on_one_screen() -> None:
     assert "and 46 more warnings" in shown
 
 
+def test_a_cap_of_a_manifest_is_named_with_what_to_do_about_it() -> None:
+    left = msgspec.structs.replace(
+        _outcome("not-started", code="budget-audio"), reason="the cap of 9 audio minutes is reached", hint="raise it"
+    )
+    shown = summary(_report(_outcome("done"), left, left)).splitlines()
+    assert shown[1] == (
+        "stopped by budget-audio: the cap of 9 audio minutes is reached; raise it; next: mediaspool run notes.toml"
+    )
+    assert len(shown) == 3
+
+
 def test_old_problems_are_counted_but_not_shown_again() -> None:
     shown = summary(_report(_outcome("held", job="old", earlier="held"), _outcome("done")))
     assert "1 held" in shown
