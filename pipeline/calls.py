@@ -207,7 +207,7 @@ class Caller:
             files=self._files,
             reached=self._reached,
             allowed=call.driver.facts.media_out,
-            max_bytes=owner.limits.max_output_bytes,
+            limits=owner.limits,
         )
 
     async def _keep(self, call: Call, exchange: Receiving, reply: Reply) -> Made:

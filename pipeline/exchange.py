@@ -12,7 +12,7 @@ from pipeline.core.drivers import Reply
 from pipeline.core.errors import ContractError, LimitExceeded
 from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, decode_transcript
 from pipeline.core.limits import Meter
-from pipeline.core.model import AttemptId, Media, Reached, Runner
+from pipeline.core.model import AttemptId, Limits, Media, Reached, Runner
 from pipeline.media.containers import could_be, examine, recognise, same_type
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
@@ -34,10 +34,11 @@ class Receiving:
         files: Runner,
         reached: Reached,
         allowed: frozenset[str],
-        max_bytes: int | None,
+        limits: Limits,
     ) -> None:
         self.attempt = attempt
         self.staged = staged
+        self.limits = limits
         self.is_sent = self.is_received = False
         self.request_id: str | None = None
         self.recognised: Media | None = None
@@ -46,7 +47,7 @@ class Receiving:
         self._files = files
         self._reached = reached
         self._allowed = allowed
-        self._meter = Meter(max_bytes, code="limit-bytes", unit="bytes of answer")
+        self._meter = Meter(limits.max_output_bytes, code="limit-bytes", unit="bytes of answer")
         self._head = b""
 
     async def sending(self) -> None:

@@ -62,7 +62,12 @@ class Reply(Struct, frozen=True, kw_only=True):
 
 
 class Exchange(Protocol):
-    """The caller's side of one attempt, handed to a driver. Every method is durable when it returns."""
+    """The caller's side of one attempt, handed to a driver. Every method is durable when it returns.
+
+    `limits` are the job's, for what only the driver can stop: bytes of the answer are counted here anyway.
+    """
+
+    limits: Limits
 
     async def sending(self) -> None:
         """Call once, connected, just before the first byte of the request leaves. Nothing may be sent before."""

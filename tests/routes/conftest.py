@@ -9,7 +9,7 @@ import trio
 
 from pipeline.children.lanes import Lanes
 from pipeline.core.drivers import RouteConfig
-from pipeline.core.model import Media, RouteId, Sha256
+from pipeline.core.model import Limits, Media, RouteId, Sha256
 from pipeline.core.operations import MediaRef, Speak, Transcribe
 
 MEDIA = Path(__file__).parents[2] / "samples" / "media"
@@ -20,7 +20,8 @@ MP3 = Media(media_type="audio/mpeg", family="audio", extension="mp3", demuxer="m
 class RecordingExchange:
     """What a driver did, in order: `sending`, then the bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
         self.steps: list[str] = []
         self.body = b""
 
