@@ -17,7 +17,7 @@ import trio
 
 from pipeline.children.lanes import Lanes, auto_workers
 from pipeline.core.drivers import RouteConfig
-from pipeline.core.model import Media, RouteId, Sha256
+from pipeline.core.model import Limits, Media, RouteId, Sha256
 from pipeline.core.operations import MediaRef, Transcribe
 from pipeline.media.wav import wrap_pcm
 from pipeline.routes.whisper import open_driver
@@ -153,6 +153,8 @@ async def run_children(root: Path) -> float:
 
 class Discard:
     """An exchange that keeps nothing."""
+
+    limits = Limits()
 
     async def sending(self) -> None:
         await trio.lowlevel.checkpoint()

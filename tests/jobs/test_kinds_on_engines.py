@@ -32,6 +32,8 @@ JFK = "And so my fellow Americans ask not what your country can do for you ask w
 class Received:
     """The caller's side of an attempt: keeps the bytes."""
 
+    limits = Limits()
+
     def __init__(self) -> None:
         self.body = b""
 
