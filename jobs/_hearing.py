@@ -9,14 +9,13 @@ import re
 import msgspec
 
 from pipeline.core.errors import ContractError
-from pipeline.core.kinds import JobContext, decode_transcript
+from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, JobContext, decode_transcript
 from pipeline.core.model import Family, Refusal, Source
 from pipeline.core.operations import MediaRef, Transcribe, Transcript
 
 AUTO = "auto"
 RECORDINGS: frozenset[Family] = frozenset({"audio", "video"})
 TRANSCRIPT_SCHEMA = 1
-MAX_TRANSCRIPT_BYTES = 256_000_000
 MAX_RECORDING_BYTES = 8_000_000_000
 MAX_RECORDING_S = 24 * 3600.0
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")

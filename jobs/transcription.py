@@ -15,7 +15,6 @@ from jobs._hearing import (
     AUTO,
     MAX_RECORDING_BYTES,
     MAX_RECORDING_S,
-    MAX_TRANSCRIPT_BYTES,
     RECORDINGS,
     against_language,
     against_recording,
@@ -27,7 +26,7 @@ from jobs._scoring import doubt, word_error_rate, words
 from jobs._subtitles import cues, srt, tsv, vtt
 from jobs._text import transcript_text
 from pipeline.core.errors import InputError
-from pipeline.core.kinds import Draft, JobContext, KindResult
+from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, Draft, JobContext, KindResult
 from pipeline.core.model import Family, Limits, Refusal, Source
 from pipeline.core.operations import Operation, Transcribe, Transcript
 

@@ -1,7 +1,8 @@
-"""Which route does a job: its routes are asked one by one, in the order in which the job names them.
+"""Which route does a job, and may it go at all? Every reason against it at once, before anything is sent.
 
-A route answers from its driver's declarations; nothing is sent. Calls that a provider works on already are neither
-checked nor priced again: they are paid for, and all that is left is to fetch them.
+Its routes are asked one by one, in the order in which the job names them. A route answers from its driver's
+declarations; nothing is sent, started or remembered. Calls that a provider works on already are neither checked nor
+priced again: they are paid for, and all that is left is to fetch them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,12 +11,14 @@ from msgspec import Struct
 
 from pipeline.core.drivers import Driver
 from pipeline.core.errors import MediaspoolError
+from pipeline.core.kinds import Kind
 from pipeline.core.limits import Bounds, smallest
-from pipeline.core.model import Binding, CallKey, Estimate, Limits, Refusal, Source
+from pipeline.core.model import Binding, CallKey, Estimate, Job, Limits, Refusal, Source
 from pipeline.core.operations import Operation, call_key, operation_name
 from pipeline.core.pricing import total
 
 Level = tuple[str, Limits]
+Expand = Callable[[Sequence[str]], tuple[str, ...]]
 Tickets = Mapping[CallKey, str]
 
 
@@ -124,21 +127,34 @@ def call_keys(operations: Iterable[Operation], binding: Binding) -> list[CallKey
     return [call_key(item, route=binding.route, model=binding.model, engine=binding.engine) for item in operations]
 
 
+def against_source(job: Job, kind: Kind, source: Source | None, bounds: Bounds) -> list[Refusal]:
+    if source is None:
+        return []
+    reasons = over_limits(source, bounds)
+    if source.media.family not in kind.families or (
+        job.accept and job.parent is None and source.media.family not in job.accept
+    ):
+        reasons.append(
+            Refusal(
+                code="input-type",
+                message=f"{kind.name} does not take {source.media.media_type}",
+                hint="check what the file really is; its name does not count",
+            )
+        )
+    return reasons
+
+
 def over_limits(source: Source | None, bounds: Bounds) -> list[Refusal]:
     """What the source has more of than allowed, and who allowed only so much."""
     if source is None:
         return []
-    limits = bounds.limits
     measures = (
-        ("limit-bytes", source.size, limits.max_input_bytes, "bytes", "max_input_bytes", "max_input_mb"),
-        ("limit-seconds", source.seconds, limits.max_seconds, "seconds", "max_seconds", "max_audio_minutes_per_file"),
+        ("limit-bytes", "max_input_bytes", source.size, "bytes", "max_input_mb"),
+        ("limit-seconds", "max_seconds", source.seconds or 0.0, "seconds", "max_audio_minutes_per_file"),
     )
+    told = ((code, bounds.excess(field, found, unit), name) for code, field, found, unit, name in measures)
     return [
-        Refusal(
-            code=code,
-            message=f"{found:g} {unit}, and {bounds.set_by[field]} allows {allowed:g}",
-            hint=f"raise {name} or split the file",
-        )
-        for code, found, allowed, unit, field, name in measures
-        if found is not None and allowed is not None and found > allowed
+        Refusal(code=code, message=message, hint=f"raise {name} or split the file")
+        for code, message, name in told
+        if message is not None
     ]

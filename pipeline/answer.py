@@ -6,18 +6,16 @@ it. Whoever makes an answer has passed every name through the renderer for untru
 
 import json
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
 
-from pipeline.core.confine import display
+from pipeline.core.confine import display, display_path
 from pipeline.core.errors import MediaspoolError
 from pipeline.report import exit_code
 
 SCHEMA = 1
-MAX_PATH_CHARS = 4096
 _KILO = 1000
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -71,19 +69,13 @@ def joined(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def command(verb: str, spool: str | None) -> str:
-    """A command to type, about the spool that was typed."""
-    where = f" --spool {shlex.quote(display(spool, MAX_PATH_CHARS))}" if spool is not None else ""
-    return f"mediaspool {verb}{where}"
-
-
 def shown_path(path: str) -> str:
     """A path for a person, relative where that is shorter, never with a character that a terminal would obey."""
     try:
         near = os.path.relpath(path)
     except OSError:  # the folder we stand in is gone
         near = path
-    return display(near if len(near) < len(path) else path, MAX_PATH_CHARS)
+    return display_path(near if len(near) < len(path) else path)
 
 
 def counted(count: int, noun: str) -> str:

@@ -76,7 +76,7 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
     caught = caught or Caught()
     spool = Spool.create(request.spool)
     with spool.lock():
-        remove_marker(str(spool.root))
+        remove_marker(spool.root)
         claims = claim(request, settings, spool, world.now())
         stop = Stop()
         async with (
@@ -212,9 +212,11 @@ def report(
 ) -> Result:
     """One report per manifest, and one over the whole run, whose exit code is the program's."""
     rest = iter(outcomes)
-    reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
+    with runtime.ledger.group():
+        reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
     odd = [InputError(f"{drop.name}: {drop.message}", code="path-unsafe") for drop in runtime.spool.refused]
-    errors = [*odd, *(_named(item) for item in readings if item.error is not None)]
+    ended = [stop.error] if stop.error is not None and stop.error.reach == "run" else []
+    errors = [*odd, *(_named(item) for item in readings if item.error is not None), *ended]
     whole = make_report(
         run=runtime.run,
         manifest=None,
@@ -281,7 +283,7 @@ def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
 
 
 def _warnings(runtime: Runtime) -> list[str]:
-    free, floor = free_bytes(str(runtime.spool.root)), runtime.settings.low_disk_mb * MEGABYTE
+    free, floor = free_bytes(runtime.spool.root), runtime.settings.low_disk_mb * MEGABYTE
     low = [f"only {free // MEGABYTE} MB are free where the spool lies"] if free < floor else []
     odd = [f"{drop.name} was moved to failed/: {drop.message}" for drop in runtime.spool.refused]
     lost = runtime.debug.failures
@@ -299,10 +301,9 @@ def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, reques
     if _is_at_rest(readings, result):
         watched = {path for reading in readings if reading.manifest for path in _watched(reading.manifest)}
         write_marker(
-            str(runtime.spool.root),
+            runtime.spool.root,
             watched=sorted(watched),
             settle_s=runtime.settings.manifest_settle_s,
-            version=__version__,
             extra_files=[request.settings_file] if request.settings_file else [],
         )
 

@@ -28,14 +28,15 @@ from pipeline.core.model import (
     Runner,
     Sha256,
 )
-from pipeline.core.operations import media_of
+from pipeline.core.operations import media_of, texts_of
 from pipeline.course import Call, Course, Made
 from pipeline.exchange import ANSWERS, Payload, Receiving
 from pipeline.state.durable import digest_file
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
-from pipeline.trace.debug import DebugWriter
+from pipeline.trace.debug import DebugWriter, safe_message
+from pipeline.trace.redact import Redactor
 
 SETTLE_GRACE_S = 10.0
 ROOM_BYTES = 1_000_000
@@ -73,6 +74,7 @@ class Attempts:
         runner: Runner,
         files: Runner,
         debug: DebugWriter,
+        redactor: Redactor,
         clock: Clock,
         reached: Reached,
     ) -> None:
@@ -83,6 +85,7 @@ class Attempts:
         self._runner = runner
         self._files = files
         self._debug = debug
+        self._redactor = redactor
         self._clock = clock
         self._reached = reached
 
@@ -122,9 +125,20 @@ class Attempts:
         limit = call.driver.route.call_timeout_s
         try:
             with trio.fail_after(limit):
-                return await call.driver.perform(call.operation, call.binding, course.exchange)
+                return await self._ask(course)
         except trio.TooSlowError as cause:
             raise course.unanswered(f"no answer within {limit:g} s") from cause
+
+    async def _ask(self, course: Course) -> Reply:
+        """What the driver answers. Its complaints go into ledger and report, so they may repeat nothing private."""
+        call = course.call
+        try:
+            return await call.driver.perform(call.operation, call.binding, course.exchange)
+        except MediaspoolError as error:
+            hide = texts_of(call.operation)
+            error.message = safe_message(error.message, self._redactor, hide)
+            error.hint = safe_message(error.hint, self._redactor, hide)
+            raise
 
     def _open(self, call: Call, resumed: AttemptRow | None) -> Receiving:
         if resumed is not None:
@@ -138,7 +152,7 @@ class Attempts:
             files=self._files,
             reached=self._reached,
             allowed=frozenset(name for name in call.driver.facts.media_out if name.startswith(kinds)),
-            max_bytes=call.owner.limits.max_output_bytes,
+            limits=call.owner.limits,
             answers=ANSWERS.get(call.name, "media"),
             resumed=resumed,
         )

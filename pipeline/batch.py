@@ -13,12 +13,12 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError
+from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError, Stopped
 from pipeline.core.limits import Budget
 from pipeline.core.model import Decision, Job, JobId, Outcome, Place, Verdict
 from pipeline.plan import GOOD, Parent, Planner, is_changing
 from pipeline.state.roots import Roots
-from pipeline.worker import Bench, end_job, run_job, settle, still_waiting
+from pipeline.worker import Bench, Terms, Unfinished, end_job, run_job, settle, still_waiting
 
 HERE = "here"
 HERE_WIDTH = 2
@@ -29,6 +29,7 @@ _VERDICTS: dict[str, Verdict] = {
     "refused": "refused",
     "blocked": "blocked",
 }
+_WORK = ("run", "place", "later")
 _CUT_OFF: frozenset[Verdict] = frozenset({"failed", "not-started"})
 
 
@@ -102,6 +103,10 @@ class _BatchRun:
         decisions = self.batch.decisions
         self.outcomes = {item.job.id: outcome_of(item) for item in decisions if item.choice == "unchanged"}
         return [item for item in decisions if item.choice != "unchanged"]
+
+    def is_planned(self, decision: Decision) -> bool:
+        """Was it made before the run began? Those that need no work were settled together then."""
+        return self._decided[decision.job.id] is decision
 
     def parents(self, job: Job) -> dict[JobId, Parent]:
         return {need: self._parent(need) for need in job.needs}
@@ -180,26 +185,39 @@ class _Lanes:
 
     async def _outcome_or_error(self, run: _BatchRun, decision: Decision) -> Outcome | None:
         batch = run.batch
-        if decision.choice not in ("run", "place"):
+        if decision.choice not in _WORK:
             outcome = outcome_of(decision)
-            await self._bench.runner(settle, self._bench.ledger, decision, outcome, batch.manifest)
+            if not run.is_planned(decision):
+                await self._bench.runner(settle, self._bench.ledger, decision, outcome, batch.manifest)
             return outcome
-        stopped = self._why_not(run, decision)
-        if stopped is not None:
-            return stopped
-        closed = self._closed_routes.get(decision.binding.route) if decision.binding else None
-        if closed is not None:
-            return await self._elsewhere(run, decision, closed)
-        ended = await run_job(
-            self._bench,
-            decision,
+        if self._may_not_begin(run, decision):
+            return await self._instead(run, decision)
+        terms = Terms(
+            manifest=batch.manifest,
             roots=batch.roots,
             budget=batch.budget,
-            manifest=batch.manifest,
             is_forced=batch.planner.is_forced,
+            is_stopping=lambda: self._may_not_begin(run, decision),
         )
-        if isinstance(ended, Outcome):
-            return ended
+        ended = await run_job(self._bench, decision, terms)
+        if isinstance(ended, Unfinished):
+            return await self._unfinished(run, decision, ended)
+        return await self._instead(run, decision) if ended.code == Stopped.default_code else ended
+
+    def _may_not_begin(self, run: _BatchRun, decision: Decision) -> bool:
+        return self._why_not(run, decision) is not None or self._closed(decision) is not None
+
+    def _closed(self, decision: Decision) -> MediaspoolError | None:
+        return self._closed_routes.get(decision.binding.route) if decision.binding else None
+
+    async def _instead(self, run: _BatchRun, decision: Decision) -> Outcome | None:
+        """What becomes of a job that may not begin: it is left for another run, or goes on by another route."""
+        stopped, closed = self._why_not(run, decision), self._closed(decision)
+        if stopped is not None or closed is None:
+            return stopped or not_started(decision.job, "the run ended before its turn")
+        return await self._elsewhere(run, decision, closed)
+
+    async def _unfinished(self, run: _BatchRun, decision: Decision, ended: Unfinished) -> Outcome | None:
         if ended.may_move:
             return await self._elsewhere(run, decision, ended.error)
         return msgspec.structs.replace(self._stopped_by(run, decision, ended.error), usd=ended.usd)
@@ -208,7 +226,7 @@ class _Lanes:
         """A route surely did nothing for a job: the next one is asked, where the manifest says so and there is one."""
         if error.reach == "route" and decision.binding is not None:
             self._closed_routes[decision.binding.route] = error
-        if decision.job.on_failure == "next-route":
+        if decision.job.on_failure == "next-route" and not await self._bench.runner(self._is_under_way, decision):
             again = await self._bench.runner(self._decide_again, run, decision)
             if again.choice in ("run", "place"):
                 self._bench.log.event("job-moved", place=decision.job.place, to=again.tried[-1])
@@ -217,6 +235,10 @@ class _Lanes:
         if error.reach != "call":
             return self._stopped_by(run, decision, error)
         return await end_job(self._bench, decision, run.batch.manifest, error)
+
+    def _is_under_way(self, decision: Decision) -> bool:
+        """Does a provider still work on a call of this job? Then nobody else is asked, whatever its route says now."""
+        return any(row.place == decision.job.place for row in self._bench.ledger.submitted_attempts())
 
     def _decide_again(self, run: _BatchRun, decision: Decision) -> Decision:
         job, closed = decision.job, frozenset(self._closed_routes)
@@ -287,6 +309,7 @@ async def run_plan(
             watch.planned(lanes.left)
             for run in runs:
                 nursery.start_soon(_limit, run)
+            await _settle_planned(bench, open_decisions, stop)
             for run, decision in open_decisions:
                 lanes.add(run, decision)
             if lanes.left == 0:
@@ -295,6 +318,21 @@ async def run_plan(
     held = {row.place for row in await bench.runner(bench.ledger.held_attempts)}
     out = _Out(held=held, waiting=await bench.caller.waiting_places())
     return [[await _told(bench, run, decision, stop, out) for decision in run.batch.decisions] for run in runs]
+
+
+async def _settle_planned(bench: Bench, decisions: Sequence[tuple[_BatchRun, Decision]], stop: Stop) -> None:
+    """All verdicts that need no work in one transaction: one by one, each would wait for the disk."""
+
+    def settle_all() -> None:
+        with bench.ledger.group():
+            for run, decision in decisions:
+                if decision.choice not in _WORK:
+                    settle(bench.ledger, decision, outcome_of(decision), run.batch.manifest)
+
+    try:
+        await bench.runner(settle_all)
+    except MediaspoolError as error:
+        stop.drain(error.message, error)
 
 
 async def _limit(run: _BatchRun) -> None:

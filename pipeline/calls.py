@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from pipeline.attempts import Attempts, Bill
 from pipeline.core.drivers import Driver
-from pipeline.core.errors import InDoubt, MediaspoolError, UnsupportedOperation
+from pipeline.core.errors import InDoubt, MediaspoolError, Stopped, UnsupportedOperation
 from pipeline.core.limits import Doubt
 from pipeline.core.model import Binding, CallKey, Clock, Place, Reached, Runner, Sha256
 from pipeline.core.operations import Operation, call_key
@@ -23,6 +23,7 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter
+from pipeline.trace.redact import Redactor
 
 
 class _Known(Struct, frozen=True, kw_only=True):
@@ -48,6 +49,7 @@ class Caller:
         drivers: Callable[[str], Driver],
         debug: DebugWriter,
         doubt: Doubt,
+        redactor: Redactor,
         clock: Clock,
         reached: Reached,
     ) -> None:
@@ -63,6 +65,7 @@ class Caller:
             runner=runner,
             files=files,
             debug=debug,
+            redactor=redactor,
             clock=clock,
             reached=reached,
         )
@@ -74,17 +77,26 @@ class Caller:
         """The answer to `operation`. Identical calls of one run are merged; a receipt answers without the route."""
         key = call_key(operation, route=binding.route, model=binding.model, engine=binding.engine)
         self._asked.setdefault(owner.place, set()).add(key)
-        async with self._in_flight.setdefault(key, trio.Lock()):
-            known = await self._runner(self._known, key)
-            if known.made is None and key in self._attempts.unfinished:
-                raise self._attempts.unfinished[key]
-            made = known.made
-            if made is None:
-                driver = self._drivers(binding.route)
-                call = Call(key=key, operation=operation, binding=binding, owner=owner, driver=driver)
-                made = await self._make(call, known)
+        turn = self._in_flight.setdefault(key, trio.Lock())
+        try:
+            async with turn:
+                made = await self._from_memory_or_made(key, operation, binding, owner)
+        finally:
+            if not turn.locked():  # nobody waits for it
+                self._in_flight.pop(key, None)
         self._answered(owner.place, key)
         return made
+
+    async def _from_memory_or_made(
+        self, key: CallKey, operation: Operation, binding: Binding, owner: CallOwner
+    ) -> Made:
+        known = await self._runner(self._known, key)
+        if known.made is not None:
+            return known.made
+        if key in self._attempts.unfinished:
+            raise self._attempts.unfinished[key]
+        driver = self._drivers(binding.route)
+        return await self._make(Call(key=key, operation=operation, binding=binding, owner=owner, driver=driver), known)
 
     def _answered(self, place: Place, key: CallKey) -> None:
         """Two equal calls of one job may both come here."""
@@ -118,9 +130,13 @@ class Caller:
         receipt, media = self._ledger.call_receipt(key), self._ledger.call_media(key)
         if receipt is None or media is None:
             return None
-        wanted = [(receipt.asset, media), *((part.asset, part.media) for part in receipt.parts)]
-        assets = [asset for sha256, found in wanted if (asset := self._store.asset(sha256, found)) is not None]
-        return Made(assets=tuple(assets), receipt=receipt, is_new=False) if len(assets) == len(wanted) else None
+        wanted = [
+            (receipt.asset, media, receipt.size),
+            *((part.asset, part.media, part.size) for part in receipt.parts),
+        ]
+        found = [self._store.asset(sha256, what, size=size) for sha256, what, size in wanted]
+        assets = tuple(asset for asset in found if asset is not None)
+        return Made(assets=assets, receipt=receipt, is_new=False) if len(assets) == len(wanted) else None
 
     async def _make(self, call: Call, known: _Known) -> Made:
         if known.submitted is None:
@@ -155,8 +171,7 @@ class Caller:
 
     async def _resume(self, call: Call, row: AttemptRow) -> Made:
         """Go on where an earlier run stopped. Paid for there, or not at all: no cap and no check stands in the way."""
-        async with self._limiter(call):
-            return await self._attempts.make(call, Bill(), resumed=row)
+        return await self._seated(call, Bill(), resumed=row)
 
     async def _reserved(self, call: Call) -> Made:
         budget = call.owner.budget
@@ -172,13 +187,18 @@ class Caller:
         while True:
             tries += 1
             try:
-                async with self._limiter(call):
-                    return await self._attempts.make(call, bill, number=tries)
+                return await self._seated(call, bill, number=tries)
             except MediaspoolError as error:
                 wait = delay_s(error, tries=tries, jitter=random.random())  # noqa: S311  # spreads load, guards nothing
                 if wait is None:
                     raise
             await trio.sleep(wait)
+
+    async def _seated(self, call: Call, bill: Bill, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
+        async with self._limiter(call):
+            if not call.owner.may_begin():
+                raise Stopped("the run was stopped before its first call", hint="run again")
+            return await self._attempts.make(call, bill, number=number, resumed=resumed)
 
     def _limiter(self, call: Call) -> trio.CapacityLimiter:
         return self._limiters.setdefault(call.binding.route, trio.CapacityLimiter(call.driver.route.width))

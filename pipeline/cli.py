@@ -21,6 +21,7 @@ from pipeline.trace.logs import say
 
 if TYPE_CHECKING:
     from pipeline.answer import Answer
+    from pipeline.core.model import Verdict
     from pipeline.runtime import World
     from pipeline.seat import Seat
 
@@ -163,7 +164,7 @@ def retry(
     """Let settled jobs run again. Verdicts and answers are forgotten; the next run makes them anew."""
     from pipeline import desk
 
-    chosen = {"failed": failed, "suspect": suspect, "refused": refused, "empty": empty}
+    chosen: dict[Verdict, bool] = {"failed": failed, "suspect": suspect, "refused": refused, "empty": empty}
     verdicts = tuple(name for name, is_chosen in chosen.items() if is_chosen)
     return _tell(
         lambda: desk.retry(_seat(context, spool, config), tuple(jobs or ()), verdicts),

@@ -4,6 +4,7 @@ Pure: reads the facts of an error and of the exchange, and decides nothing that 
 end means: while a provider works, only its own verdict ends the attempt.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from msgspec import Struct
@@ -18,13 +19,17 @@ from pipeline.state.ledger_rows import AttemptState, EndState
 
 
 class CallOwner(Struct, frozen=True, kw_only=True):
-    """On whose behalf a call is made, within which bounds, and where what it costs is added up."""
+    """On whose behalf a call is made, within which bounds, and where what it costs is added up.
+
+    `may_begin` is asked at the last moment before each attempt.
+    """
 
     place: Place
     kind: str
     limits: Limits
     budget: Budget
     tab: Tab
+    may_begin: Callable[[], bool]
 
 
 class Call(Struct, frozen=True, kw_only=True):

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 import msgspec
 from msgspec import Struct
 
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, counted, joined, refused
-from pipeline.core.confine import display
+from pipeline.answer import SCHEMA, Answer, counted, joined, refused
+from pipeline.core.confine import display, display_path
 from pipeline.core.errors import ConfigError
-from pipeline.core.model import Verdict
+from pipeline.core.model import SETTLED, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
+from pipeline.report import command
 from pipeline.runtime import new_run_id
 from pipeline.seat import Seat
 from pipeline.state.drops import REPORT_SUFFIX
@@ -28,8 +29,6 @@ from pipeline.state.spool import Spool
 USAGE = 2
 MAX_ROWS = 200_000
 MAX_REPORT_BYTES = 256_000_000
-PROBLEMS: tuple[Verdict, ...] = ("failed", "suspect", "refused")
-SETTLED: tuple[Verdict, ...] = ("done", "empty", *PROBLEMS)
 
 
 class Retried(Struct, frozen=True, kw_only=True):
@@ -54,7 +53,7 @@ class _About(Struct, frozen=True):
     manifest: str | None = None
 
 
-def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[str]) -> Answer:
+def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[Verdict]) -> Answer:
     """Forget the verdicts of the chosen jobs and the answers that led to them, so that the next run makes both anew."""
     with _opened(seat) as (spool, ledger):
         rows = _chosen(ledger, jobs, verdicts)
@@ -69,8 +68,8 @@ def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[str]) -> Answer:
                 for call in row.receipt.calls if row.receipt else ():
                     ledger.forget_call(call.key)
                 ledger.forget_job(row.place)
-        back = _put_back(spool, {display(row.manifest, MAX_PATH_CHARS) for row in rows})
-    names = tuple(display(row.job, MAX_PATH_CHARS) for row in rows)
+        back = _put_back(spool, {display_path(row.manifest) for row in rows})
+    names = tuple(display_path(row.job) for row in rows)
     made = Retried(jobs=names, manifests=tuple(back))
     return Answer(text=joined(_retry_lines(made, seat)), data=made)
 
@@ -111,17 +110,16 @@ def _opened(seat: Seat) -> Iterator[tuple[Spool, Ledger]]:
             ledger.close()
 
 
-def _chosen(ledger: Ledger, jobs: Sequence[str], verdicts: Sequence[str]) -> list[JobRow]:
+def _chosen(ledger: Ledger, jobs: Sequence[str], verdicts: Sequence[Verdict]) -> list[JobRow]:
     if jobs:
         rows = ledger.jobs_with(SETTLED, limit=MAX_ROWS)
         return [row for row in rows if any(_is_named(row, job) for job in jobs)]
-    wanted = [verdict for verdict in SETTLED if verdict in verdicts] or ["failed"]
-    return ledger.jobs_with([verdict for verdict in SETTLED if verdict in wanted], limit=MAX_ROWS)
+    return ledger.jobs_with(verdicts or ("failed",), limit=MAX_ROWS)
 
 
 def _is_named(row: JobRow, job: str) -> bool:
     """By its id, or by what of its id can be shown."""
-    return job in (row.job, display(row.job, MAX_PATH_CHARS))
+    return job in (row.job, display_path(row.job))
 
 
 def _held(ledger: Ledger, job: str | None) -> list[AttemptRow]:
@@ -134,7 +132,7 @@ def _held(ledger: Ledger, job: str | None) -> list[AttemptRow]:
 
 
 def _names(row: JobRow | None) -> tuple[str, ...]:
-    return (row.job, display(row.job, MAX_PATH_CHARS)) if row is not None and row.job else ()
+    return (row.job, display_path(row.job)) if row is not None and row.job else ()
 
 
 def _put_back(spool: Spool, manifests: set[str]) -> list[str]:

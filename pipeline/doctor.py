@@ -12,18 +12,19 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from pipeline import __version__
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, counted, joined, shown_size
-from pipeline.children.lanes import Lanes, auto_workers
+from pipeline.answer import SCHEMA, Answer, counted, joined, shown_size
+from pipeline.children.lanes import Lanes
 from pipeline.children.limits import available_mb, usable_cores
-from pipeline.core.confine import display
-from pipeline.core.drivers import Driver, Health
+from pipeline.core.confine import display, display_path
+from pipeline.core.drivers import Health
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.limits import MEGABYTE
+from pipeline.core.model import RouteId
 from pipeline.held import viewed
 from pipeline.media.sniff import libmagic_version
 from pipeline.namesakes import namesakes
 from pipeline.report import PRECEDENCE
-from pipeline.runtime import Drivers, driver_tools
+from pipeline.runtime import Drivers, driver_tools, engine_workers
 from pipeline.seat import Seat
 from pipeline.state.database import shared_disk_problem
 from pipeline.state.durable import free_bytes
@@ -119,14 +120,12 @@ def _route_lines(seat: Seat) -> tuple[RouteLine, ...]:
 
 
 def _route_line(drivers: Drivers, route: str, seat: Seat, *, is_default: bool) -> RouteLine:
-    config = next(config for name, config in drivers.configs.items() if name == route)
+    config, facts = drivers.configs[RouteId(route)], None
     try:
-        driver: Driver | None = drivers(route)
-        health = driver.probe() if driver else None
+        driver = drivers(route)
+        facts, health = driver.facts, driver.probe()
     except MediaspoolError as error:
-        driver, health = None, Health(ok=False, summary=error.message, hint=error.hint)
-    assert health is not None
-    facts = driver.facts if driver else None
+        health = Health(ok=False, summary=error.message, hint=error.hint)
     no_key = None if config.key is None else _key_problem(config.key, seat)
     return RouteLine(
         id=route,
@@ -190,8 +189,8 @@ def _libmagic(name: str, _seat: Seat) -> Finding:
 
 def _packages(name: str, _seat: Seat) -> Finding:
     found = namesakes()
-    shadowing = tuple(display(item.path, MAX_PATH_CHARS) for item in found if item.is_first)
-    behind = tuple(display(item.path, MAX_PATH_CHARS) for item in found if not item.is_first)
+    shadowing = tuple(display_path(item.path) for item in found if item.is_first)
+    behind = tuple(display_path(item.path) for item in found if not item.is_first)
     if shadowing:
         hint = "install mediaspool into an environment of its own, and start it from another folder"
         return Finding(
@@ -209,7 +208,7 @@ def _packages(name: str, _seat: Seat) -> Finding:
 
 def _machine(name: str, seat: Seat) -> Finding:
     memory = available_mb()
-    workers = seat.settings.engines.workers or auto_workers()
+    workers = engine_workers(seat.settings)
     free = "unknown" if memory is None else f"{memory} MB"
     summary = f"{usable_cores()} cores, {free} of memory free, {workers} engine children"
     return Finding(check=name, ok=True, summary=summary)
@@ -234,7 +233,7 @@ def _spool(name: str, seat: Seat) -> Finding:
         hint = "keep the spool on a local disk"
         return Finding(check=name, ok=False, summary=shared, hint=hint, exit_code=CONFIGURATION)
     problem = _write_problem(folder) if is_made else None if os.access(folder, os.W_OK | os.X_OK) else "no permission"
-    shown = display(seat.root, MAX_PATH_CHARS)
+    shown = display_path(seat.root)
     if problem is not None:
         hint = "check owner, mode and mount of this folder"
         summary = f"{shown} cannot be written: {problem}"

@@ -3,16 +3,15 @@
 Turns a call and how it went into a debug artifact. Reads, writes and decides nothing.
 """
 
-import os
-
 from msgspec import Struct
 
 from pipeline.core.drivers import Reply
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.model import Binding, Place
-from pipeline.core.operations import Operation, media_of, operation_name, texts_of
+from pipeline.core.operations import Operation, operation_name, texts_of
+from pipeline.discretion import names_of, request_facts
 from pipeline.exchange import Receiving
-from pipeline.trace.debug import DebugArtifact, ReplyFacts, RequestFacts
+from pipeline.trace.debug import DebugArtifact, ReplyFacts
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -48,7 +47,7 @@ def artifact(
         engine=binding.engine,
         operation=operation_name(trial.operation),
         try_number=trial.number,
-        request=_request_facts(trial.operation),
+        request=request_facts(trial.operation),
         reply=ReplyFacts(
             declared=reply.media_type if reply else None,
             recognised=exchange.recognised.media_type if exchange.recognised else None,
@@ -64,19 +63,6 @@ def artifact(
     )
 
 
-def _request_facts(operation: Operation) -> RequestFacts:
-    media, texts = media_of(operation), texts_of(operation)
-    first = media[0] if media else None
-    return RequestFacts(
-        bytes=sum(ref.size for ref in media) + sum(len(text.encode("utf-8", "replace")) for text in texts),
-        chars=sum(len(text) for text in texts) if texts else None,
-        media_type=first.media.media_type if first else None,
-        seconds=first.seconds if first else None,
-        sha256=first.sha256 if first else None,
-    )
-
-
 def private(operation: Operation) -> tuple[str, ...]:
     """What no debug artifact may show a word of, whatever an engine's message repeats."""
-    paths = [ref.path for ref in media_of(operation)]
-    return (*texts_of(operation), *paths, *(os.path.basename(path) for path in paths))
+    return (*texts_of(operation), *names_of(operation))

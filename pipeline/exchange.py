@@ -14,9 +14,9 @@ import trio
 
 from pipeline.core.drivers import Reply
 from pipeline.core.errors import ContractError, InDoubt, LimitExceeded
-from pipeline.core.kinds import decode_transcript
+from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, decode_transcript
 from pipeline.core.limits import Meter
-from pipeline.core.model import AttemptId, Media, Reached, Runner
+from pipeline.core.model import AttemptId, Limits, Media, Reached, Runner
 from pipeline.media.containers import could_be, examine, recognise, same_type
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
@@ -25,7 +25,6 @@ from pipeline.state.store import Staged, Store
 
 JSON_TYPE = "application/json"
 TEXT = Media(media_type="text/plain", family="text", extension="txt")
-MAX_TRANSCRIPT_BYTES = 256_000_000
 MAX_PARTS = 64
 MAX_TICKET_CHARS = 4000
 
@@ -62,11 +61,12 @@ class Receiving:
         files: Runner,
         reached: Reached,
         allowed: frozenset[str],
-        max_bytes: int | None,
+        limits: Limits,
         answers: Answers = "media",
         resumed: AttemptRow | None = None,
     ) -> None:
         self.attempt = attempt
+        self.limits = limits
         self.ticket: str | None = resumed.ticket if resumed else None
         self.request_id: str | None = resumed.request_id if resumed else None
         self.is_sent = resumed is not None
@@ -79,7 +79,7 @@ class Receiving:
         self._reached = reached
         self._allowed = allowed
         self._answers = answers
-        self._meter = Meter(max_bytes, code="limit-bytes", unit="bytes of answer")
+        self._meter = Meter(limits.max_output_bytes, code="limit-bytes", unit="bytes of answer")
 
     @property
     def recognised(self) -> Media | None:

@@ -9,10 +9,9 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from pipeline.answer import MAX_PATH_CHARS, command
-from pipeline.core.confine import display
+from pipeline.core.confine import display, display_path
 from pipeline.core.model import JobId, Outcome
-from pipeline.report import next_command
+from pipeline.report import command, next_command
 from pipeline.seat import Seat
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
@@ -55,7 +54,7 @@ def held_call(ledger: Ledger, row: AttemptRow, seat: Seat) -> HeldCall:
     outcome = Outcome(job=job or JobId(row.id), kind="", verdict="held")
     return HeldCall(
         attempt=row.id,
-        job=display(job, MAX_PATH_CHARS),
+        job=display_path(job),
         route=row.route,
         model=row.model,
         operation=row.operation,

@@ -13,8 +13,9 @@ from typing import BinaryIO
 import msgspec
 
 from pipeline.core.errors import InputChanging, InputError, LimitExceeded
+from pipeline.core.limits import Bounds
 from pipeline.core.model import Media, Sha256, Source
-from pipeline.media.containers import examine, is_undecided, recognise
+from pipeline.media.containers import Examination, examine, is_undecided, recognise
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import FileFacts
@@ -44,11 +45,11 @@ class Intake:
             return None
 
     def sha256(self, path: str) -> Sha256:
-        return self._facts(path, max_bytes=None).sha256
+        return self._facts(path, None).sha256
 
-    def source(self, path: str, *, max_bytes: int | None) -> Source:
+    def source(self, path: str, bounds: Bounds | None = None) -> Source:
         """The whole truth about one input; InputError or LimitExceeded says why it is none."""
-        facts = self._facts(path, max_bytes=max_bytes)
+        facts = self._facts(path, bounds)
         if facts.media is None:
             raise InputError("the content is of no known type", hint="check what the file really is")
         return Source(
@@ -65,18 +66,18 @@ class Intake:
             return None
         return self._ledger.known_file(path, _stat(path))
 
-    def _facts(self, path: str, *, max_bytes: int | None) -> FileFacts:
+    def _facts(self, path: str, bounds: Bounds | None) -> FileFacts:
         known = self._known(path)
         if known is not None:
             return known
-        facts = self._learn(path, max_bytes)
+        facts = self._learn(path, bounds)
         self._fresh.add(path)
         return facts
 
-    def _learn(self, path: str, max_bytes: int | None) -> FileFacts:
+    def _learn(self, path: str, bounds: Bounds | None) -> FileFacts:
         with self._open(path) as file, _readable():
             before = os.fstat(file.fileno())
-            _check_size(before.st_size, max_bytes)
+            _check_size(before.st_size, bounds)
             if before.st_size == 0:
                 raise InputError("the file is empty", code="input-empty", hint="copy it again")
             found = examine(file, before.st_size)
@@ -86,7 +87,7 @@ class Intake:
         if _times(before) != _times(after):
             raise InputChanging("the file changed while it was read", hint="run again when it is whole")
         if not found.ok:
-            raise InputError(found.reason, code=found.code, hint="replace the file with a whole copy")
+            raise InputError(found.reason, code=found.code, hint=_what_to_do(found))
         facts = FileFacts(
             sha256=digest, size=before.st_size, media=found.media, seconds=found.seconds, tracks=found.streams
         )
@@ -95,6 +96,14 @@ class Intake:
 
     def _open(self, path: str) -> BinaryIO:
         return os.fdopen(self._roots.open(path), "rb", buffering=0)
+
+
+def _what_to_do(found: Examination) -> str:
+    if found.code == "input-type":
+        return "convert it, or leave it out; its name does not count"
+    if found.media is not None and found.media.family == "text":
+        return "save it as UTF-8, or replace it with a whole copy"
+    return "replace the file with a whole copy"
 
 
 @contextmanager
@@ -134,11 +143,11 @@ def _times(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _check_size(size: int, max_bytes: int | None) -> None:
-    if max_bytes is not None and size > max_bytes:
-        raise LimitExceeded(
-            f"{size} bytes, {max_bytes} allowed", code="limit-bytes", hint="raise max_input_mb or split the file"
-        )
+def _check_size(size: int, bounds: Bounds | None) -> None:
+    """Before it is read: too large a file would be hashed for nothing."""
+    message = bounds.excess("max_input_bytes", size, "bytes") if bounds is not None else None
+    if message is not None:
+        raise LimitExceeded(message, code="limit-bytes", hint="raise max_input_mb or split the file")
 
 
 def _digest(file: BinaryIO, size: int) -> Sha256:

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pipeline.core.confine import display
 from pipeline.core.model import Job, JobId, Refusal
 from pipeline.manifest_folder import Harvest, Selection, is_spool, would_take
-from pipeline.state.drops import is_manifest_name
-from pipeline.state.roots import RECEIPT_SUFFIX
+from pipeline.state.drops import RECEIPT_SUFFIX, is_manifest_name
 
 Reasons = dict[int, list[Refusal]]
 Fields = tuple[tuple[Selection, Harvest], ...]

@@ -7,7 +7,7 @@ inside the roots, each real folder once. What cannot be taken is told with its r
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -16,12 +16,11 @@ from pipeline.core.errors import InputError, ManifestError
 from pipeline.core.model import Family
 from pipeline.manifest_model import invalid
 from pipeline.manifest_paths import Places, suggested_families
+from pipeline.state.drops import is_ignored, stood_still
 from pipeline.state.roots import Roots
 
 ENTRIES_PER_JOB = 10
 _MAGIC = re.compile(r"[*?\[]")
-_ENDINGS = (".part", ".tmp", ".crdownload", ".receipt.json")
-_BEGINNINGS = (".", "~syncthing~")
 _SPOOL_MARKS = ("ledger.db", "staging", "assets")
 
 Segment = re.Pattern[str] | None
@@ -51,7 +50,7 @@ class Found(Struct, frozen=True, kw_only=True):
 
     parts: tuple[str, ...]
     path: str
-    changed: float = 0.0
+    is_settled: bool = True
     problem: InputError | None = None
     is_folder: bool = False
 
@@ -65,12 +64,6 @@ class Harvest(Struct, frozen=True, kw_only=True):
 
     files: tuple[Found, ...]
     folders: tuple[tuple[str, tuple[str, ...]], ...]
-
-
-def is_ignored(name: str) -> bool:
-    """Names of files and folders that are never inputs: hidden, half-written, or made by sync tools and by us."""
-    lower = name.lower()
-    return lower.startswith(_BEGINNINGS) or lower.endswith(_ENDINGS) or name == "@eaDir"
 
 
 def select(glob: str, exclude: Sequence[str], accept: Iterable[Family], places: Places) -> Selection:
@@ -193,9 +186,13 @@ def _is_wanted(selection: Selection, parts: Sequence[str]) -> bool:
     return not is_hidden and _matches(selection.pattern, parts)
 
 
-def walk(selection: Selection, roots: Roots, max_jobs: int) -> Harvest:
+def walk(selection: Selection, roots: Roots, *, max_jobs: int, now: float, settle_s: float) -> Harvest:
     """Every file that the glob matches, sorted by its bytes. ManifestError when there are too many to look at."""
-    walker = _Walker(selection, roots, max_jobs * ENTRIES_PER_JOB)
+
+    def is_settled(found: os.stat_result) -> bool:
+        return settle_s == 0 or stood_still(found, now=now, settle_s=settle_s)
+
+    walker = _Walker(selection, roots, max_entries=max_jobs * ENTRIES_PER_JOB, is_settled=is_settled)
     walker.waiting.append((selection.real, ()))
     while walker.waiting:
         walker.visit(*walker.waiting.pop())
@@ -208,7 +205,9 @@ def walk(selection: Selection, roots: Roots, max_jobs: int) -> Harvest:
 class _Walker:
     """The state of one walk: folders still to visit, links kept until all real folders are known."""
 
-    def __init__(self, selection: Selection, roots: Roots, max_entries: int) -> None:
+    def __init__(
+        self, selection: Selection, roots: Roots, *, max_entries: int, is_settled: Callable[[os.stat_result], bool]
+    ) -> None:
         self.found: list[Found] = []
         self.folders: list[tuple[str, tuple[str, ...]]] = []
         self.waiting: list[tuple[str, tuple[str, ...]]] = []
@@ -216,6 +215,7 @@ class _Walker:
         self._visited: set[tuple[int, int]] = set()
         self._selection = selection
         self._roots = roots
+        self._is_settled = is_settled
         self._left = max_entries
         is_deep = None in selection.pattern.segments
         self._max_depth = None if is_deep else len(selection.pattern.segments)
@@ -273,7 +273,7 @@ class _Walker:
         except FileNotFoundError:
             return
         else:
-            self.found.append(Found(parts=parts, path=path, changed=max(facts.st_mtime, facts.st_ctime)))
+            self.found.append(Found(parts=parts, path=path, is_settled=self._is_settled(facts)))
 
     def _refuse(self, path: str, parts: tuple[str, ...], problem: InputError, *, is_folder: bool = False) -> None:
         if problem.code == "input-missing" and not os.path.islink(path):

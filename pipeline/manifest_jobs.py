@@ -104,7 +104,6 @@ class Wiring(Struct, frozen=True, kw_only=True):
     siblings: Mapping[str, JobId] = {}
     needs: tuple[JobId, ...] = ()
     accept: tuple[Family, ...] = ()
-    settle_s: float = 0.0
 
 
 def read_recipe(table: Table, reading: Reading, *, out: Template | None = None, is_step: bool = False) -> Recipe:
@@ -225,7 +224,6 @@ def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading
         further=further,
         needs=tuple(dict.fromkeys(parent for parent in parents if parent)),
         accept=wiring.accept,
-        settle_s=wiring.settle_s,
         limits=recipe.limits,
     )
 
@@ -248,9 +246,7 @@ def read_job(table: Table, index: int, reading: Reading) -> Job:
     recipe = read_recipe(table, reading)
     path = None if recipe.input is None else reading.places.input(_checked_input(recipe.input))
     parent = JobId(recipe.parent) if recipe.parent else None
-    wiring = Wiring(
-        parent=parent, needs=tuple(map(JobId, recipe.needs)), settle_s=(reading.header.settle_s or 0.0) if path else 0.0
-    )
+    wiring = Wiring(parent=parent, needs=tuple(map(JobId, recipe.needs)))
     template = recipe.template or parse_template(DEFAULT_JOB_OUT)
     subject = _job_subject(recipe, index, path, _reldir(recipe, reading) if "reldir" in template.fields else "")
     return build_job(recipe, subject, wiring, reading, template)

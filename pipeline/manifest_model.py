@@ -8,7 +8,7 @@ import difflib
 import functools
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
-from typing import Annotated, TypeVar, get_args
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,7 +22,6 @@ from pipeline.manifest_text import SCHEMA, Table
 
 S = TypeVar("S", bound=Struct)
 
-FAMILIES: tuple[Family, ...] = get_args(Family)
 DEFAULT_FOLDER_SETTLE_S = 2.0
 MAX_ID_CHARS = 1000
 _SECRET_WORDS = ("secret", "token", "password", "api_key", "apikey", "authorization")

@@ -39,7 +39,6 @@ class Folder(Struct, frozen=True, kw_only=True):
 
     id: str
     selection: Selection
-    settle_s: float
     steps: tuple[Recipe, ...]
     default: Template
     full: Template
@@ -76,12 +75,12 @@ def expand_folder(table: Table, where: str, reading: Reading, roots: Roots) -> Y
     folder = Folder(
         id=keys.id,
         selection=selection,
-        settle_s=_settle_s(keys, reading),
         steps=tuple(steps),
         default=parse_template(prefix + _DEFAULT_NAME),
         full=parse_template(prefix + _DEFAULT_FULL_NAME),
     )
-    harvest = walk(selection, roots, reading.limits.max_jobs)
+    settle_s = _settle_s(keys, reading)
+    harvest = walk(selection, roots, max_jobs=reading.limits.max_jobs, now=reading.now, settle_s=settle_s)
     return _apply(folder, harvest, bad, where, reading)
 
 
@@ -177,7 +176,7 @@ def _sort(folder: Folder, harvest: Harvest, reading: Reading) -> _Sorted:
             ignored += 1
         elif found.problem is not None:
             problems.append(found)
-        elif _is_settled(found, folder.settle_s, reading.now):
+        elif found.is_settled:
             ready.append((len(ready) + len(unsettled) + 1, found))
         else:
             unsettled.append(found)
@@ -190,10 +189,6 @@ def _is_accepted(folder: Folder, found: Found, reading: Reading) -> bool:
         return True
     media = None if found.problem else reading.intake.media(found.path)
     return media is not None and media.family in folder.selection.accept
-
-
-def _is_settled(found: Found, settle_s: float, now: float) -> bool:
-    return settle_s == 0 or now - found.changed >= settle_s
 
 
 def _stem_key(found: Found) -> tuple[tuple[str, ...], str]:
@@ -224,7 +219,6 @@ def _job(
         siblings=siblings,
         needs=tuple(siblings.get(need, JobId(need)) for need in step.needs),
         accept=() if step.parent else tuple(sorted(folder.selection.accept)),
-        settle_s=folder.settle_s,
     )
     subject = Subject(
         id=siblings[step.id],

@@ -9,11 +9,11 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, counted, joined
-from pipeline.core.confine import display
+from pipeline.answer import SCHEMA, Answer, counted, joined
+from pipeline.core.confine import display, display_path
 from pipeline.core.model import Outcome, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
-from pipeline.report import next_command
+from pipeline.report import command, next_command
 from pipeline.seat import Seat
 from pipeline.state.drops import REPORT_SUFFIX
 from pipeline.state.ledger_rows import JobRow
@@ -80,7 +80,7 @@ def status(seat: Seat) -> Answer:
     spool = Spool(seat.root)
     with viewed(seat) as ledger:
         found = Status(
-            spool=display(spool.root, MAX_PATH_CHARS),
+            spool=display_path(spool.root),
             running=_running(os.path.join(spool.root, "lock")),
             counts=dict(ledger.counts()),
             manifests={name: _count_files(os.path.join(spool.root, name)) for name in _WAITING},
@@ -103,8 +103,8 @@ def status(seat: Seat) -> Answer:
 def _job_line(row: JobRow, seat: Seat) -> JobLine:
     outcome = Outcome(job=row.job, kind="", verdict=row.verdict, code=row.code, reason=row.reason)
     return JobLine(
-        id=display(row.job, MAX_PATH_CHARS),
-        manifest=display(row.manifest, MAX_PATH_CHARS),
+        id=display_path(row.job),
+        manifest=display_path(row.manifest),
         verdict=row.verdict,
         code=row.code,
         reason=display(row.reason),
@@ -121,7 +121,7 @@ def _running(lock: str) -> int | None:
             rows = [line.split() for line in file.read(MAX_LOCKS_BYTES).splitlines()]
     except (OSError, ValueError):
         return None
-    held = [row for row in rows if "FLOCK" in row and row[5].rpartition(":")[2] == str(inode)]
+    held = [row for row in rows if row[1:2] == ["FLOCK"] and row[5].rpartition(":")[2] == str(inode)]
     return int(held[0][4]) if held else None
 
 

@@ -6,7 +6,7 @@ It is asked twice for a job that waits for another: once in the plan (`later`) a
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -14,20 +14,21 @@ from msgspec import Struct
 
 from pipeline.admission import (
     Admission,
+    Expand,
     Level,
     Tickets,
     Wish,
+    against_source,
     ask_route,
     call_keys,
     choose,
-    over_limits,
     refusal,
     refused,
 )
 from pipeline.core.drivers import Driver
-from pipeline.core.errors import ConfigError, InputChanging, InputError, MediaspoolError
+from pipeline.core.errors import CODES, ConfigError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, check_job, further_fields, operations_of
-from pipeline.core.limits import Bounds, Doubt, smallest
+from pipeline.core.limits import Doubt, smallest
 from pipeline.core.model import (
     SETTLED,
     Binding,
@@ -53,6 +54,7 @@ _MADE: frozenset[str] = frozenset({"done", "suspect"})
 _PASSING: frozenset[str | None] = frozenset(
     {"input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"}
 )
+_OF_LIMITS: frozenset[str | None] = frozenset(code for code in CODES if code.startswith("limit-"))
 GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})
 
 
@@ -103,7 +105,7 @@ class Planner:
         intake: Intake,
         kinds: Mapping[str, Kind],
         drivers: Callable[[str], Driver],
-        expand: Callable[[Sequence[str]], tuple[str, ...]],
+        expand: Expand,
         limits: Limits,
         doubt: Doubt | None = None,
         is_forced: bool = False,
@@ -154,10 +156,9 @@ class Planner:
         kind = self._kinds[job.kind]
         levels = (("the kind", kind.limits), ("the settings", self._limits), ("the manifest", job.limits))
         bounds = smallest(levels)
-        max_bytes = bounds.limits.max_input_bytes
-        source = self._intake.source(path, max_bytes=max_bytes) if path is not None else None
-        more = {slot: self._intake.source(found, max_bytes=max_bytes) for slot, found in further.items()}
-        reasons = [*_check_source(job, kind, source, bounds), *check_job(kind, job.spec, source, more)]
+        source = self._intake.source(path, bounds) if path is not None else None
+        more = {slot: self._intake.source(found, bounds) for slot, found in further.items()}
+        reasons = [*against_source(job, kind, source, bounds), *check_job(kind, job.spec, source, more)]
         if reasons:
             return self._refused(job, tuple(reasons))
         wanted = Decision(job=job, choice="run", source=source, more=more, tried=tried)
@@ -196,11 +197,15 @@ class Planner:
         job, row = wanted.job, self._ledger.job(wanted.job.place)
         if job.on_failure == "stop" and job.place not in self._waiting:
             return None
-        kind, key = self._kinds[job.kind], row.key if row is not None and _is_settled(row) else None
+        kind = self._kinds[job.kind]
+
+        def has_done(answer: Admission) -> bool:
+            if row is None or row.key is None or not _is_settled(row, answer.limits):
+                return False
+            return job_key(job, kind, wanted.source, wanted.more, answer.binding) == row.key
 
         def is_known(answer: Admission) -> bool:
-            same = key is not None and job_key(job, kind, wanted.source, wanted.more, answer.binding) == key
-            return bool(answer.tickets) or same
+            return bool(answer.tickets) or has_done(answer)
 
         return is_known
 
@@ -212,7 +217,7 @@ class Planner:
             return _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
         if row is not None and row.is_dropped and not self.is_forced:
             return _settled(job, "unchanged", row, row.code, row.reason)
-        if row is not None and row.key == decision.key and _is_settled(row) and not self.is_forced:
+        if row is not None and row.key == decision.key and _is_settled(row, decision.limits) and not self.is_forced:
             return self._compare_products(decision, row)
         obstacle = None if self.is_forced else self._obstacle(job)
         if obstacle is not None:
@@ -319,23 +324,6 @@ def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
     return None
 
 
-def _check_source(job: Job, kind: Kind, source: Source | None, bounds: Bounds) -> list[Refusal]:
-    if source is None:
-        return []
-    reasons = over_limits(source, bounds)
-    if source.media.family not in kind.families or (
-        job.accept and job.parent is None and source.media.family not in job.accept
-    ):
-        reasons.append(
-            Refusal(
-                code="input-type",
-                message=f"{kind.name} does not take {source.media.media_type}",
-                hint="check what the file really is; its name does not count",
-            )
-        )
-    return reasons
-
-
 def is_changing(decision: Decision) -> bool:
     """Is this the refusal of an input that is still being written? The next run asks again, so it is no verdict."""
     return decision.choice == "refused" and any(
@@ -343,8 +331,13 @@ def is_changing(decision: Decision) -> bool:
     )
 
 
-def _is_settled(row: JobRow) -> bool:
-    return row.verdict in SETTLED and not (row.verdict == "refused" and row.code in _PASSING)
+def _is_settled(row: JobRow, limits: Limits) -> bool:
+    """Limits are not in the key: a job that met one is settled only while all of them are what they were."""
+    if row.verdict == "refused" and row.code in _PASSING:
+        return False
+    met_a_limit = row.verdict in ("refused", "failed") and row.code in _OF_LIMITS
+    met_these = {refusal_identity(reasons, limits) for reasons in ((), (_REPEATED,))} if met_a_limit else ()
+    return row.verdict in SETTLED and (not met_a_limit or row.identity in met_these)
 
 
 def _settled(job: Job, choice: Choice, row: JobRow | None, code: str | None, message: str) -> Decision:

@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from pipeline import app
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, Problem, counted, joined, problem
+from pipeline.answer import SCHEMA, Answer, Problem, counted, joined, problem
 from pipeline.app import Reading, RunRequest
 from pipeline.batch import Batch, Stop, outcome_of
-from pipeline.core.confine import display
+from pipeline.core.confine import display, display_path
 from pipeline.core.errors import BudgetExhausted, MediaspoolError
 from pipeline.core.model import BadJob, Decision, Outcome, refusal_identity
 from pipeline.core.pricing import total
@@ -129,13 +129,13 @@ def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
     if reading.error is not None or reading.manifest is None:
         error = reading.error
         told = problem(error.code, error.message, error.hint) if error else None
-        return _Preview(planned=PlannedManifest(manifest=display(claim.path, MAX_PATH_CHARS), error=told), error=error)
+        return _Preview(planned=PlannedManifest(manifest=display_path(claim.path), error=told), error=error)
     batch = app.plan_one(runtime, reading, request, Stop())
     bad = [_bad_outcome(runtime, reading, job) for job in reading.manifest.bad]
     settled = [outcome_of(decision) for decision in batch.decisions if decision.choice not in _WORK]
     jobs = [*map(_bad_job, reading.manifest.bad), *map(_planned_job, batch.decisions)]
     planned = PlannedManifest(
-        manifest=display(claim.path, MAX_PATH_CHARS),
+        manifest=display_path(claim.path),
         jobs=tuple(jobs),
         ignored=reading.manifest.ignored,
         unsettled=len(reading.manifest.unsettled),
@@ -166,13 +166,13 @@ def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
 def _bad_job(bad: BadJob) -> PlannedJob:
     where = f"{bad.where}: "
     reasons = tuple(problem(item.code, where + item.message, item.hint) for item in bad.reasons)
-    return PlannedJob(id=display(bad.id, MAX_PATH_CHARS), kind="", choice="refused", reasons=reasons)
+    return PlannedJob(id=display_path(bad.id), kind="", choice="refused", reasons=reasons)
 
 
 def _planned_job(decision: Decision) -> PlannedJob:
     job, binding = decision.job, decision.binding
     return PlannedJob(
-        id=display(job.id, MAX_PATH_CHARS),
+        id=display_path(job.id),
         kind=job.kind,
         choice=decision.choice,
         reasons=tuple(problem(item.code, item.message, item.hint) for item in decision.reasons),
@@ -183,7 +183,7 @@ def _planned_job(decision: Decision) -> PlannedJob:
         engine=binding.engine if binding else None,
         usd=decision.estimate.usd if decision.choice == "run" else Decimal(0),
         audio_seconds=decision.estimate.audio_seconds if decision.choice == "run" else 0.0,
-        products=tuple(display(product.path, MAX_PATH_CHARS) for product in job.products),
+        products=tuple(display_path(product.path) for product in job.products),
         tickets=tuple(map(display, decision.tickets)),
     )
 

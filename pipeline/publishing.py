@@ -5,12 +5,14 @@ point, a name shows the old file or the new one, and the next run knows which pa
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 import msgspec
+from msgspec import Struct
 
 from pipeline.core.confine import display
 from pipeline.core.errors import ContractError, InputChanging, InputError, MediaspoolError, StoreError
@@ -21,7 +23,6 @@ from pipeline.core.model import (
     Decision,
     Job,
     JobReceipt,
-    Media,
     Place,
     Product,
     Reached,
@@ -30,6 +31,8 @@ from pipeline.core.model import (
 )
 from pipeline.core.pricing import total
 from pipeline.media.containers import examine, same_type
+from pipeline.state.drops import RECEIPT_SUFFIX
+from pipeline.state.durable import border, digest_file
 from pipeline.state.folders import held as folders_held
 from pipeline.state.folders import is_there
 from pipeline.state.ledger import Ledger
@@ -38,11 +41,18 @@ from pipeline.state.roots import Roots
 from pipeline.state.store import Publication, Store, part_name
 
 RECEIPT_SCHEMA = 1
-RECEIPT_SUFFIX = ".receipt.json"
 PLACE_TRIES = 3
 Ours = Mapping[str, set[Sha256 | None] | None]
 Places = Mapping[str, tuple[str, bool]]
 """By product: its path, and whether the plan knew it."""
+
+
+class _Made(Struct, frozen=True, kw_only=True):
+    """A draft, the product it becomes, and what is known of its bytes; `facts` None where they are nothing known."""
+
+    draft: Draft
+    product: Product
+    facts: FileFacts | None
 
 
 class Publisher:
@@ -71,7 +81,9 @@ class Publisher:
         """Durable on return: products, receipt and ledger row. May be called again after a crash."""
         places = _places(decision.job, result.drafts)
         ours = await self._runner(self._ours, decision.job.place, places, is_forced)
-        receipt, publications = await self._files(self._prepare, decision, result, calls, roots, ours, places)
+        made = await self._files(_judged, result, roots, places)
+        receipt = self._receipt(decision, result, calls, tuple(item.product for item in made))
+        publications = await self._files(_publications, decision, made, receipt, ours)
         if publications:
             assert decision.key is not None
             intended = [_intended(item) for item in publications]
@@ -79,7 +91,7 @@ class Publisher:
             self._reached("intended")
             await self._files(self._place, publications, roots)
             self._reached("published")
-        await self._runner(self._settle, decision, result, receipt, manifest)
+        await self._runner(self._settle, decision, made, receipt, manifest)
         self._reached("settled")
         return receipt
 
@@ -95,27 +107,6 @@ class Publisher:
             name: None if is_forced and is_planned else {last.get(name), intended.get(path)} - {None}
             for name, (path, is_planned) in places.items()
         }
-
-    def _prepare(
-        self,
-        decision: Decision,
-        result: KindResult,
-        calls: Sequence[CallReceipt],
-        roots: Roots,
-        ours: Ours,
-        places: Places,
-    ) -> tuple[JobReceipt, list[Publication]]:
-        job = decision.job
-        paths = {name: roots.resolve_output(path) for name, (path, _) in places.items()}
-        products = tuple(_product(draft, paths[draft.name]) for draft in result.drafts)
-        receipt = self._receipt(decision, result, calls, products)
-        publications = [
-            _publication(draft, product, job.place, ours[draft.name])
-            for draft, product in zip(result.drafts, products, strict=True)
-        ]
-        if publications:
-            publications.append(_receipt_publication(products[0].path + RECEIPT_SUFFIX, receipt, job.place))
-        return receipt, publications
 
     def _place(self, publications: Sequence[Publication], roots: Roots) -> None:
         """Into the folders that were judged, even if their names are given to others in this instant."""
@@ -137,17 +128,18 @@ class Publisher:
                         return
         raise InputChanging("the output folder is exchanged again and again", hint="leave it in its place")
 
-    def _settle(self, decision: Decision, result: KindResult, receipt: JobReceipt, manifest: str) -> None:
+    def _settle(self, decision: Decision, made: Sequence[_Made], receipt: JobReceipt, manifest: str) -> None:
         with self._ledger.group():
-            self._remember(receipt.products, result.drafts)
+            for item in made:
+                self._remember(item)
             self._ledger.settle_job(
                 place=decision.job.place,
                 job=decision.job.id,
                 manifest=manifest,
                 receipt=receipt,
-                verdict=result.verdict,
+                verdict=receipt.verdict,
                 code=None,
-                reason=result.reason,
+                reason=receipt.reason,
                 key=decision.key,
                 identity="",
             )
@@ -176,13 +168,45 @@ class Publisher:
             facts={**_way(decision), **result.facts},
         )
 
-    def _remember(self, products: tuple[Product, ...], drafts: tuple[Draft, ...]) -> None:
-        for product, draft in zip(products, drafts, strict=True):
-            media = Media(media_type=draft.media_type, family="text", extension=draft.name)
-            facts = FileFacts(sha256=product.sha256, size=product.size, media=media, seconds=None, tracks=())
-            if draft.content is not None:
-                with suppress(OSError):  # somebody took it away in this instant; the next run will notice
-                    self._ledger.remember_file(product.path, os.stat(product.path), facts)
+    def _remember(self, made: _Made) -> None:
+        """What the next run would learn of the product by reading it."""
+        if made.facts is not None:
+            with suppress(OSError):  # somebody took it away in this instant; the next run will notice
+                self._ledger.remember_file(made.product.path, os.stat(made.product.path), made.facts)
+
+
+def _judged(result: KindResult, roots: Roots, places: Places) -> list[_Made]:
+    paths = {name: roots.resolve_output(path) for name, (path, _) in places.items()}
+    return [_made(draft, paths[draft.name]) for draft in result.drafts]
+
+
+def _made(draft: Draft, path: str) -> _Made:
+    """Hash what will be published, and look at it as at an input; media drafts must be what they claim, whole."""
+    with _opened(draft) as file:
+        size = file.seek(0, os.SEEK_END)
+        found = examine(file, size)
+        file.seek(0)
+        sha256 = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
+    is_claimed = found.ok and found.media is not None and same_type(draft.media_type, found.media)
+    if draft.path is not None and not is_claimed:
+        raise ContractError(f"the {draft.name} product is not whole {draft.media_type}: {found.reason}")
+    facts = FileFacts(sha256=sha256, size=size, media=found.media, seconds=found.seconds, tracks=found.streams)
+    product = Product(name=draft.name, path=path, sha256=sha256, size=size)
+    return _Made(draft=draft, product=product, facts=facts if found.ok else None)
+
+
+def _opened(draft: Draft) -> io.BytesIO | io.BufferedReader:
+    if draft.content is not None:
+        return io.BytesIO(draft.content)
+    assert draft.path is not None
+    return open(draft.path, "rb")
+
+
+def _publications(decision: Decision, made: Sequence[_Made], receipt: JobReceipt, ours: Ours) -> list[Publication]:
+    """The products, and behind them the receipt; nothing where nothing was made."""
+    place = decision.job.place
+    wanted = [_publication(item, place, ours[item.draft.name]) for item in made]
+    return [*wanted, _receipt_publication(made[0].product.path + RECEIPT_SUFFIX, receipt, place)] if made else []
 
 
 def _places(job: Job, drafts: Sequence[Draft]) -> Places:
@@ -221,9 +245,9 @@ def _rename_in(error: MediaspoolError, held: Mapping[str, str]) -> None:
         error.message = error.message.replace(f"{path}/", f"{display(folder)}/")
 
 
-def _publication(draft: Draft, product: Product, place: str, ours: set[Sha256 | None] | None) -> Publication:
+def _publication(made: _Made, place: str, ours: set[Sha256 | None] | None) -> Publication:
     """`ours` are the hashes that may be replaced; None replaces whatever is there."""
-    there = _there(product.path)
+    draft, product, there = made.draft, made.product, _there(made.product.path)
     return Publication(
         path=product.path,
         part=part_name(product.path, place),
@@ -250,26 +274,11 @@ def _receipt_publication(path: str, receipt: JobReceipt, place: str) -> Publicat
 
 def _there(path: str) -> Sha256 | None:
     """The hash of what has this name now."""
-    return _digest_file(path) if os.path.isfile(path) else None
-
-
-def _product(draft: Draft, path: str) -> Product:
-    """Hash what will be published; media drafts must be what they claim, whole."""
-    if draft.content is not None:
-        digest, size = Sha256(hashlib.sha256(draft.content).hexdigest()), len(draft.content)
-        return Product(name=draft.name, path=path, sha256=digest, size=size)
-    assert draft.path is not None
-    with open(draft.path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        found = examine(file, size)
-    if not found.ok or found.media is None or not same_type(draft.media_type, found.media):
-        raise ContractError(f"the {draft.name} product is not whole {draft.media_type}: {found.reason}")
-    return Product(name=draft.name, path=path, sha256=_digest_file(str(draft.path)), size=size)
-
-
-def _digest_file(path: str) -> Sha256:
-    with open(path, "rb") as file:
-        return Sha256(hashlib.file_digest(file, "sha256").hexdigest())
+    with border(path):
+        try:
+            return digest_file(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
 def _intended(item: Publication) -> IntendedProduct:

@@ -9,6 +9,7 @@ import os
 
 from pipeline.core.model import AttemptId, CallReceipt, Media, Sha256
 from pipeline.exchange import payload_name
+from pipeline.state.durable import border, digest_file
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, EndState
 from pipeline.state.spool import Spool
@@ -22,7 +23,7 @@ def recover(ledger: Ledger, store: Store, spool: Spool) -> None:
         _recover_attempt(ledger, store, spool, row)
     parts = [item.part for intent in ledger.intended_all() for item in intent.products]
     store.discard_parts(parts)
-    store.sweep_staging(keep=set())
+    store.sweep_staging()
 
 
 def _recover_attempt(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow) -> None:
@@ -38,22 +39,26 @@ def _finish_adoption(
     ledger: Ledger, store: Store, spool: Spool, row: AttemptRow, receipt: CallReceipt, media: Media
 ) -> None:
     """Each payload was whole and synced when `received` was committed: it is staged still, or in the assets already."""
-    answers = [(receipt.asset, media), *((part.asset, part.media) for part in receipt.parts)]
-    for number, (sha256, found) in enumerate(answers):
-        if not _adopt(store, os.path.join(spool.staging, payload_name(row.id, number)), sha256, found):
+    answers = [(receipt.asset, media, receipt.size), *((part.asset, part.media, part.size) for part in receipt.parts)]
+    for number, (sha256, found, size) in enumerate(answers):
+        staged = os.path.join(spool.staging, payload_name(row.id, number))
+        if store.asset(sha256, found, size=size) is None and not _adopt(store, staged, sha256, found):
             state: EndState = "in_doubt" if row.paid else "failed"
-            _settle(ledger, row.id, state, "the answer was received but its file is gone")
+            _settle(ledger, row.id, state, "the answer was received, but its file is gone or spoiled")
             return
     ledger.mark_stored(row.id, receipt)
 
 
 def _adopt(store: Store, staged: str, sha256: Sha256, media: Media) -> bool:
-    if store.asset(sha256, media) is not None:
-        return True
-    if not os.path.isfile(staged):
+    if not os.path.isfile(staged) or _digest(staged) != sha256:
         return False
     store.adopt(staged, sha256=sha256, media=media)
     return True
+
+
+def _digest(path: str) -> Sha256 | None:
+    with border(path):
+        return digest_file(path)
 
 
 def _settle(ledger: Ledger, attempt: AttemptId, state: EndState, message: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core import pricing
-from pipeline.core.confine import display
+from pipeline.core.confine import display, display_path
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.model import Outcome, Verdict
 
@@ -65,7 +65,6 @@ MAX_SHOWN_PROBLEMS = 6
 MAX_SHOWN_NOTES = 5
 MAX_SHOWN_WARNINGS = 4
 MAX_REASON_CHARS = 160
-MAX_PATH_CHARS = 4096
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
@@ -144,9 +143,11 @@ def next_command(outcome: Outcome, *, manifest: str | None = None, spool: str | 
         case "failed" | "suspect":
             return _by_problem(outcome, spool) or _about(outcome, "retry", spool)
         case "blocked":
-            return _command("status", spool)
+            return command("status", spool)
         case "refused":
-            return _by_problem(outcome, spool) or _again("plan" if spool is None else "status", manifest, spool)
+            return _by_problem(outcome, spool) or _again(
+                "status" if spool and manifest is None else "plan", manifest, spool
+            )
         case "not-started":
             return _by_problem(outcome, spool) or _again("run", manifest, spool)
 
@@ -165,10 +166,9 @@ def summary(report: RunReport, *, spool: str | None = None) -> str:
     for outcome in problems[:MAX_SHOWN_PROBLEMS]:
         lines += _problem_lines(outcome, report.manifest, spool)
     if len(problems) > MAX_SHOWN_PROBLEMS:
-        lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more: {_command('status', spool)}")
+        lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more: {command('status', spool)}")
     lines += _notes(report)
-    if report.stopped_by is not None:
-        lines.append(f"stopped by {display(report.stopped_by)}; next: {_again('run', report.manifest, spool)}")
+    lines += (f"stopped by {stop}; next: {_again('run', report.manifest, spool)}" for stop in _stops(report))
     lines += (f"warning: {display(warning, MAX_REASON_CHARS)}" for warning in report.warnings[:MAX_SHOWN_WARNINGS])
     if len(report.warnings) > MAX_SHOWN_WARNINGS:
         lines.append(f"and {len(report.warnings) - MAX_SHOWN_WARNINGS} more warnings in the JSON report")
@@ -181,7 +181,7 @@ def report_json(report: RunReport) -> bytes:
     """The whole report as one JSON object and a newline."""
     shown = msgspec.structs.replace(
         report,
-        manifest=display(report.manifest, MAX_PATH_CHARS) if report.manifest is not None else None,
+        manifest=display_path(report.manifest) if report.manifest is not None else None,
         outcomes=tuple(_shown(outcome) for outcome in report.outcomes),
         warnings=tuple(display(warning) for warning in report.warnings),
     )
@@ -210,7 +210,7 @@ def _by_problem(outcome: Outcome, spool: str | None) -> str:
     if outcome.code == "extra-missing":
         return _INSTALL
     verb = _VERBS.get(outcome.code or "")
-    return _command(verb, None if verb in _SPOOL_LESS else spool) if verb is not None else ""
+    return command(verb, None if verb in _SPOOL_LESS else spool) if verb is not None else ""
 
 
 def _told(error: MediaspoolError) -> str:
@@ -264,6 +264,15 @@ def _duration(report: RunReport) -> str:
     return f"; {took.total_seconds():.1f} s" if took.total_seconds() >= 0 else ""
 
 
+def _stops(report: RunReport) -> list[str]:
+    """What ended the run, else each cap that ended a manifest of it."""
+    if report.stopped_by is not None:
+        return [display(report.stopped_by)]
+    caps = [outcome for outcome in report.outcomes if _BY_CODE.get(outcome.code or "") == 4]
+    told = [f"{cap.code}: {'; '.join(filter(None, (cap.reason, cap.hint)))}" for cap in caps]
+    return [display(stop, MAX_REASON_CHARS) for stop in dict.fromkeys(told)][:MAX_SHOWN_WARNINGS]
+
+
 def _problem_lines(outcome: Outcome, manifest: str | None, spool: str | None) -> Iterator[str]:
     code = f" [{outcome.code}]" if outcome.code else ""
     yield f"  {outcome.verdict:8} {display(outcome.job, MAX_REASON_CHARS)}{code}"
@@ -284,27 +293,27 @@ def _notes(report: RunReport) -> Iterator[str]:
 
 def _about(outcome: Outcome, verb: str, spool: str | None) -> str:
     """A command on one job; a job whose name cannot be typed is found through `status`."""
-    if display(outcome.job, MAX_PATH_CHARS) != outcome.job:
-        return _command("status", spool)
-    return f"{_command(verb, spool)} {'-- ' if outcome.job.startswith('-') else ''}{shlex.quote(outcome.job)}"
+    if display_path(outcome.job) != outcome.job:
+        return command("status", spool)
+    return f"{command(verb, spool)} {'-- ' if outcome.job.startswith('-') else ''}{shlex.quote(outcome.job)}"
 
 
 def _again(verb: str, manifest: str | None, spool: str | None) -> str:
-    if spool is None and manifest is not None:
-        return f"mediaspool {verb} {shlex.quote(display(manifest, MAX_PATH_CHARS))}"
-    return _command(verb, spool)
+    named = f" {shlex.quote(display_path(manifest))}" if manifest is not None else ""
+    return command(verb, spool) + named
 
 
-def _command(verb: str, spool: str | None) -> str:
-    where = f" --spool {shlex.quote(display(spool, MAX_PATH_CHARS))}" if spool is not None else ""
+def command(verb: str, spool: str | None) -> str:
+    """A command to type, about the spool that was typed."""
+    where = f" --spool {shlex.quote(display_path(spool))}" if spool is not None else ""
     return f"mediaspool {verb}{where}"
 
 
 def _shown(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(
         outcome,
-        job=display(outcome.job, MAX_PATH_CHARS),
+        job=display_path(outcome.job),
         reason=display(outcome.reason),
         hint=display(outcome.hint),
-        products=tuple(display(path, MAX_PATH_CHARS) for path in outcome.products),
+        products=tuple(display_path(path) for path in outcome.products),
     )

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from pipeline.answer import MAX_PATH_CHARS, SCHEMA, Answer, command, counted, joined, shown_size
-from pipeline.core.confine import display
+from pipeline.answer import SCHEMA, Answer, counted, joined, shown_size
+from pipeline.core.confine import display, display_path
 from pipeline.core.errors import StoreError
 from pipeline.held import viewed
+from pipeline.report import command
 from pipeline.seat import Seat
 from pipeline.state.idle import remove_marker
 from pipeline.state.spool import Spool
@@ -154,13 +155,13 @@ def _cleaned(spool: Spool, found: list[tuple[_Rule, list[_Old]]], *, is_deleted:
             folder=rule.folder,
             what=rule.what,
             older_than_days=rule.days,
-            files=tuple(display(os.path.relpath(file.path, spool.root), MAX_PATH_CHARS) for file in files),
+            files=tuple(display_path(os.path.relpath(file.path, spool.root)) for file in files),
             bytes=sum(file.size for file in files),
         )
         for rule, files in found
     )
     return Cleaned(
-        spool=display(spool.root, MAX_PATH_CHARS),
+        spool=display_path(spool.root),
         is_deleted=is_deleted,
         sweeps=sweeps,
         files=sum(len(sweep.files) for sweep in sweeps),

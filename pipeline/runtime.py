@@ -7,7 +7,7 @@ needs it: a run in which all is unchanged starts no engine and no child.
 import importlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
@@ -105,11 +105,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     store: Store
     runner: Runner
-    files: Runner
-    lanes: Lanes
     drivers: Drivers
     kinds: Mapping[str, Kind]
-    redactor: Redactor
     debug: DebugWriter
     log: Log
     bench: Bench
@@ -156,16 +153,16 @@ def load_kinds() -> dict[str, Kind]:
 async def open_runtime(
     settings: Settings, spool: Spool, world: World, *, roots: Mapping[str, str]
 ) -> AsyncIterator[Runtime]:
-    run = new_run_id()
-    runner = ThreadRunner()
-    redactor = Redactor()
-    ledger = await runner(lambda: Ledger.open(str(spool.ledger_path), run=run, clock=world.clock))
+    run, redactor = new_run_id(), Redactor(_known_secrets(settings, world.environ))
+    ledger = await ThreadRunner()(lambda: Ledger.open(spool.ledger_path, run=run, clock=world.clock))
     lanes = _open_lanes(settings, spool, roots)
-    opened = _assemble(settings, spool, world, run, runner, redactor, ledger, lanes)
     try:
-        yield opened
+        opened = _assemble(settings, spool, world, run=run, redactor=redactor, ledger=ledger, lanes=lanes)
+        try:
+            yield opened
+        finally:
+            await opened.drivers.aclose()
     finally:
-        await opened.drivers.aclose()
         lanes.close()
         ledger.close()
 
@@ -177,7 +174,7 @@ def open_view(settings: Settings, root: str, world: World) -> Iterator[Runtime]:
     ledger = Ledger.view(spool.ledger_path, clock=world.clock)
     lanes = _open_lanes(settings, spool, {})
     try:
-        yield _assemble(settings, spool, world, new_run_id(), ThreadRunner(), Redactor(), ledger, lanes)
+        yield _assemble(settings, spool, world, run=new_run_id(), redactor=Redactor(), ledger=ledger, lanes=lanes)
     finally:
         lanes.close()
         ledger.close()
@@ -195,8 +192,8 @@ def engine_workers(settings: Settings) -> int:
 def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> Lanes:
     engines = settings.engines
     return Lanes(
-        roots={**roots, ASSETS: str(spool.assets)},
-        staging=str(spool.staging),
+        roots={**roots, ASSETS: spool.assets},
+        staging=spool.staging,
         engine_workers=engine_workers(settings),
         media_workers=engines.media_workers,
         memory_mb=engines.memory_mb,
@@ -204,61 +201,37 @@ def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> L
 
 
 def _assemble(
-    settings: Settings,
-    spool: Spool,
-    world: World,
-    run: RunId,
-    runner: Runner,
-    redactor: Redactor,
-    ledger: Ledger,
-    lanes: Lanes,
+    settings: Settings, spool: Spool, world: World, *, run: RunId, redactor: Redactor, ledger: Ledger, lanes: Lanes
 ) -> Runtime:
-    files = ThreadRunner(FILE_THREADS)
+    runner, files = ThreadRunner(), ThreadRunner(FILE_THREADS)
     warnings: list[str] = []
-    store = Store(staging=str(spool.staging), assets=str(spool.assets), quarantine=str(spool.quarantine))
-    debug = DebugWriter(
-        str(spool.debug),
-        level=settings.debug.level,
-        max_kb=settings.debug.max_kb,
-        max_count=settings.debug.max_count,
-        max_age_days=settings.debug.max_age_days,
-        redactor=redactor,
-        now=world.now,
-    )
-    log = Log(
-        world.log_stream,
-        redactor=redactor,
-        now=world.clock,
-        format=settings.log.format,
-        level=settings.log.level,
-    )
-    drivers = Drivers(settings, driver_tools(lanes, world, redactor, spool.catalogues, warnings), world.drivers)
-    kinds = load_kinds()
-    caller = Caller(
-        run=run,
-        ledger=ledger,
-        store=store,
-        runner=runner,
-        files=files,
-        drivers=drivers,
-        debug=debug,
-        doubt=doubt_of(settings),
-        clock=world.clock,
-        reached=world.reached,
-    )
+    store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
+    tools = driver_tools(lanes, world, redactor, spool.catalogues, warnings)
+    drivers, kinds = Drivers(settings, tools, world.drivers), load_kinds()
+    debug, log = _open_debug(settings, spool, world, redactor), _open_log(settings, world, redactor)
     bench = Bench(
-        run=run,
         ledger=ledger,
         publisher=Publisher(
             ledger=ledger, store=store, runner=runner, files=files, clock=world.clock, reached=world.reached
         ),
         lanes=lanes,
-        caller=caller,
+        caller=Caller(
+            run=run,
+            ledger=ledger,
+            store=store,
+            runner=runner,
+            files=files,
+            drivers=drivers,
+            debug=debug,
+            doubt=doubt_of(settings),
+            redactor=redactor,
+            clock=world.clock,
+            reached=world.reached,
+        ),
         kinds=kinds,
         runner=runner,
         files=files,
         log=log,
-        clock=world.clock,
         reached=world.reached,
         scratch=Path(spool.staging),
     )
@@ -271,17 +244,41 @@ def _assemble(
         ledger=ledger,
         store=store,
         runner=runner,
-        files=files,
-        lanes=lanes,
         drivers=drivers,
         kinds=kinds,
-        redactor=redactor,
         debug=debug,
         log=log,
         bench=bench,
         doubt=doubt_of(settings),
         warnings=warnings,
     )
+
+
+def _open_debug(settings: Settings, spool: Spool, world: World, redactor: Redactor) -> DebugWriter:
+    return DebugWriter(
+        spool.debug,
+        level=settings.debug.level,
+        max_kb=settings.debug.max_kb,
+        max_count=settings.debug.max_count,
+        max_age_days=settings.debug.max_age_days,
+        redactor=redactor,
+        now=world.now,
+    )
+
+
+def _open_log(settings: Settings, world: World, redactor: Redactor) -> Log:
+    return Log(
+        world.log_stream, redactor=redactor, now=world.clock, format=settings.log.format, level=settings.log.level
+    )
+
+
+def _known_secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """The keys that routes name: none comes out, whoever repeats it. One that cannot be read is used by nobody."""
+    for config in route_configs(settings).values():
+        with suppress(ConfigError):
+            secret = find_secret(config.key, environ) if config.key else None
+            if secret is not None:
+                yield secret.reveal()
 
 
 def _load(row: str) -> Callable[..., object]:

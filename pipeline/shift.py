@@ -152,6 +152,5 @@ def _marks(paths: Iterable[str]) -> Mapping[str, tuple[int, int]]:
             found = os.stat(path)
         except OSError:
             continue
-        if found.st_mtime <= time.time():  # one from the future would never settle
-            marks[path] = (found.st_size, found.st_mtime_ns)
+        marks[path] = (found.st_size, found.st_mtime_ns)
     return marks

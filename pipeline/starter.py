@@ -14,7 +14,7 @@ import zlib
 from msgspec import Struct
 
 from pipeline.answer import SCHEMA, Answer, joined, refused, shown_path
-from pipeline.core.confine import display, is_safe_name
+from pipeline.core.confine import display, display_path, is_safe_name
 from pipeline.core.errors import InputError, StoreError
 from pipeline.manifest_paths import escaped
 
@@ -94,7 +94,7 @@ def start(folder: str) -> Answer:
             "then let cron do it, with this line in `crontab -e`:",
         ]
     )
-    return Answer(text=text, lines=f"{line}\n", data=Started(manifest=display(path, 4096), crontab=line))
+    return Answer(text=text, lines=f"{line}\n", data=Started(manifest=display_path(path), crontab=line))
 
 
 def manifest_text(name: str) -> str:

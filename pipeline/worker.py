@@ -6,6 +6,7 @@ nothing else. What a job made is published with intent written first, so a crash
 
 import hashlib
 import os
+import secrets
 import shutil
 import time
 import traceback
@@ -19,13 +20,13 @@ from msgspec import Struct
 
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
+from pipeline.children.stage import StageLimits
 from pipeline.core.errors import Deferred, EngineError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Answered, ClipFacts, Kind, KindResult, PictureFacts, Sources
 from pipeline.core.limits import Budget, Tab
 from pipeline.core.model import (
     SETTLED,
     Asset,
-    Clock,
     Decision,
     Limits,
     Outcome,
@@ -39,6 +40,7 @@ from pipeline.core.operations import MediaRef, Operation
 from pipeline.course import CallOwner, Made
 from pipeline.media import av, pictures
 from pipeline.publishing import Publisher
+from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
 from pipeline.state.roots import Roots
 from pipeline.trace.logs import Log
@@ -50,7 +52,6 @@ TOLD_FRAMES = 6
 class Bench(Struct, frozen=True, kw_only=True):
     """What a worker needs, opened by the runtime; one for a whole run."""
 
-    run: str
     ledger: Ledger
     publisher: Publisher
     lanes: Lanes
@@ -59,9 +60,18 @@ class Bench(Struct, frozen=True, kw_only=True):
     runner: Runner
     files: Runner
     log: Log
-    clock: Clock
     reached: Reached
     scratch: Path
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What the jobs of one manifest have in common. `is_stopping` is asked as long as a job has not begun."""
+
+    manifest: str
+    roots: Roots
+    budget: Budget
+    is_forced: bool
+    is_stopping: Callable[[], bool]
 
 
 class Unfinished(Struct, frozen=True, kw_only=True):
@@ -78,20 +88,32 @@ class Unfinished(Struct, frozen=True, kw_only=True):
 class Work:
     """Implements `core.kinds.JobContext` for one job, and remembers the calls it made."""
 
-    def __init__(
-        self, bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, tab: Tab, scratch: Path
-    ) -> None:
+    def __init__(self, bench: Bench, decision: Decision, terms: Terms) -> None:
+        job = decision.job
+        self.decision = decision
+        self.terms = terms
         self.source: Source | None = decision.source
         self.more: Sources = decision.more
         self.limits: Limits = decision.limits
-        self.scratch = scratch
+        # Never the place alone: two manifests of one name have jobs of one place, and may be at work side by side.
+        self.scratch = bench.scratch / f"job-{job.place}-{secrets.token_hex(4)}"
         self.calls: list[Made] = []
         self._bench = bench
-        self._decision = decision
-        self.roots = roots
+        self._has_begun = False
+        self.tab = Tab()
         self._owner = CallOwner(
-            place=decision.job.place, kind=decision.job.kind, limits=decision.limits, budget=budget, tab=tab
+            place=job.place,
+            kind=job.kind,
+            limits=decision.limits,
+            budget=terms.budget,
+            tab=self.tab,
+            may_begin=self._may_begin,
         )
+
+    def _may_begin(self) -> bool:
+        """A job that waits for its first seat can wait for another run; one that has called goes on to its end."""
+        self._has_begun = self._has_begun or not self.terms.is_stopping()
+        return self._has_begun
 
     async def call(self, operation: Operation) -> Asset:
         return (await self._made(operation)).asset
@@ -101,8 +123,8 @@ class Work:
         return Answered(assets=made.assets, facts=made.receipt.facts, model=made.receipt.model)
 
     async def _made(self, operation: Operation) -> Made:
-        assert self._decision.binding is not None, "a kind that calls declares its operations"
-        made = await self._bench.caller.make_call(operation, self._decision.binding, self._owner)
+        assert self.decision.binding is not None, "a kind that calls declares its operations"
+        made = await self._bench.caller.make_call(operation, self.decision.binding, self._owner)
         self.calls.append(made)
         return made
 
@@ -154,8 +176,9 @@ class Work:
 
     async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
         lanes = self._bench.lanes
-        spec = av.encode(lanes.ref(str(source)), lanes.ref(str(target)), media_type=media_type, tags=tags)
-        await lanes.run("media", spec)
+        limits = StageLimits(max_output_bytes=self.limits.max_output_bytes)
+        wav, made = lanes.ref(str(source)), lanes.ref(str(target))
+        await lanes.run("media", av.encode(wav, made, media_type=media_type, tags=tags, limits=limits))
 
     async def pdf_text(self, source: Source) -> str:
         lanes = self._bench.lanes
@@ -170,7 +193,7 @@ class Work:
     async def read_source(self, *, max_bytes: int) -> bytes:
         source = self.source
         assert source is not None, "a kind that reads a source has one"
-        body = await self._bench.files(_read, lambda: self.roots.open(source.path), max_bytes)
+        body = await self._bench.files(_read, lambda: self.terms.roots.open(source.path), max_bytes)
         if hashlib.sha256(body).hexdigest() != source.sha256:
             raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")
         return body
@@ -181,46 +204,42 @@ def is_untaken(error: MediaspoolError) -> bool:
     return error.billed == "no" and (error.retryable or error.reach == "route")
 
 
-async def run_job(
-    bench: Bench, decision: Decision, *, roots: Roots, budget: Budget, manifest: str, is_forced: bool
-) -> Outcome | Unfinished:
+async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome | Unfinished:
     """Raises only Cancelled. An error that reaches beyond this job stops a route, a manifest or the run."""
-    job, tab = decision.job, Tab()
+    job, work = decision.job, Work(bench, decision, terms)
+    tab = work.tab
     started = time.monotonic()
     bench.log.event("job-started", place=job.place, kind=job.kind)
     try:
-        outcome = await _run(bench, decision, roots, budget, tab, manifest, is_forced)
+        outcome = await _run(bench, work)
     except MediaspoolError as error:
         may_move = is_untaken(error) and tab.is_free and job.on_failure == "next-route"
         if may_move or error.reach != "call":
             return Unfinished(error=error, usd=tab.usd, may_move=may_move)
-        outcome = await end_job(bench, decision, manifest, error, tab)
+        outcome = await end_job(bench, decision, terms.manifest, error, tab)
     except Exception as error:  # the one place: a bug costs its job, not the run
         bench.log.event("bug", level="error", place=job.place, error=type(error).__name__, at=_where(error))
         bug = EngineError(f"a bug in mediaspool: {type(error).__name__}", code="internal", hint="please report it")
-        outcome = await end_job(bench, decision, manifest, bug, tab)
+        outcome = await end_job(bench, decision, terms.manifest, bug, tab)
     wall = time.monotonic() - started
     bench.log.event("job-ended", place=job.place, kind=job.kind, verdict=outcome.verdict, ms=round(wall * 1000))
     return msgspec.structs.replace(outcome, wall_s=round(wall, 3))
 
 
-async def _run(
-    bench: Bench, decision: Decision, roots: Roots, budget: Budget, tab: Tab, manifest: str, is_forced: bool
-) -> Outcome:
+async def _run(bench: Bench, work: Work) -> Outcome:
+    decision = work.decision
     kind = bench.kinds[decision.job.kind]
-    scratch = await bench.files(_make_scratch, bench.scratch, decision.job.place)
-    work = Work(bench, decision, roots=roots, budget=budget, tab=tab, scratch=scratch)
+    await bench.files(_make_scratch, work.scratch)
     try:
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
             result = await kind.run(decision.job.spec, work)
         bench.reached("made")
-        outcome = await _publish(bench, decision, work, result, manifest, is_forced)
-        return msgspec.structs.replace(outcome, usd=tab.usd)
+        return await _publish(bench, work, result)
     except trio.TooSlowError as error:
         raise await _too_late(bench, decision) from error
     finally:
         with trio.CancelScope(shield=True):
-            await bench.files(shutil.rmtree, scratch, True)  # ignore_errors
+            await bench.files(shutil.rmtree, work.scratch, True)  # ignore_errors
 
 
 async def _too_late(bench: Bench, decision: Decision) -> MediaspoolError:
@@ -237,14 +256,13 @@ def still_waiting(what: str) -> Deferred:
     return Deferred(f"{what} while a provider works on one of its calls", hint=hint)
 
 
-async def _publish(
-    bench: Bench, decision: Decision, work: Work, result: KindResult, manifest: str, is_forced: bool
-) -> Outcome:
+async def _publish(bench: Bench, work: Work, result: KindResult) -> Outcome:
     """Shielded: a result that exists is not thrown away because the run ends."""
+    decision, terms = work.decision, work.terms
     receipts = [made.receipt for made in work.calls]
     with trio.CancelScope(shield=True):
         receipt = await bench.publisher.publish(
-            decision, result, receipts, roots=work.roots, manifest=manifest, is_forced=is_forced
+            decision, result, receipts, roots=terms.roots, manifest=terms.manifest, is_forced=terms.is_forced
         )
     return Outcome(
         job=decision.job.id,
@@ -252,6 +270,7 @@ async def _publish(
         verdict=result.verdict,
         reason=result.reason,
         products=tuple(product.path for product in receipt.products),
+        usd=work.tab.usd,
         audio_seconds=result.audio_seconds,
         route=receipt.route,
         model=receipt.model,
@@ -291,7 +310,7 @@ def settle(ledger: Ledger, decision: Decision, outcome: Outcome, manifest: str) 
         code=outcome.code,
         reason=outcome.reason,
         key=decision.key,
-        identity=refusal_identity(decision.reasons),
+        identity=refusal_identity(decision.reasons, decision.limits),
     )
 
 
@@ -301,11 +320,9 @@ def _where(error: Exception) -> str:
     return " < ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in reversed(frames))
 
 
-def _make_scratch(folder: Path, place: str) -> Path:
-    scratch = folder / f"job-{place}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(mode=0o700)
-    return scratch
+def _make_scratch(scratch: Path) -> None:
+    with border(str(scratch)):
+        scratch.mkdir(mode=0o700)
 
 
 def _measured(path: str) -> tuple[int, Sha256]:

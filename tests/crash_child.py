@@ -2,17 +2,22 @@
 
 `python -m tests.crash_child SPOOL CONFIG point:NAME` dies when the main path passes the named point;
 `audit:N` dies at the N-th change of the file system (open for writing, rename, link, remove, mkdir);
+`full:NAME` can write no further byte into any file from that point on; the exit code is the program's;
 `none` runs to the end and prints how many such changes there were.
 """
 
 import os
+import resource
 import signal
 import sys
+from collections.abc import Callable
 
 import trio
 
 from pipeline.app import RunRequest, run
+from pipeline.core.errors import MediaspoolError
 from pipeline.core.model import Reached
+from pipeline.report import exit_code
 from pipeline.runtime import World, utc_now
 from pipeline.state.settings import load_settings
 from tests.makers import DRIVERS, FAR_FUTURE
@@ -50,8 +55,13 @@ class AuditKill:
         return isinstance(path, str) and path.startswith(self._folder)
 
 
-def kill_at(name: str) -> Reached:
-    return lambda point: die() if point == name else None
+def fill() -> None:
+    """No disk is full at a word; a process that may write no further byte sees much the same, without being root."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def at(name: str, act: Callable[[], None]) -> Reached:
+    return lambda point: act() if point == name else None
 
 
 def main(spool: str, config: str, kill: str) -> int:
@@ -62,11 +72,14 @@ def main(spool: str, config: str, kill: str) -> int:
         log_stream=sys.stderr,
         clock=utc_now,
         now=lambda: FAR_FUTURE,
-        reached=kill_at(value) if mode == "point" else lambda _point: None,
+        reached=at(value, {"point": die, "full": fill}.get(mode, lambda: None)),
         drivers=DRIVERS,
     )
     sys.addaudithook(audit)
-    result = trio.run(run, RunRequest(spool=spool), load_settings(config, {}), world)
+    try:
+        result = trio.run(run, RunRequest(spool=spool), load_settings(config, {}), world)
+    except MediaspoolError as error:
+        return exit_code(outcomes=(), stopped_by_cap=False, errors=[error])
     print(audit.count)
     return result.whole.exit_code
 

@@ -6,6 +6,7 @@ import time
 import trio
 
 from pipeline.children.lanes import Lanes
+from pipeline.core.model import Limits
 from pipeline.core.secret import Secret
 from pipeline.routes._tools import Tools
 
@@ -25,8 +26,9 @@ def tools(lanes: Lanes, *, keys: dict[str, str] | None = None, cache: str | None
 class RecordingExchange:
     """`steps` is what happened in order; `bodies` the payloads of the answer, one a part."""
 
-    def __init__(self, ticket: str | None = None) -> None:
+    def __init__(self, ticket: str | None = None, *, limits: Limits | None = None) -> None:
         self.ticket = ticket
+        self.limits = limits or Limits()
         self.steps: list[str] = []
         self.bodies: list[bytes] = [b""]
 

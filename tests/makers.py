@@ -100,7 +100,7 @@ class Folder:
         return trio.run(run, request, self.settings, self.world())
 
     def run_spool(self) -> Result:
-        """A tick: whatever lies in the spool."""
+        """As cron does: what lies in the spool."""
         return trio.run(run, RunRequest(spool=str(self.spool)), self.settings, self.world())
 
     def calls(self) -> int:

@@ -28,7 +28,6 @@ class Painter:
         self.facts = DriverFacts(
             name="painter",
             operations=frozenset({"make_image", "edit_image"}),
-            media_in=frozenset({"image/png", "image/jpeg"}),
             media_out=frozenset({"image/png", "image/jpeg"}),
             paid="paid" in self._options,
         )

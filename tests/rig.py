@@ -225,6 +225,7 @@ class Rig:
         self.seen = Seen()
         self.caps = Caps()
         self.allowance = (Decimal(0), Decimal(0))
+        self.budgets: list[Budget] = []
         self.job_limits = Limits()
         self.reached: Callable[[str], None] = lambda _point: None
         self._runs = 0
@@ -295,7 +296,8 @@ class Rig:
         return 2 * self.players[route].route.width
 
     def _batch(self, name: str, jobs: tuple[Job, ...]) -> Batch:
-        roots = Roots([str(self.out)])
+        roots, budget = Roots([str(self.out)]), Budget(self.caps)
+        self.budgets.append(budget)
         planner = Planner(
             ledger=self.ledger,
             intake=Intake(self.ledger, roots),
@@ -311,7 +313,7 @@ class Rig:
             bad=frozenset(),
             planner=planner,
             roots=roots,
-            budget=Budget(self.caps),
+            budget=budget,
         )
 
     def _bench(self) -> Bench:
@@ -334,6 +336,7 @@ class Rig:
             drivers=self._driver,
             debug=debug,
             doubt=Doubt(*self.allowance),
+            redactor=redactor,
             clock=lambda: NOW,
             reached=lambda point: self.reached(point),
         )
@@ -347,7 +350,6 @@ class Rig:
         )
         lanes = Lanes(roots={}, staging=self.spool.staging, engine_workers=1, media_workers=1, memory_mb=100)
         return Bench(
-            run="run",
             ledger=self.ledger,
             publisher=publisher,
             lanes=lanes,
@@ -356,7 +358,6 @@ class Rig:
             runner=runner,
             files=runner,
             log=Log(io.StringIO(), redactor=redactor, now=lambda: NOW),
-            clock=lambda: NOW,
             reached=lambda point: self.reached(point),
             scratch=Path(self.spool.staging),
         )

@@ -4,6 +4,7 @@ Every call appends one line to the file named by the route option `calls` at the
 that a test can count what a killed process had really sent. The answers are real bytes: a WAV or a transcript.
 """
 
+import builtins
 import os
 import struct
 from decimal import Decimal
@@ -21,7 +22,7 @@ RATE = 16_000
 
 
 class ScriptedDriver:
-    """Options: `calls` (file), `paid` (USD per call), `fail` (error class), `garbage`, `delay_s`, `text`.
+    """Options: `calls` (file), `paid` (USD a call), `fail` (class) and what it `says`, `garbage`, `delay_s`, `text`.
 
     `asked`: the model that was asked for instead. `deferred`: the work goes on behind a ticket, and only its beginning
     is a call. `parts`: payloads of an answer. `late_usd`: the price is told by `price_of` only, `unknown` for as long
@@ -35,14 +36,17 @@ class ScriptedDriver:
             name="scripted",
             operations=frozenset({"speak", "transcribe"}),
             media_out=frozenset({"audio/wav", "application/json"}),
+            models=("one",),
             paid="paid" in self._options,
         )
 
     def bind(self, operation: str, model: str | None) -> Binding:
+        if operation not in self.facts.operations:
+            raise errors.UnsupportedOperation(f"scripted cannot {operation}")
+        if model not in (None, "one"):
+            raise errors.UnsupportedOperation(f"scripted has no model {model!r}", code="model-unknown", hint="take one")
         asked = self._options.get("asked")
-        return Binding(
-            route=self.route.id, model=model or "one", engine="scripted 1", paid=self.facts.paid, asked=asked
-        )
+        return Binding(route=self.route.id, model="one", engine="scripted 1", paid=self.facts.paid, asked=asked)
 
     def check(self, operation: Operation, binding: Binding) -> list[Refusal]:
         if isinstance(operation, Speak) and operation.voice == "nobody":
@@ -63,7 +67,8 @@ class ScriptedDriver:
             await self._begin(operation, exchange)
         await trio.sleep(float(self._options.get("delay_s", "0")))
         if "fail" in self._options:
-            raise getattr(errors, self._options["fail"])("scripted failure")
+            name, says = self._options["fail"], self._options.get("says", "scripted failure")
+            raise (getattr(errors, name, None) or getattr(builtins, name))(says)
         body, media_type = self._answer(operation)
         for number in range(int(self._options.get("parts", "1")) - 1):
             await exchange.write(body if media_type == "application/json" else wav(0.5 + number))

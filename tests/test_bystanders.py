@@ -29,3 +29,12 @@ def test_a_manifest_that_cannot_be_read_is_told_by_its_name(folder: Folder) -> N
     warnings = folder.run().whole.warnings
     assert len(warnings) == 1
     assert "notes.toml" in warnings[0]
+
+
+def test_a_run_that_a_folder_stops_says_which_folder(folder: Folder) -> None:
+    folder.manifest.write_text(MANIFEST.replace('"out/{reldir}', '"/sys/mediaspool/{reldir}'))
+    folder.configure({}, extra=f'roots = ["/sys", "{folder.root}"]\n')
+    folder.record("a.wav")
+    whole = folder.run().whole
+    assert whole.exit_code == 73
+    assert [warning for warning in whole.warnings if "/sys/mediaspool" in warning]

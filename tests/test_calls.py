@@ -1,11 +1,17 @@
 """What a call holds and gives back: descriptors of its payload, and the proof that its receipt is."""
 
+import gc
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import MockClock
 
+from pipeline.app import RunRequest, run
 from tests.makers import Folder, verdicts
+from tests.rig import Act, Rig
 
 pytestmark = pytest.mark.real_time
 
@@ -25,3 +31,44 @@ def test_no_descriptor_stays_open_however_a_call_ends(tmp_path: Path, options: d
     before = _descriptors()
     assert verdict in verdicts(folder.run()).values()
     assert _descriptors() <= before
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_receipt_whose_answer_is_gone_or_cut_proves_nothing(tmp_path: Path, damage: str) -> None:
+    folder = Folder(tmp_path)
+    folder.record("a.wav")
+    folder.run()
+    (answer,) = folder.spool.glob("assets/*/*.json")
+    answer.unlink() if damage == "gone" else os.truncate(answer, 100)
+    folder.product("a.wav.text.txt").unlink()
+    assert verdicts(folder.run())["notes/a.wav#text"] == "done"
+    assert folder.calls() == 2
+
+
+async def test_a_job_that_failed_tells_what_its_calls_cost(tmp_path: Path, autojump_clock: MockClock) -> None:
+    rig = Rig(tmp_path, widths={"r": 2}, paid=True)
+    outcomes = await rig.run(rig.job("a", Act(), Act(after_s=1, ends="Rejected")))
+    rig.close()
+    assert (outcomes["a"].verdict, outcomes["a"].usd) == ("failed", Decimal("0.10"))
+
+
+def test_two_manifests_of_one_name_do_not_work_in_each_others_scratch(tmp_path: Path) -> None:
+    job = '[[job]]\nid = "hi"\nkind = "tts"\ntext = "{}"\nout = "out/{}.wav"\n'
+    folder = Folder(tmp_path, options={"delay_s": "0.2"})
+    files = []
+    for number, text in enumerate(("hello there", "A sentence to be spoken by itself. " * 40)):
+        path = tmp_path / f"{number}.toml"
+        path.write_text('schema = 1\nname = "one"\n' + job.format(text, number))
+        files.append(str(path))
+    request = RunRequest(spool=str(folder.spool), files=tuple(files))
+    result = trio.run(run, request, folder.settings, folder.world())
+    assert not any("failed" in report.counts for report in result.reports)
+
+
+async def test_nothing_is_kept_of_calls_that_have_ended(tmp_path: Path, autojump_clock: MockClock) -> None:
+    rig = Rig(tmp_path, widths={"r": 2})
+    kept = []
+    rig.reached = lambda _: kept.append(sum(isinstance(each, trio.Lock) for each in gc.get_objects()))
+    await rig.run(*(rig.job(f"j{number}", Act()) for number in range(12)))
+    rig.close()
+    assert max(kept) - kept[0] < 6

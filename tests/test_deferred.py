@@ -133,7 +133,10 @@ async def test_each_payload_of_an_answer_is_kept_in_order(rig: Rig, autojump_clo
     receipt = rig.ledger.call_receipt(receipt_key(rig, "two", act))
     assert receipt is not None
     assert len({receipt.asset, *(part.asset for part in receipt.parts)}) == 2  # the first and the last are equal
-    assert [rig.store.asset(part.asset, part.media) is not None for part in receipt.parts] == [True, True]
+    assert [rig.store.asset(part.asset, part.media, size=part.size) is not None for part in receipt.parts] == [
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("ends", ["InDoubt", "ContractError", "LimitExceeded"])
@@ -156,7 +159,7 @@ async def test_an_answer_lacking_a_part_is_made_anew_rather_than_given_short(
     await rig.run(rig.job("two", act, shared="same"))
     receipt = rig.ledger.call_receipt(receipt_key(rig, "same", act))
     assert receipt is not None
-    asset = rig.store.asset(receipt.parts[0].asset, receipt.parts[0].media)
+    asset = rig.store.asset(receipt.parts[0].asset, receipt.parts[0].media, size=receipt.parts[0].size)
     assert asset is not None
     Path(asset.path).unlink()
     await again(rig, "other", act=act)

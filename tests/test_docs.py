@@ -38,7 +38,7 @@ from pipeline.core.confine import MAX_NAME_BYTES
 from pipeline.core.errors import CODES
 from pipeline.core.model import Family
 from pipeline.core.operations import Segment, Transcript, Word
-from pipeline.manifest_folder import fixed_prefix, is_ignored
+from pipeline.manifest_folder import fixed_prefix
 from pipeline.manifest_model import (
     DEFAULT_FOLDER_SETTLE_S,
     DefaultKeys,
@@ -55,6 +55,7 @@ from pipeline.retention import KEEP_DAYS, UNUSED_ASSET_DAYS
 from pipeline.routes import DRIVERS, hibari, pico
 from pipeline.runtime import load_kinds
 from pipeline.seat import Seat, real_world
+from pipeline.state.drops import is_ignored
 from pipeline.state.roots import MAX_OUTPUT_NAME_BYTES
 from pipeline.state.settings import (
     GROUPS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import ContractError
-from pipeline.core.model import CallKey, Media, Place, RunId
+from pipeline.core.model import CallKey, Limits, Media, Place, RunId
 from pipeline.exchange import Receiving
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
@@ -44,7 +44,7 @@ async def _verdict(ledger: Ledger, folder: Path, body: bytes, chunk: int) -> Med
         files=runner,
         reached=lambda _: None,
         allowed=ANSWERS,
-        max_bytes=None,
+        limits=Limits(),
     )
     with closing(receiving):
         try:

@@ -5,6 +5,7 @@ Never: a file of the user's overwritten, a product that stands for bytes nobody 
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def test_a_file_whose_disk_fails_is_refused_and_not_a_bug(folder: Folder) -> Non
     intake = Intake(ledger, Failing([str(folder.root)]))
     path = str(folder.root / "recordings/a.wav")
     with pytest.raises(InputError) as refused:
-        intake.source(path, max_bytes=None)
+        intake.source(path)
     assert refused.value.code == "input-unreadable"
     assert intake.media(path) is None
     ledger.close()
@@ -178,6 +179,53 @@ def test_invariant_26_an_output_folder_swapped_for_a_link_out_of_the_roots_takes
     assert list(outside.iterdir()) == []
     assert found[TEXT].verdict in ("refused", "not-started")
     assert found[TEXT].code in ("path-outside-roots", "output-unwritable")
+
+
+class Trap:
+    """Told by Python itself before any file is opened: springs once, in the instant before the first part is."""
+
+    def __init__(self) -> None:
+        self.act: Callable[[], None] | None = None
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.act is not None and event == "open" and "/.mediaspool-" in str(arguments[0]):
+            act, self.act = self.act, None
+            act()
+
+
+@pytest.fixture(scope="module")
+def trap() -> Trap:
+    return Trap()  # an audit hook cannot be taken away; an unset trap hears nothing
+
+
+def test_invariant_26_a_swap_in_the_instant_before_the_first_byte_takes_nothing_out(
+    folder: Folder, trap: Trap, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    folder.product("").mkdir()
+
+    def swap() -> None:
+        folder.product("").rename(folder.root / "moved")
+        folder.product("").symlink_to(outside)
+
+    trap.act = swap
+    found = outcomes(folder.run())
+    assert folder.product("").is_symlink()
+    assert list(outside.iterdir()) == []
+    assert (found[TEXT].verdict, found[TEXT].code) == ("refused", "path-outside-roots")
+
+
+def test_a_folder_exchanged_in_the_instant_before_the_first_byte_gets_its_products(folder: Folder, trap: Trap) -> None:
+    folder.product("").mkdir()
+
+    def exchange() -> None:
+        folder.product("").rename(folder.root / "moved")
+        folder.product("").mkdir()
+
+    trap.act = exchange
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    assert folder.product("a.wav.text.txt").exists()
 
 
 def test_invariant_26_a_folder_above_the_output_swapped_for_a_link_takes_nothing_out(

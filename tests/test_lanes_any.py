@@ -1,5 +1,6 @@
 """Whatever the jobs, their ends and the moment of the stop: the promises of a run that hold for every one of them."""
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -16,8 +17,9 @@ from pipeline.core.operations import Operation, Speak, call_key
 from pipeline.plan import GOOD
 from tests.rig import Act, Acting, Rig
 
+MEMORY = "/dev/shm"
 WIDTHS = {"r": 2, "slow": 1}
-REPEATABLE = {"RouteClosed", "BudgetExhausted"}  # they say that nothing was executed
+REPEATABLE = {"RouteClosed", "Rejected", "EngineError"}  # they say that nothing was executed
 NOT_MADE = {"failed", "held", "blocked", "refused"}
 
 
@@ -122,8 +124,8 @@ class Stage:
 
 
 def play(story: Story, scene: Callable[[Stage], Awaitable[None]]) -> None:
-    """In a folder and on a clock of its own."""
-    with tempfile.TemporaryDirectory() as folder:
+    """In a folder and on a clock of its own. In memory where that is offered: no power is cut here."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
         stage = Stage(Path(folder), story)
         try:
             trio.run(scene, stage, clock=MockClock(autojump_threshold=0))
@@ -131,7 +133,7 @@ def play(story: Story, scene: Callable[[Stage], Awaitable[None]]) -> None:
             stage.rig.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(stories())
 def test_every_decision_has_one_outcome_that_the_ledger_and_the_folder_bear_out(story: Story) -> None:
     async def scene(stage: Stage) -> None:
@@ -143,7 +145,7 @@ def test_every_decision_has_one_outcome_that_the_ledger_and_the_folder_bear_out(
     play(story, scene)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(stories())
 def test_the_next_run_does_what_was_left_and_repeats_nothing_that_has_an_answer(story: Story) -> None:
     async def scene(stage: Stage) -> None:
@@ -160,7 +162,7 @@ def test_the_next_run_does_what_was_left_and_repeats_nothing_that_has_an_answer(
     play(story, scene)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(stories(paid=st.just(True)))
 def test_invariant_1_no_paid_call_is_sent_twice_unless_they_said_that_it_was_not_executed(story: Story) -> None:
     async def scene(stage: Stage) -> None:

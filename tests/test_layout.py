@@ -53,6 +53,16 @@ def _imported(tree: ast.AST) -> Iterator[str]:
                 yield name.partition(".")[0]
 
 
+def _own_imported(tree: ast.AST) -> Iterator[str]:
+    """Every module of ours that a module imports."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                yield from (alias.name for alias in node.names if alias.name.startswith(("pipeline", "jobs")))
+            case ast.ImportFrom(module=str(module), level=0) if module.startswith(("pipeline", "jobs")):
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
 def _called(call: ast.Call) -> str:
     """The last word of what is called: `run` of `subprocess.run(...)`."""
     match call.func:
@@ -73,6 +83,17 @@ def test_a_package_is_imported_only_where_it_belongs(package: str) -> None:
 @pytest.mark.parametrize("package", sorted(set(IMPORTERS) - {"httpx", "onnxruntime"}))
 def test_the_importer_of_a_package_is_really_there(package: str) -> None:
     assert _importers(package), "the row above guards nothing"
+
+
+@pytest.mark.parametrize("folder", ["jobs/", "pipeline/routes/"])
+def test_kinds_and_routes_know_only_core_children_and_media(folder: str) -> None:
+    below = ("pipeline.core", "pipeline.children", "pipeline.media", folder.strip("/").replace("/", "."))
+    modules = [name for name in TREES if name.startswith(folder)]
+    assert len(modules) > 3
+    found = {(name, module) for name in modules for module in _own_imported(TREES[name])}
+    assert {
+        (name, module) for name, module in found if not f"{module}.".startswith(tuple(f"{b}." for b in below))
+    } == set()
 
 
 @pytest.mark.parametrize("package", [*NOWHERE, *DATA_PACKAGES])

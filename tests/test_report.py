@@ -220,6 +220,12 @@ def test_the_command_of_a_spool_names_the_spool() -> None:
     assert next_command(_outcome("refused"), spool="/srv/s") == "mediaspool status --spool /srv/s"
 
 
+@pytest.mark.parametrize(("verdict", "verb"), [("refused", "plan"), ("not-started", "run")])
+def test_a_manifest_that_was_named_with_a_spool_is_named_with_it_again(verdict: Verdict, verb: str) -> None:
+    typed = next_command(_outcome(verdict), manifest="my notes.toml", spool="/srv/s")
+    assert typed == f"mediaspool {verb} --spool /srv/s 'my notes.toml'"
+
+
 def test_a_job_that_looks_like_an_option_is_typed_as_a_job() -> None:
     assert next_command(_outcome("failed", job="--force")) == "mediaspool retry -- --force"
 
@@ -272,6 +278,17 @@ def test_a_thousand_problems_still_fit_on_one_screen() -> None:
     assert len(shown.splitlines()) <= 30
     assert "and 994 more: mediaspool status" in shown
     assert "and 46 more warnings" in shown
+
+
+def test_a_cap_of_a_manifest_is_named_with_what_to_do_about_it() -> None:
+    left = msgspec.structs.replace(
+        _outcome("not-started", code="budget-audio"), reason="the cap of 9 audio minutes is reached", hint="raise it"
+    )
+    shown = summary(_report(_outcome("done"), left, left)).splitlines()
+    assert shown[1] == (
+        "stopped by budget-audio: the cap of 9 audio minutes is reached; raise it; next: mediaspool run notes.toml"
+    )
+    assert len(shown) == 3
 
 
 def test_old_problems_are_counted_but_not_shown_again() -> None:

@@ -160,7 +160,7 @@ def test_a_limit_that_is_passed_says_which_level_set_it(folder: Folder) -> None:
     )
     folder.record("a.wav")
     outcome = outcomes(folder.run())["notes/a.wav#text"]
-    assert (outcome.code, outcome.reason) == ("limit-seconds", "1 seconds, and the manifest allows 0.6")
+    assert (outcome.code, outcome.reason) == ("limit-seconds", "1 seconds; at most 0.6, set by the manifest")
 
 
 def test_a_raised_limit_lets_a_refused_job_run(folder: Folder) -> None:
@@ -187,3 +187,41 @@ def test_markdown_is_told_by_its_name_and_makes_another_key_than_plain_text(tmp_
     folder.manifest.write_text('schema = 1\nname = "s"\n' + job.format("a.md"))
     assert verdicts(folder.run())["hi"] == "done"
     assert folder.calls() > spoken_with_marks
+
+
+def test_a_raised_limit_lets_a_job_run_that_met_it_only_while_it_ran(tmp_path: Path) -> None:
+    """The limit has no part in the key, so the refusal must remember which limits it met."""
+    job = '[[job]]\nid = "one"\nkind = "canonical_text"\ninput = "x.txt"\nout = "out/x.txt"\nprovenance = false\n'
+    manifest = 'schema = 1\nname = "s"\n[limits]\nmax_chars = {}\n' + job
+    folder = Folder(tmp_path, manifest=manifest.format(10))
+    (tmp_path / "x.txt").write_text("one two three\n")
+    assert outcomes(folder.run())["one"].code == "limit-chars"
+    assert verdicts(folder.run())["one"] == "unchanged"
+    folder.manifest.write_text(manifest.format(20))
+    assert verdicts(folder.run())["one"] == "done"
+
+
+def test_a_product_is_read_by_the_next_step_as_any_file_of_its_content(tmp_path: Path) -> None:
+    """What the run remembers of its own product is what looking at it would tell; so one content gives one record."""
+    steps = (
+        '[[job]]\nid = "rows"\nkind = "transcription"\nformats = ["tsv"]\n'
+        'input = "recordings/a.wav"\nout = "out/a.{ext}"\n'
+        '[[job]]\nid = "canon"\nkind = "canonical_text"\ninput = "@rows"\nout = "out/c.{ext}"\n'
+    )
+    folder = Folder(tmp_path, manifest=f'schema = 1\nname = "s"\n{steps}')
+    folder.record("a.wav")
+    folder.run()
+    record = folder.product("c.provenance.json").read_bytes()
+    assert b'"media_type": "text/plain"' in record
+    folder.run(is_forced=True, is_rehashing=True)
+    assert folder.product("c.provenance.json").read_bytes() == record
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_too_large_an_input_is_told_alike_whether_it_was_read_before_or_not(folder: Folder, is_known: bool) -> None:
+    folder.record("a.wav", seconds=40)
+    if is_known:
+        folder.run()
+    folder.configure({}, extra="[limits]\nmax_input_mb = 0.5\n")
+    outcome = outcomes(folder.run())["notes/a.wav#text"]
+    assert outcome.reason == "1,280,044 bytes; at most 500,000, set by the settings"

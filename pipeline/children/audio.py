@@ -5,7 +5,6 @@ The only module that opens an input container. Promises: no other file and no ne
 from samples, not believed; FFmpeg's errors leave as our own without a file name.
 """
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -78,14 +77,12 @@ class Decoder:
         stream: AudioStream,
         *,
         max_seconds: float | None,
-        max_packets: int | None = None,
     ) -> None:
         self.seconds = 0.0
         self.first_s = 0.0
         self._container = container
         self._stream = stream
         self._max_seconds = max_seconds
-        self._max_packets = max_packets
         self._packets = 0
         self._bad = 0
         self.rate: int = stream.codec_context.sample_rate
@@ -95,7 +92,7 @@ class Decoder:
         """Every frame in order; InputError when too much cannot be decoded, LimitExceeded at the bound."""
         self._refuse_declared()
         with ffmpeg_errors():
-            for packet in itertools.islice(self._container.demux(self._stream), self._max_packets):
+            for packet in self._container.demux(self._stream):
                 for frame in self._decoded(packet):
                     self._count(frame)
                     yield frame

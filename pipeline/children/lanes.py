@@ -36,7 +36,7 @@ _HINTS = {
     "engine-broken": "reinstall the engines: pip install --force-reinstall 'mediaspool[local]'",
     "extra-missing": "pip install 'mediaspool[local]'",
     "text-unsupported": "take out what the voice does not read, or name another route",
-    "input-damaged": "look at the file in a player; export it again",
+    "input-damaged": "open it in another program; export it again",
 }
 # What a child used up is its own failure, not a property of the job that could be refused beforehand.
 _CHILD_LIMITS = ("limit-time", "limit-memory")

@@ -37,7 +37,7 @@ def text(spec: StageSpec, roots: Roots) -> StageResult:
     with files.source(spec.inputs[0], roots) as source, _damage():
         reader = pypdf.PdfReader(source)  # type: ignore[arg-type]  # it wants IO[bytes] and uses read, seek and tell
         if reader.is_encrypted:
-            raise InputError("the PDF is encrypted", code="input-unreadable")
+            raise InputError("the PDF is encrypted; a copy without a password can be read", code="input-unreadable")
         pages = len(reader.pages)
         _bound(pages, spec.limits.max_pages, "pages", "limit-pages")
         facts = PdfFacts(text=_text(reader, spec.limits.max_chars), pages=pages)

@@ -13,16 +13,14 @@ Roots = Mapping[str, str]
 
 
 class FileRef(Struct, frozen=True, kw_only=True):
-    """A file as (root name, path relative to it); `size` and `sha256` where they are known."""
+    """A file as (root name, path relative to it)."""
 
     root: str
     path: str
-    size: int | None = None
-    sha256: str | None = None
 
 
 class StageLimits(Struct, frozen=True, kw_only=True):
-    """Bounds in the child: bytes of the output file, seconds of media decoded, pixels or pages read, resident bytes."""
+    """Bounds in the child: bytes of the output file, seconds of media decoded, pages and characters read."""
 
     max_output_bytes: int | None = None
     max_seconds: float | None = None

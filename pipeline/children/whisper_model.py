@@ -2,7 +2,8 @@
 
 Owns the engine's settings: voice activity always on (without it Whisper invents text on noise), temperature 0, beam 5,
 no conditioning on previous text, one thread. Promises that no text comes out where no speech was heard, that times stay
-inside the window, and that the encoder sees only as much padding as it needs and each stretch only once.
+inside the window, and that the encoder sees only as much padding as it needs and each stretch only once; where little
+padding makes the engine loop, as it may on a clip that is cut inside a word, the window is heard again with all of it.
 """
 
 import functools
@@ -11,8 +12,8 @@ import numpy as np
 from ctranslate2 import StorageView
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import Segment as EngineSegment
+from faster_whisper.transcribe import TranscriptionInfo, restore_speech_timestamps
 from faster_whisper.transcribe import Word as EngineWord
-from faster_whisper.transcribe import restore_speech_timestamps
 from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ COMPUTE_TYPE = "int8"
 BEAM = 5
 MIN_FRAMES, EXTRA_FRAMES = 1000, 100  # of 10 ms; less than 10 s of features cost words, see docs/decisions.md
 LOADED_MODELS = 2
+LOOPING_RATIO = 2.4  # text that compresses better than this repeats itself: the engine's own bound
+FASTEST_CHARS_PER_S, FAST_MIN_CHARS = 35.0, 40
 Samples = NDArray[np.float32]
 
 
@@ -46,6 +49,7 @@ class ShortWhisper(WhisperModel):  # type: ignore[misc]  # the engine is untyped
     """
 
     encodings = 0
+    is_padding_cut = True
     _last: tuple[Samples, StorageView] | None = None
 
     @staticmethod
@@ -58,7 +62,7 @@ class ShortWhisper(WhisperModel):  # type: ignore[misc]  # the engine is untyped
         return min(padded, needed + needed % 2)
 
     def encode(self, features: Samples) -> StorageView:
-        needed = features[..., : self.needed_frames(features)]
+        needed = features[..., : self.needed_frames(features)] if self.is_padding_cut else features
         if self._last is None or not np.array_equal(self._last[0], needed):
             self._last = (needed, super().encode(needed))
             self.encodings += 1
@@ -90,16 +94,14 @@ def listen(model: ShortWhisper, samples: Samples, *, language: str | None, words
     if not speech:
         return Heard()
     joined = np.concatenate(collect_chunks(samples, speech)[0])
-    segments, info = model.transcribe(
-        joined,
-        language=language,
-        beam_size=BEAM,
-        temperature=0.0,
-        condition_on_previous_text=False,
-        word_timestamps=words,
-        multilingual=multilingual,
-        vad_filter=False,  # done above, where the stretches of speech stay known
-    )
+    options = {"language": language, "word_timestamps": words, "multilingual": multilingual}
+    segments, info = _transcribed(model, joined, options)
+    if _is_looping(segments, len(joined) / RATE):
+        model.is_padding_cut = False
+        try:
+            segments, info = _transcribed(model, joined, options)
+        finally:
+            model.is_padding_cut = True
     length = len(samples) / RATE
     kept = (_segment(segment, length) for segment in restore_speech_timestamps(segments, speech, RATE))
     return Heard(
@@ -108,6 +110,27 @@ def listen(model: ShortWhisper, samples: Samples, *, language: str | None, words
         language=info.language,
         language_probability=None if language else float(info.language_probability),
     )
+
+
+def _transcribed(
+    model: ShortWhisper, samples: Samples, options: dict[str, str | bool | None]
+) -> tuple[list[EngineSegment], TranscriptionInfo]:
+    segments, info = model.transcribe(
+        samples,
+        beam_size=BEAM,
+        temperature=0.0,
+        condition_on_previous_text=False,
+        vad_filter=False,  # done before, where the stretches of speech stay known
+        **options,
+    )
+    return list(segments), info
+
+
+def _is_looping(segments: list[EngineSegment], seconds: float) -> bool:
+    """Does the text repeat itself, or is it more than anybody says in that time?"""
+    size = sum(len(segment.text) for segment in segments)
+    is_hasty = size >= FAST_MIN_CHARS and size > FASTEST_CHARS_PER_S * seconds
+    return is_hasty or any(segment.compression_ratio > LOOPING_RATIO for segment in segments)
 
 
 def _segment(segment: EngineSegment, length: float) -> Segment:

@@ -17,6 +17,7 @@ from pipeline.core.errors import InputError
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4095
 MAX_SHOWN = 300
+MAX_SHOWN_PATH = 4096
 OPEN_TRIES = 32
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -63,6 +64,11 @@ def display(text: str, limit: int = MAX_SHOWN) -> str:
     head = text[: limit + 1]
     shown = head if head.isprintable() else "".join(c if c.isprintable() else _escaped(ord(c)) for c in head)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def display_path(path: str) -> str:
+    """As `display`, for paths and ids: whole wherever they are of a length that a file can have."""
+    return display(path, MAX_SHOWN_PATH)
 
 
 def _escaped(point: int) -> str:

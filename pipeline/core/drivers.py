@@ -53,20 +53,15 @@ class RouteConfig(Struct, frozen=True, kw_only=True):
 
 
 class DriverFacts(Struct, frozen=True, kw_only=True):
-    """What a driver can do at all. Empty `media_in` means it takes no media."""
+    """What a driver can do at all; what it makes of one operation it says in `check`."""
 
     name: str
     operations: frozenset[str]
-    media_in: frozenset[str] = frozenset()
     media_out: frozenset[str] = frozenset()
     languages: frozenset[str] | None = None
     voices: Mapping[str, str] = {}
     models: tuple[str, ...] = ()
-    max_input_bytes: int | None = None
-    max_input_seconds: float | None = None
-    max_chars: int | None = None
     paid: bool = False
-    deferred: bool = False
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -92,11 +87,13 @@ class Reply(Struct, frozen=True, kw_only=True):
 class Exchange(Protocol):
     """The caller's side of one attempt, handed to a driver. Every method is durable when it returns.
 
+    `limits` are the job's, for what only the driver can stop: bytes of the answer are counted here anyway.
     `ticket` is not None when the provider works on this call since an earlier run: nothing is sent again, only asked.
     From `submitted` on only a verdict of the provider (Rejected, or ContractError where the work is lost) ends the
     attempt; whatever else a driver raises, and any deadline, leaves it for the next run.
     """
 
+    limits: Limits
     ticket: str | None
 
     async def sending(self) -> None:

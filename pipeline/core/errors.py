@@ -7,7 +7,7 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     ├─ ConfigError, ManifestError, InputError     a person must change something
     │                             └─ InputChanging the file is still being written: the next run takes it
     ├─ LimitExceeded, UnsupportedOperation        our own bound on one call
-    ├─ BudgetExhausted, RunBusy                   our own bound on the run
+    ├─ BudgetExhausted, RunBusy, Stopped          our own bound on the run
     ├─ Unavailable                                surely not executed: may be tried again
     ├─ Rejected                                   theirs: this job only
     ├─ RouteClosed                                theirs: nothing more on this route
@@ -69,6 +69,7 @@ CODES: dict[str, str] = {
     "budget-spend": "the spending cap of the run is reached",
     "budget-audio": "the audio-minutes cap of the run is reached",
     "budget-runtime": "the time limit of the run is reached",
+    "stopped": "the run was told to stop before the job had begun",
     # the way out
     "unavailable": "the route did not take the call; nothing was executed",
     "rejected": "the route refused this call",
@@ -170,6 +171,13 @@ class BudgetExhausted(MediaspoolError):
     outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "manifest"
     default_code = "budget-spend"
+
+
+class Stopped(MediaspoolError):
+    """The run drains, and this job has sent nothing yet."""
+
+    outcome: ClassVar[Ends] = "not-started"
+    default_code = "stopped"
 
 
 class RunBusy(MediaspoolError):

@@ -12,13 +12,15 @@ from typing import Protocol, cast
 import msgspec
 from msgspec import Struct
 
-from pipeline.core.model import Asset, Estimate, Family, Limits, Media, Refusal, Source, Verdict
+from pipeline.core.model import Asset, Family, Limits, Refusal, Source, Verdict
 from pipeline.core.operations import MediaRef, Operation, Transcript
 
 Sources = Mapping[str, Source]
 """Further inputs of a job by slot: the field of its spec that names the file, with its number where that is a list."""
 
 NO_SOURCES: Sources = MappingProxyType({})
+
+MAX_TRANSCRIPT_BYTES = 256_000_000
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -179,26 +181,5 @@ def operations_of(kind: Kind, spec: msgspec.Struct, source: Source | None, more:
 
 
 def decode_transcript(body: bytes) -> Transcript:
-    """Strictly the fields of Transcript; msgspec.ValidationError when the bytes are something else."""
+    """msgspec.DecodeError, or UnicodeDecodeError, when the bytes are something else than a Transcript."""
     return msgspec.json.decode(body, type=Transcript)
-
-
-__all__ = [
-    "NO_SOURCES",
-    "Answered",
-    "ClipFacts",
-    "Draft",
-    "Estimate",
-    "JobContext",
-    "Kind",
-    "KindResult",
-    "Media",
-    "PictureFacts",
-    "ReadsMore",
-    "Sources",
-    "check_job",
-    "decode_transcript",
-    "further_fields",
-    "further_inputs",
-    "operations_of",
-]

@@ -22,6 +22,13 @@ class Bounds(Struct, frozen=True, kw_only=True):
     limits: Limits
     set_by: dict[str, str]
 
+    def excess(self, field: str, found: float, unit: str) -> str | None:
+        """What is too much, how much is allowed and who said so; None where it is within the bound."""
+        allowed = getattr(self.limits, field)
+        if allowed is None or found <= allowed:
+            return None
+        return f"{found:,.12g} {unit}; at most {allowed:,.12g}, set by {self.set_by[field]}"
+
 
 def smallest(levels: Iterable[tuple[str, Limits]]) -> Bounds:
     """Join levels such as built-in, settings, route and job; per field the smallest value wins, the first on a tie."""

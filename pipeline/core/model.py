@@ -29,7 +29,7 @@ Verdict = Literal["done", "unchanged", "empty", "suspect", "refused", "failed", 
 Choice = Literal["run", "place", "unchanged", "empty", "held", "refused", "blocked", "later"]
 OnFailure = Literal["stop", "next-route"]
 
-SETTLED: frozenset[str] = frozenset({"done", "empty", "suspect", "refused", "failed"})
+SETTLED: frozenset[Verdict] = frozenset({"done", "empty", "suspect", "refused", "failed"})
 
 
 class Runner(Protocol):
@@ -131,7 +131,6 @@ class Job(Struct, frozen=True, kw_only=True):
     further: tuple[Further, ...] = ()
     needs: tuple[JobId, ...] = ()
     accept: tuple[Family, ...] = ()
-    settle_s: float = 0.0
     limits: Limits = Limits()
     on_failure: OnFailure = "stop"
 
@@ -193,7 +192,6 @@ class Asset(Struct, frozen=True, kw_only=True):
     path: str
     size: int
     media: Media
-    seconds: float | None = None
 
 
 class Product(Struct, frozen=True, kw_only=True):
@@ -271,6 +269,6 @@ class Outcome(Struct, frozen=True, kw_only=True):
     earlier: Verdict | None = None
 
 
-def refusal_identity(reasons: tuple[Refusal, ...]) -> str:
-    """Stands for a set of reasons in the ledger, so that the same refusal is news only once."""
-    return hashlib.sha256(msgspec.json.encode(reasons)).hexdigest()[:32]
+def refusal_identity(reasons: tuple[Refusal, ...], limits: Limits = Limits()) -> str:  # noqa: B008  # it is frozen
+    """Stands for a set of reasons, and the limits a job met, in the ledger: the same refusal is news only once."""
+    return hashlib.sha256(msgspec.json.encode((reasons, limits))).hexdigest()[:32]

@@ -110,7 +110,7 @@ def _same_kind(frame: Frame, other: Frame | None) -> bool:
 def examine_mp3(content: Content) -> Examination:
     row = _Row(content, mpeg_frame)
     announced = _announced_frames(content.window, row)
-    row.walk()
+    row.walk(max_padding=MAX_READ if announced else MAX_GAP_BYTES)
     # Some writers count the frame that holds the count, so one frame less than announced is not a cut.
     if announced is not None and row.frames - 1 < announced - 1:
         raise DamagedError(f"cut short: its header counts {announced} frames, {row.frames - 1} are there")
@@ -120,7 +120,7 @@ def examine_mp3(content: Content) -> Examination:
 @catches_damage
 def examine_aac(content: Content) -> Examination:
     row = _Row(content, adts_frame)
-    row.walk()
+    row.walk(max_padding=MAX_GAP_BYTES)
     return _whole(content, row, without=0)
 
 
@@ -163,10 +163,11 @@ class _Row:
             raise DamagedError("no frame where the sound should begin")
         self.first = first
 
-    def walk(self) -> None:
+    def walk(self, *, max_padding: int) -> None:
+        """To the end of the content. More zeros than `max_padding` there are sound that was never written."""
         while self.at < self._window.size:
             self._take(self._window.read(self.at, MAX_READ))
-            self.at = _behind_tags(self._window, self.at)
+            self.at = _behind_tags(self._window, self.at, max_padding)
             if self.at < self._window.size:
                 self._bridge()
 
@@ -213,7 +214,7 @@ class _Row:
         return None
 
 
-def _behind_tags(window: Window, at: int) -> int:
+def _behind_tags(window: Window, at: int, max_padding: int) -> int:
     """Where the tags and the padding at `at` end; the size of the content where nothing else follows."""
     for _ in range(MAX_GAPS):
         length = _tag_length(window, at)
@@ -221,7 +222,7 @@ def _behind_tags(window: Window, at: int) -> int:
             break
         at += length
     rest = window.size - at
-    if 0 < rest <= MAX_READ and not window.read(at, rest).strip(b"\0"):
+    if 0 < rest <= max_padding and not window.read(at, rest).strip(b"\0"):
         return window.size
     return at
 

@@ -44,10 +44,10 @@ def identify(head: bytes, *, is_whole: bool = False) -> Media | None:
     """
     encoding = _encoding(head)
     body = head[encoding.mark_bytes :]
-    if not body.strip() or (encoding.name == "utf-8" and _CONTROL.search(body)):
+    if not head or (encoding.name == "utf-8" and _CONTROL.search(body)):
         return None
     start = _decode_start(body, encoding, is_whole=is_whole)
-    if start is None or not start.strip() or _XML.match(start):
+    if start is None or _XML.match(start):
         return HTML if start is not None and _HTML.match(start) else None
     return _announced(start, is_whole=is_whole)
 

@@ -1,4 +1,4 @@
-"""Work asked of a media child: PyAV's probing and encoding, a PDF's text. Typed specs go in, typed facts come out.
+"""Work asked of a media child: encoding, and a PDF's text. Typed specs go in, typed facts come out.
 
 No av here and no bytes: a caller builds a spec, sends it through `Lanes.run("media", spec)` and reads the facts. The
 demuxer comes from the recognised Media; a Media without one cannot be opened at all.
@@ -8,28 +8,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pipeline.children.av_work import EncodeFacts, EncodeParams, ProbeFacts, ProbeParams, StreamFacts
+from pipeline.children.av_work import EncodeParams
 from pipeline.children.pdf_work import PdfFacts
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
 from pipeline.core.errors import InputError, UnsupportedOperation
 from pipeline.core.model import Media
 
-PROBE_DEADLINE_S = 60.0
 ENCODE_DEADLINE_S = 600.0
 PDF_DEADLINE_S = 300.0
 ENCODABLE = frozenset({"audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4"})
 NO_LIMITS = StageLimits()
-
-
-def probe(ref: FileRef, media: Media, *, max_seconds: float | None = None) -> StageSpec:
-    """What streams a recording has, how long it is, and whether it decodes."""
-    return StageSpec(
-        stage="av_stages:probe",
-        inputs=(ref,),
-        params=_raw(ProbeParams(demuxer=demuxer_of(media))),
-        limits=StageLimits(max_seconds=max_seconds),
-        deadline_s=PROBE_DEADLINE_S,
-    )
 
 
 def encode(
@@ -37,7 +25,6 @@ def encode(
     target: FileRef,
     *,
     media_type: str,
-    bitrate: int | None = None,
     tags: Mapping[str, str] | None = None,
     limits: StageLimits = NO_LIMITS,
 ) -> StageSpec:
@@ -47,10 +34,10 @@ def encode(
             f"{media_type} cannot be encoded", hint=f"ask for one of {', '.join(sorted(ENCODABLE))}"
         )
     return StageSpec(
-        stage="av_stages:encode",
+        stage="av_stage:encode",
         inputs=(source,),
         output=target,
-        params=_raw(EncodeParams(media_type=media_type, bitrate=bitrate, tags=dict(tags or {}))),
+        params=_raw(EncodeParams(media_type=media_type, tags=dict(tags or {}))),
         limits=limits,
         deadline_s=ENCODE_DEADLINE_S,
     )
@@ -66,14 +53,6 @@ def pdf_text(ref: FileRef, *, max_pages: int | None = None, max_chars: int | Non
     )
 
 
-def probe_facts(result: StageResult) -> ProbeFacts:
-    return msgspec.json.decode(result.facts, type=ProbeFacts)
-
-
-def encode_facts(result: StageResult) -> EncodeFacts:
-    return msgspec.json.decode(result.facts, type=EncodeFacts)
-
-
 def pdf_facts(result: StageResult) -> PdfFacts:
     return msgspec.json.decode(result.facts, type=PdfFacts)
 
@@ -87,19 +66,3 @@ def demuxer_of(media: Media) -> str:
 
 def _raw(params: msgspec.Struct) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(params))
-
-
-__all__ = [
-    "ENCODABLE",
-    "EncodeFacts",
-    "PdfFacts",
-    "ProbeFacts",
-    "StreamFacts",
-    "demuxer_of",
-    "encode",
-    "encode_facts",
-    "pdf_facts",
-    "pdf_text",
-    "probe",
-    "probe_facts",
-]

@@ -50,7 +50,7 @@ def text_refusals(text: str, *, single_greek: bool) -> list[Refusal]:
     plain = unicodedata.normalize("NFKC", text)
     if any("\ud800" <= char <= "\udfff" for char in text):
         return [_unsupported("the text has half a character in it", "repair its encoding")]
-    if not any(char.isalnum() for char in plain):
+    if not _is_spoken(text):
         return [_unsupported("the text has no letter and no digit", "give the job text to speak")]
     foreign = sum(_is_foreign(run.group(), single_greek) for run in _LETTERS.finditer(plain))
     if foreign:
@@ -83,10 +83,10 @@ def pieces(text: str, max_chars: int) -> Iterator[str]:
     rest = text.strip()
     while len(rest) > max_chars:
         cut = _cut(rest, max_chars)
-        if any(char.isalnum() for char in rest[:cut]):
+        if _is_spoken(rest[:cut]):
             yield rest[:cut].strip()
         rest = rest[cut:].lstrip()
-    if any(char.isalnum() for char in rest):
+    if _is_spoken(rest):
         yield rest
 
 
@@ -128,6 +128,11 @@ def _spec(booth: Booth, params: SpeakParams, target: FileRef) -> StageSpec:
 
 def _unsupported(message: str, hint: str) -> Refusal:
     return Refusal(code="text-unsupported", message=message, hint=hint)
+
+
+def _is_spoken(text: str) -> bool:
+    """Has it a letter or a digit, were it inside one sign, as in "㎏"?"""
+    return any(char.isalnum() for char in unicodedata.normalize("NFKC", text))
 
 
 def _is_foreign(run: str, single_greek: bool) -> bool:

@@ -69,7 +69,6 @@ class OpenAi:
         self.facts = DriverFacts(
             name="openai",
             operations=_remote.operations_of(route, OPERATIONS),
-            media_in=MEDIA_IN,
             media_out=MEDIA_OUT,
             models=tuple(sorted({*OPENAI.defaults.values(), *route.models.values()})),
             paid=not self._is_free,

@@ -87,11 +87,9 @@ class OpenRouter:
         self.facts = DriverFacts(
             name="openrouter",
             operations=_remote.operations_of(route, OPERATIONS),
-            media_in=MEDIA_IN,
             media_out=MEDIA_OUT,
             models=tuple(sorted({*OPENROUTER.defaults.values(), *route.models.values()})),
             paid=True,
-            deferred=True,
         )
 
     def _open_http(self, *, first: str | None = None, extra: Mapping[str, str] = {}) -> Http:

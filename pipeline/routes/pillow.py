@@ -24,7 +24,6 @@ DEADLINE_S = 120.0
 FACTS = DriverFacts(
     name="pillow",
     operations=frozenset({"retouch"}),
-    media_in=READABLE,
     media_out=frozenset(WRITABLE.values()),
     models=(MODEL,),
 )

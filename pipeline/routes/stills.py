@@ -45,7 +45,6 @@ _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
 FACTS = DriverFacts(
     name="stills",
     operations=frozenset({"make_video"}),
-    media_in=READABLE,
     media_out=frozenset({"video/mp4"}),
     models=(MODEL,),
 )

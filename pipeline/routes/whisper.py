@@ -13,7 +13,8 @@ from pipeline.children.stage import FileRef, StageLimits, StageSpec
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.errors import UnsupportedOperation
-from pipeline.core.model import Binding, Estimate, Refusal
+from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES
+from pipeline.core.model import Binding, Estimate, Limits, Refusal
 from pipeline.core.operations import Operation, Transcribe
 from pipeline.media.av import demuxer_of
 from pipeline.routes import _local
@@ -24,7 +25,6 @@ PROFILE = "p1"  # raise it when the stage would give another transcript of the s
 DEFAULT_MODEL = "base"
 ENGLISH_ONLY = ".en"
 FOLDER_OPTION = "folder."
-MAX_TRANSCRIPT_BYTES = 256_000_000
 SLACK_SHARE, SLACK_S = 1.1, 30.0
 UNKNOWN_LENGTH_S = 24 * 3600.0
 _CODES = (
@@ -66,7 +66,6 @@ class Whisper:
         self.facts = DriverFacts(
             name="whisper",
             operations=frozenset({"transcribe"}),
-            media_in=MEDIA_IN,
             media_out=frozenset({"application/json"}),
             languages=LANGUAGES,
             models=(*weights.WHISPER, *self._folders),
@@ -101,7 +100,7 @@ class Whisper:
         if not isinstance(operation, Transcribe):
             raise UnsupportedOperation("whisper only transcribes")
         with _local.scratch(self._lanes, ".json") as target:
-            spec = self._spec(operation, binding, target)
+            spec = self._spec(operation, binding, target, exchange.limits)
             await exchange.sending()
             result = await self._lanes.run("engine", spec)
             await _local.hand_over(exchange, self._lanes.path(target))
@@ -111,7 +110,7 @@ class Whisper:
             media_type="application/json", model=binding.model, usd=_local.FREE, seconds=facts.seconds, facts=told
         )
 
-    def _spec(self, ask: Transcribe, binding: Binding, target: FileRef) -> StageSpec:
+    def _spec(self, ask: Transcribe, binding: Binding, target: FileRef, limits: Limits) -> StageSpec:
         params = WhisperParams(
             model=self._folders.get(binding.model, binding.model),
             name=binding.model,
@@ -128,14 +127,9 @@ class Whisper:
             inputs=(self._lanes.ref(ask.audio.path),),
             output=target,
             params=msgspec.Raw(msgspec.json.encode(params)),
-            limits=StageLimits(max_output_bytes=MAX_TRANSCRIPT_BYTES, max_seconds=self.max_seconds(ask)),
+            limits=StageLimits(max_output_bytes=MAX_TRANSCRIPT_BYTES, max_seconds=max_seconds(ask, limits)),
             deadline_s=self.route.call_timeout_s,
         )
-
-    def max_seconds(self, ask: Transcribe) -> float:
-        """What was probed and a little more: bytes that decode to more than they declared are a bomb."""
-        known = UNKNOWN_LENGTH_S if ask.audio.seconds is None else ask.audio.seconds * SLACK_SHARE + SLACK_S
-        return min(known, self.route.limits.max_seconds or known)
 
     def _packaged(self, model: str) -> tuple[weights.Model, ...]:
         return (weights.WHISPER[model],) if model in weights.WHISPER and model not in self._folders else ()
@@ -145,6 +139,13 @@ class Whisper:
         identity = packaged[0].identity if packaged else f"{model} {weights.fingerprint(self._folders[model])}"
         many = " multilingual" if self._multilingual else ""
         return f"{DISTRIBUTION} {_local.version(DISTRIBUTION)} {identity} {PROFILE}{many}"
+
+
+def max_seconds(ask: Transcribe, limits: Limits) -> float:
+    """What was declared and a little more: bytes that decode to more than that are a bomb. Else what the job allows."""
+    if ask.audio.seconds is not None:
+        return ask.audio.seconds * SLACK_SHARE + SLACK_S
+    return min(UNKNOWN_LENGTH_S, limits.max_seconds or UNKNOWN_LENGTH_S)
 
 
 def _media_refusals(ask: Transcribe) -> list[Refusal]:

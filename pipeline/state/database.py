@@ -12,6 +12,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from pipeline.core.errors import LedgerError, MediaspoolError, StoreError
+from pipeline.state.durable import sync_folder
 from pipeline.state.linux import SHARED_FILE_SYSTEMS, file_system_magic
 from pipeline.state.migrations import STEPS, migrate, version_of
 
@@ -82,7 +83,7 @@ class Database:
                 connection.close()
                 raise
             if is_new:
-                _sync_folder(folder)
+                sync_folder(folder)
         database = cls(connection, is_view=False)
         database.set_clean(is_clean=False)
         return database
@@ -234,11 +235,3 @@ def _create(path: str) -> bool:
             f"the ledger cannot be made: {error.strerror}", hint="check owner, mode and mount of the spool folder"
         ) from error
     return True
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

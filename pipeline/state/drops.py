@@ -1,4 +1,4 @@
-"""Which names count as a dropped manifest, which are never looked at, and when a file has come to rest.
+"""Which names are never inputs, which count as a dropped manifest, and when a file has come to rest.
 
 Standard library only and cheap to import: an idle cron tick asks these questions before anything else is loaded.
 """
@@ -7,20 +7,23 @@ import os
 
 MANIFEST_SUFFIXES = (".toml", ".json", ".jsonl", ".ndjson")
 REPORT_SUFFIX = ".report.json"
-_IGNORED_ENDS = (".part", ".tmp", ".crdownload", ".receipt.json", REPORT_SUFFIX)
+RECEIPT_SUFFIX = ".receipt.json"
+_ENDINGS = (".part", ".tmp", ".crdownload", RECEIPT_SUFFIX)
+_BEGINNINGS = (".", "~syncthing~")
 
 
 def is_ignored(name: str) -> bool:
-    """Names of unfinished, hidden or generated files."""
-    return name.startswith((".", "~syncthing~")) or name == "@eaDir" or name.endswith(_IGNORED_ENDS)
+    """Names of files and folders that are never inputs: hidden, half-written, or made by sync tools and by us."""
+    lower = name.lower()
+    return lower.startswith(_BEGINNINGS) or lower.endswith(_ENDINGS) or name == "@eaDir"
 
 
 def is_manifest_name(name: str) -> bool:
-    return name.lower().endswith(MANIFEST_SUFFIXES) and not is_ignored(name)
+    return name.lower().endswith(MANIFEST_SUFFIXES) and not name.endswith(REPORT_SUFFIX) and not is_ignored(name)
 
 
 def stood_still(found: os.stat_result, *, now: float, settle_s: float) -> bool:
-    """Has the file been left alone for `settle_s`? A change time in the future is not proof of anything.
+    """Has the file been left alone for `settle_s`?
 
     The change time is the kernel's own and follows every write. The modification time may be set at will: one in the
     future, as a copy from a machine with a fast clock brings it, says nothing.

@@ -26,7 +26,7 @@ _MARKER, _BEGAN = "idle.json", "idle.began"
 _ENVIRONMENT = ("MEDIASPOOL_", "XDG_CONFIG_HOME", "CREDENTIALS_DIRECTORY")
 
 Mark = list[int]
-Marker = tuple[str, list[str | int], float, list[tuple[str, Mark | None]]]
+Marker = tuple[list[str | int], float, list[tuple[str, Mark | None]]]
 
 
 class _TooMuchError(Exception):
@@ -36,8 +36,8 @@ class _TooMuchError(Exception):
 def is_idle(root: str) -> bool:
     """True when a run would find everything as the last one left it."""
     try:
-        version, program, settle_s, entries = _read_marker(os.path.join(root, _MARKER))
-        if program != _program(version):
+        program, settle_s, entries = _read_marker(os.path.join(root, _MARKER))
+        if program != _program():
             return False
         if any(not name.startswith(".") for name in os.listdir(os.path.join(root, "claimed"))):
             return False
@@ -59,9 +59,7 @@ def remove_marker(root: str) -> None:
         json.dump([time.time(), time.monotonic()], file)
 
 
-def write_marker(
-    root: str, *, watched: Sequence[str], settle_s: float, version: str, extra_files: Sequence[str] = ()
-) -> bool:
+def write_marker(root: str, *, watched: Sequence[str], settle_s: float, extra_files: Sequence[str] = ()) -> bool:
     """The last act of a run that left nothing to do. False, and no marker, when the next tick must look for itself.
 
     `watched` are files, and folders with all that is below them; `extra_files` such as the settings file likewise.
@@ -71,7 +69,7 @@ def write_marker(
         entries = _snapshot(_code(), [*extra_files, os.path.join(root, "standing"), *watched], root)
         if not _is_older_than_look(entries, root):
             return False
-        _replace(root, json.dumps([version, _program(version), settle_s, list(entries.items())]))
+        _replace(root, json.dumps([_program(), settle_s, list(entries.items())]))
     except (OSError, ValueError, _TooMuchError):
         return False
     return True
@@ -80,14 +78,14 @@ def write_marker(
 def _read_marker(path: str) -> Marker:
     """Not checked further: whatever is wrong in it fails a comparison or raises, and both mean not idle."""
     with open(path, "rb") as file:
-        version, program, settle_s, entries = json.loads(file.read(MAX_MARKER_BYTES))
-    return version, program, settle_s, entries
+        program, settle_s, entries = json.loads(file.read(MAX_MARKER_BYTES))
+    return program, settle_s, entries
 
 
-def _program(version: str) -> list[str | int]:
+def _program() -> list[str | int]:
     """What else decides about a run: the code's version, the interpreter, and settings in the environment."""
     settings = sorted(item for item in os.environ.items() if item[0].startswith(_ENVIRONMENT))
-    return [version, __version__, sys.version, zlib.crc32(repr(settings).encode("utf-8", "surrogateescape"))]
+    return [__version__, sys.version, zlib.crc32(repr(settings).encode("utf-8", "surrogateescape"))]
 
 
 def _code() -> list[str]:

@@ -355,12 +355,8 @@ class Ledger:
 
         A view remembers nothing.
         """
-        self.remember_files([(path, stat, facts)])
-
-    def remember_files(self, files: Iterable[tuple[str, os.stat_result, FileFacts]]) -> None:
-        if not self._db.is_view:
-            rows = (file_values(*file) for file in files if file[1].st_size == file[2].size)
-            self._db.change_many(sql.REMEMBER_FILE, rows)
+        if not self._db.is_view and stat.st_size == facts.size:
+            self._db.change(sql.REMEMBER_FILE, *file_values(path, stat, facts))
 
 
 def _fence(attempt: AttemptId, changed: int) -> None:

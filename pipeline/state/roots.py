@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from pipeline.core.confine import MAX_NAME_BYTES, display, is_safe_name, open_beneath
 from pipeline.core.errors import ConfigError, InputError
+from pipeline.state.drops import RECEIPT_SUFFIX
 
-RECEIPT_SUFFIX = ".receipt.json"
 MAX_OUTPUT_NAME_BYTES = MAX_NAME_BYTES - len(RECEIPT_SUFFIX)
 
 
@@ -25,11 +25,6 @@ class Roots:
     def names(self) -> dict[str, str]:
         """Short names for child processes, which see a file as (root name, relative path)."""
         return {f"r{number}": folder for number, folder in enumerate(self._folders)}
-
-    def resolve_input(self, path: str) -> str:
-        """The real path of a regular file inside a root."""
-        folder, name = os.path.split(path)
-        return self.input_in(self.resolve_folder(folder), name)
 
     def resolve_output(self, path: str) -> str:
         """The real path at which a product may be put; its folders need not exist yet."""
@@ -48,7 +43,7 @@ class Roots:
         return real
 
     def input_in(self, folder: str, name: str) -> str:
-        """As `resolve_input`, for a folder that `resolve_folder` gave: cheap for many files of one folder."""
+        """The real path of a regular file in a folder that `resolve_folder` gave: cheap for many of one folder."""
         real, mode = self._entry(folder, name)
         if mode is None:
             raise InputError(f"'{display(real)}' does not exist", code="input-missing", hint="check the path")
@@ -63,7 +58,7 @@ class Roots:
         return real
 
     def open(self, path: str) -> int:
-        """A descriptor for reading; `path` is one that `resolve_input` or `resolve_output` gave."""
+        """A descriptor for reading; `path` is one that `input_in` or `output_in` gave."""
         for folder in self._folders:
             if _is_beneath(path, folder):
                 return open_beneath(folder, os.path.relpath(path, folder))

@@ -19,11 +19,9 @@ from msgspec import Struct
 
 from pipeline.core.confine import display, is_safe_name
 from pipeline.core.errors import ConfigError, RunBusy
-from pipeline.state.drops import REPORT_SUFFIX, is_ignored, is_manifest_name, stood_still
+from pipeline.state.drops import REPORT_SUFFIX, is_manifest_name, stood_still
 from pipeline.state.durable import NEW_FILE, PRIVATE, border, remove, sync_folder, write_all
 from pipeline.state.linux import rename_without_replace
-
-__all__ = ["Claim", "Refused", "Spool", "is_ignored"]
 
 FOLDER_MODE = 0o700
 MAX_CLAIMS = 1000
@@ -155,16 +153,14 @@ class Spool:
     def finish(self, claim: Claim, to: End, report: bytes) -> str:
         """Move a claimed manifest to where it belongs, its report beside it first. May be called again after a crash.
 
-        A manifest that was not taken from `incoming/` stays, and its report goes to `reports/`. The report's path.
+        The report's path.
         """
-        if claim.origin != "incoming":
-            return self.write_report(claim.name, report)
         here = os.path.basename(claim.path)
         with border(claim.path):
             if to == "claimed":
-                return _write_note(self._folder("claimed", here + REPORT_SUFFIX), report)
+                return self._write_note(self._folder("claimed", here + REPORT_SUFFIX), report)
             name = _free_name(self._folder(to), claim.name)
-            path = _write_note(self._folder(to, name + REPORT_SUFFIX), report)
+            path = self._write_note(self._folder(to, name + REPORT_SUFFIX), report)
             _move(claim.path, self._folder(to, name))
             remove(self._folder("claimed", here + REPORT_SUFFIX))
             remove(self._folder("claimed", _note_name(here)))
@@ -185,7 +181,7 @@ class Spool:
         if not is_safe_name(name) or "/" in name or len(os.fsencode(name)) > MAX_NAME_BYTES:
             name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         with border(self.reports):
-            path = _write_note(os.path.join(self.reports, name + REPORT_SUFFIX), report)
+            path = self._write_note(os.path.join(self.reports, name + REPORT_SUFFIX), report)
             kept = sorted((entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self.reports))
             for _, old in kept[:-MAX_REPORTS]:
                 remove(old)
@@ -201,7 +197,7 @@ class Spool:
         """
         here = _free_name(self._folder("claimed"), name)
         note = json.dumps({"base": self.incoming, "name": name}).encode("ascii")
-        _write_note(self._folder("claimed", _note_name(here)), note)
+        self._write_note(self._folder("claimed", _note_name(here)), note)
         path = self._folder("claimed", here)
         _move(os.path.join(self.incoming, name), path)
         reason = _oddity(name, os.lstat(path))
@@ -219,9 +215,29 @@ class Spool:
         safe = _free_name(self._folder("failed"), safe)
         refused = Refused(name=display(name), path=self._folder("failed", safe), message=reason)
         body = {"schema": 1, "manifest": refused.name, "code": "path-unsafe", "message": reason}
-        _write_note(refused.path + REPORT_SUFFIX, json.dumps(body, indent=2).encode("ascii"))
+        self._write_note(refused.path + REPORT_SUFFIX, json.dumps(body, indent=2).encode("ascii"))
         _move(path, refused.path)
         self.refused.append(refused)
+
+    def _write_note(self, path: str, body: bytes) -> str:
+        """Whole under its name or not there, durable on return, replacing what was there.
+
+        Its part lies in `staging/`, so whatever stops this, the next run finds and removes it.
+        """
+        part = os.path.join(self.staging, f".{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.part")
+        remove(part)
+        fd = os.open(part, NEW_FILE, PRIVATE)
+        try:
+            write_all(fd, body)
+            os.fsync(fd)
+        except OSError:
+            remove(part)
+            raise
+        finally:
+            os.close(fd)
+        os.rename(part, path)
+        sync_folder(os.path.dirname(path))
+        return path
 
     def _forget_stale_notes(self, names: set[str]) -> None:
         """A crash after the note and before the rename, or after the last rename, leaves a note without a manifest."""
@@ -288,21 +304,6 @@ def _move(source: str, target: str) -> None:
     if not rename_without_replace(source, target):
         os.rename(source, target)
     sync_folder(os.path.dirname(target))
-
-
-def _write_note(path: str, body: bytes) -> str:
-    """Whole under its name or not there, durable on return, replacing what was there."""
-    part = os.path.join(os.path.dirname(path), f".{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.part")
-    remove(part)
-    fd = os.open(part, NEW_FILE, PRIVATE)
-    try:
-        write_all(fd, body)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(part, path)
-    sync_folder(os.path.dirname(path))
-    return path
 
 
 def _read_note(path: str) -> tuple[str, str] | None:

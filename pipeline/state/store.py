@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from pipeline.core.confine import display
 from pipeline.core.errors import InputError, StoreError
-from pipeline.core.model import Asset, Family, Media, Sha256
+from pipeline.core.model import Asset, Media, Sha256
 from pipeline.state.durable import (
     NEW_FILE,
     PRIVATE,
@@ -36,12 +36,9 @@ from pipeline.state.durable import (
 )
 from pipeline.state.linux import has_room
 
-__all__ = ["Publication", "Staged", "Store", "free_bytes", "part_name"]
-
 MAX_QUARANTINED = 100
 PRODUCT_MODE = 0o666  # less the user's umask, like any file a program makes for its user
 _PART_PREFIX, _PART_SUFFIX = ".mediaspool-", ".part"
-_FAMILIES: dict[str, Family] = {"audio": "audio", "video": "video", "image": "image", "text": "text"}
 
 
 class Publication(Struct, frozen=True, kw_only=True):
@@ -163,10 +160,7 @@ class Store:
         """A new file in `staging/`; StoreError if the name is taken."""
         return Staged(os.path.join(self._staging, name))
 
-    def staged_path(self, name: str) -> str:
-        return os.path.join(self._staging, name)
-
-    def adopt(self, staged_path: str, *, sha256: Sha256, media: Media, seconds: float | None = None) -> Asset:
+    def adopt(self, staged_path: str, *, sha256: Sha256, media: Media) -> Asset:
         """Move a synced payload into `assets/` under its hash, durable on return. May be called again after a crash.
 
         What is on disk is hashed once more; an asset of that hash that is already there is replaced by equal bytes.
@@ -181,10 +175,10 @@ class Store:
             os.rename(staged_path, target)
             sync_folder(os.path.dirname(target))
             size = os.stat(target).st_size
-        return Asset(sha256=sha256, path=target, size=size, media=media, seconds=seconds)
+        return Asset(sha256=sha256, path=target, size=size, media=media)
 
-    def asset(self, sha256: Sha256, media: Media, *, size: int | None = None) -> Asset | None:
-        """The asset of that hash and type, if it is there and, where `size` is known, has that size."""
+    def asset(self, sha256: Sha256, media: Media, *, size: int) -> Asset | None:
+        """The asset of that hash and type, if it is there and has that size."""
         path = self._asset_path(sha256, media.extension)
         try:
             found = os.stat(path, follow_symlinks=False)
@@ -192,25 +186,11 @@ class Store:
             return None
         except OSError as error:
             raise mapped(error, path) from error
-        if not stat.S_ISREG(found.st_mode) or size not in (None, found.st_size):
+        if not stat.S_ISREG(found.st_mode) or found.st_size != size:
             return None
-        return Asset(sha256=sha256, path=path, size=found.st_size, media=media)
+        return Asset(sha256=sha256, path=path, size=size, media=media)
 
-    def find(self, sha256: Sha256, media_type: str) -> Asset | None:
-        """The asset of that hash where only the media type is known, as in a receipt; its demuxer is not known then."""
-        folder = os.path.dirname(self._asset_path(sha256, ""))
-        try:
-            names = [name for name in os.listdir(folder) if name.startswith(f"{sha256}.")]
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise mapped(error, folder) from error
-        if not names:
-            return None
-        family = _FAMILIES.get(media_type.partition("/")[0], "document" if media_type.endswith("/pdf") else "text")
-        return self.asset(sha256, Media(media_type=media_type, family=family, extension=names[0].partition(".")[2]))
-
-    def quarantine(self, staged_path: str) -> str:
+    def quarantine(self, staged_path: str) -> None:
         """Keep a payload that was not what was asked, for a person to look at; the oldest of too many go."""
         target = os.path.join(self._quarantine, os.path.basename(staged_path))
         with self._quarantining, border(target):
@@ -221,7 +201,6 @@ class Store:
             )
             for _, path in kept[:-MAX_QUARANTINED]:
                 remove(path)
-        return target
 
     def publish(self, items: Sequence[Publication]) -> None:
         """All of `items` under their final names, durable on return. May be called again after a crash.
@@ -240,26 +219,25 @@ class Store:
             with border(folder):
                 sync_folder(folder)
 
-    def discard_parts(self, paths: Iterable[str]) -> int:
-        """Remove parts that a dead run left; anything that is not named like a part of ours stays. How many went."""
-        gone = 0
+    def discard_parts(self, paths: Iterable[str]) -> None:
+        """Remove parts that a dead run left; anything that is not named like a part of ours stays.
+
+        One that cannot be removed, as on a disk that is read-only now, waits for the next start: no other work hangs on
+        it, and whoever publishes there is told the reason.
+        """
         for path in paths:
             if _is_part(os.path.basename(path)):
-                with border(path):
-                    gone += remove(path)
-        return gone
+                with suppress(OSError):
+                    remove(path)
 
-    def sweep_staging(self, keep: set[str]) -> int:
-        """Remove what dead runs left in `staging/`, except the names in `keep`. How many entries went.
+    def sweep_staging(self) -> None:
+        """Remove what dead runs left in `staging/`.
 
         Only files and folders of this user go; links and whatever else somebody put there stay.
         """
-        gone = 0
         with border(self._staging):
             for entry in list(os.scandir(self._staging)):
-                if entry.name not in keep:
-                    gone += _remove_ours(entry)
-        return gone
+                _remove_ours(entry)
 
     def _asset_path(self, sha256: str, extension: str) -> str:
         return os.path.join(self._assets, sha256[:2], f"{sha256}.{extension}")
@@ -313,12 +291,11 @@ def _place_part(item: Publication) -> None:
             os.rename(item.part, item.path)
 
 
-def _remove_ours(entry: "os.DirEntry[str]") -> int:
+def _remove_ours(entry: "os.DirEntry[str]") -> None:
     found = entry.stat(follow_symlinks=False)
-    if found.st_uid != os.geteuid() or not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        return 0
+    if found.st_uid != os.geteuid():
+        return
     if stat.S_ISDIR(found.st_mode):
         shutil.rmtree(entry.path)
-    else:
+    elif stat.S_ISREG(found.st_mode):
         remove(entry.path)
-    return 1

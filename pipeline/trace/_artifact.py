@@ -84,7 +84,6 @@ class DebugArtifact(Struct, frozen=True, kw_only=True):
     usd: Decimal | None = None
     verdict: str
     code: str | None = None
-    http_status: int | None = None
     message: str = ""
 
 
@@ -113,7 +112,7 @@ def safe(artifact: DebugArtifact, *, level: DebugLevel, redactor: Redactor, hide
         reply=artifact.reply and _reply(artifact.reply, redactor),
         timings_ms=_timings(artifact.timings_ms, word),
         code=artifact.code if artifact.code in CODES else None,
-        message=_message(artifact.message, redactor, hide) if level == "redacted" else "",
+        message=safe_message(artifact.message, redactor, hide) if level == "redacted" else "",
     )
 
 
@@ -165,7 +164,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _message(text: str, redactor: Redactor, hide: Sequence[str]) -> str:
+def safe_message(text: str, redactor: Redactor, hide: Sequence[str]) -> str:
     """The sender's own words without what they quote: quotes and paths in a message are nearly always the user's."""
     shown = redactor.text(text, max_chars=MAX_MESSAGE_CHARS, hide=hide)
     return display(_PATH.sub("[path]", _unquoted(shown)), MAX_MESSAGE_CHARS)

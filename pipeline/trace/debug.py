@@ -9,13 +9,22 @@ counted in `failures`. Files appear whole or not at all; a power cut may lose th
 import os
 import re
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
-from pipeline.trace._artifact import DebugArtifact, DebugLevel, ReplyFacts, RequestFacts, identifier, safe
+from pipeline.trace._artifact import (
+    DebugArtifact,
+    DebugLevel,
+    ReplyFacts,
+    RequestFacts,
+    identifier,
+    safe,
+    safe_message,
+)
 from pipeline.trace.redact import Redactor
 
 KILOBYTE = 1024
@@ -28,7 +37,10 @@ _PART = re.compile(r"\.[A-Za-z0-9_-]{1,80}\.json\.part")
 
 
 class DebugWriter:
-    """Writes artifacts into one folder within bounds on the size of each, their number and their age."""
+    """Writes artifacts into one folder within bounds on the size of each, their number and their age.
+
+    May be asked by several threads at a time.
+    """
 
     def __init__(
         self,
@@ -50,6 +62,7 @@ class DebugWriter:
         self._max_age_s = max_age_days * DAY_S
         self._now = now
         self._count: int | None = None
+        self._lock = threading.Lock()
 
     def write(self, artifact: DebugArtifact, hide: Sequence[str] = ()) -> str | None:
         """The path of the new artifact, or None when there is none. Never raises.
@@ -60,22 +73,12 @@ class DebugWriter:
             return None
         body = self._body(artifact, hide)
         name = f"{identifier(artifact.attempt, self._redactor)}.json"
-        try:
-            return self._write(name, body)
-        except OSError:
-            self.failures += 1
-            return None
-
-    def prune(self) -> int:
-        """Delete our artifacts that are too old or too many; how many went. Never raises."""
-        try:
-            with _opened(self._folder) as folder:
-                return self._prune(folder, self._max_count)
-        except FileNotFoundError:
-            return 0
-        except OSError:
-            self.failures += 1
-            return 0
+        with self._lock:
+            try:
+                return self._write(name, body)
+            except OSError:
+                self.failures += 1
+                return None
 
     def _body(self, artifact: DebugArtifact, hide: Sequence[str]) -> bytes:
         clean = safe(artifact, level=self._level, redactor=self._redactor, hide=hide)
@@ -93,7 +96,7 @@ class DebugWriter:
         self._count = (self._count or 0) + 1
         return os.path.join(self._folder, name)
 
-    def _prune(self, folder: int, keep: int) -> int:
+    def _prune(self, folder: int, keep: int) -> None:
         ours = sorted(_listed(folder, _OURS))
         oldest = self._now() - self._max_age_s
         doomed = [name for at, name in ours[: max(0, len(ours) - keep)]]
@@ -104,7 +107,6 @@ class DebugWriter:
             if at < self._now() - ABANDONED_S:
                 os.unlink(name, dir_fd=folder)
         self._count = len(ours) - len(doomed)
-        return len(doomed)
 
 
 @contextmanager
@@ -148,4 +150,4 @@ def _write_all(fd: int, body: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-__all__ = ["DebugArtifact", "DebugLevel", "DebugWriter", "ReplyFacts", "RequestFacts"]
+__all__ = ["DebugArtifact", "DebugLevel", "DebugWriter", "ReplyFacts", "RequestFacts", "safe_message"]

@@ -62,12 +62,14 @@ def test_more_characters_than_allowed_are_refused(tmp_path: Path) -> None:
     assert read(tmp_path, pdf("abc", "def"), max_chars=6).code is None
 
 
-def test_an_encrypted_pdf_is_refused(tmp_path: Path) -> None:
+def test_an_encrypted_pdf_is_refused_and_the_way_out_is_told(tmp_path: Path) -> None:
     writer = pypdf.PdfWriter()
     writer.add_blank_page(100, 100)
     writer.encrypt("secret", algorithm="RC4-40")
     writer.write(str(tmp_path / "locked.pdf"))
-    assert read(tmp_path, (tmp_path / "locked.pdf").read_bytes()).code == "input-unreadable"
+    result = read(tmp_path, (tmp_path / "locked.pdf").read_bytes())
+    assert result.code == "input-unreadable"
+    assert "without a password" in result.message
 
 
 @pytest.mark.parametrize("body", [b"", b"%PDF-1.4\n", b"hello", b"%PDF-1.4\n" + b"1 0 obj <<" * 50])

@@ -1,6 +1,5 @@
 """run_stage calls functions of pipeline.children and nothing else, and answers expected errors as results."""
 
-import msgspec
 import pytest
 
 from pipeline.children.run import find_stage, run_stage
@@ -14,9 +13,7 @@ def test_a_name_outside_the_children_finds_nothing(name: str) -> None:
 
 
 def test_an_expected_error_is_a_result_with_its_code() -> None:
-    spec = StageSpec(
-        stage="av_stages:probe", inputs=(FileRef(root="none", path="x"),), params=msgspec.Raw(b'{"demuxer":"wav"}')
-    )
+    spec = StageSpec(stage="pdf_stage:text", inputs=(FileRef(root="none", path="x"),))
     result = run_stage(spec, {})
     assert result.code == "path-outside-roots"
     assert result.seconds >= 0

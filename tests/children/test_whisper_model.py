@@ -49,6 +49,16 @@ def test_short_features_keep_words_times_and_language(padded: WhisperModel, name
     assert np.median([abs(a[1] - b[1]) + abs(a[2] - b[2]) for a, b in same]) <= 0.04
 
 
+@pytest.mark.parametrize(("name", "start", "seconds"), [("jfk.wav", 6.5, 2.5), ("austen-0930.wav", 0.5, 2.0)])
+def test_a_cut_clip_that_makes_short_features_loop_is_heard_again_with_long_ones(
+    padded: WhisperModel, name: str, start: float, seconds: float
+) -> None:
+    samples = clip(name)[int(start * RATE) : int((start + seconds) * RATE)]
+    expected, _ = words_of(padded, samples)
+    heard = listen(loaded("base"), samples, language=None, words=True, multilingual=False)
+    assert plain(" ".join(segment.text for segment in heard.segments)) == " ".join(word for word, *_ in expected)
+
+
 @pytest.mark.parametrize(
     ("content", "kept"), [(0, 1000), (200, 1000), (950, 1050), (1201, 1302), (2950, 3000), (3000, 3000)]
 )

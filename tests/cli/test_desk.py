@@ -7,6 +7,7 @@ import pytest
 
 from pipeline import desk, overview
 from pipeline.core.errors import ConfigError, RunBusy
+from pipeline.core.model import Verdict
 from pipeline.desk import Resolved, Retried
 from pipeline.held import HeldCall
 from pipeline.overview import Status
@@ -25,7 +26,7 @@ def status(folder: Folder) -> Status:
     return answer.data
 
 
-def retry(folder: Folder, *jobs: str, verdicts: tuple[str, ...] = ()) -> Retried:
+def retry(folder: Folder, *jobs: str, verdicts: tuple[Verdict, ...] = ()) -> Retried:
     answer = desk.retry(seat(folder), jobs, verdicts)
     assert isinstance(answer.data, Retried), answer
     return answer.data

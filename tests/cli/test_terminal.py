@@ -164,6 +164,5 @@ def test_the_wait_has_an_end(file: Path) -> None:
     assert waited == MAX_WAIT_S
 
 
-def test_a_file_that_vanished_or_comes_from_the_future_is_not_waited_for(file: Path) -> None:
-    os.utime(file, (4_000_000_000, 4_000_000_000))
-    assert _wait([(str(file), str(file) + ".gone")]) == ([], 0)
+def test_a_file_that_vanished_is_not_waited_for(file: Path) -> None:
+    assert _wait([(str(file) + ".gone",)]) == ([], 0)

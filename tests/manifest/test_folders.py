@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core.errors import ManifestError
 from pipeline.manifest import ManifestLimits
-from pipeline.manifest_folder import is_ignored
+from pipeline.state.drops import is_ignored
 from tests.manifest.conftest import AUDIO, CANON, STEP, Desk, codes, folder, taken
 
 GLOBS = {
@@ -171,9 +171,11 @@ def test_a_file_that_still_changes_waits_and_is_listed(desk: Desk) -> None:
     assert len(desk.toml(folder(keys=AUDIO + 'settle = "30s"')).jobs) == 2
 
 
-def test_a_file_from_the_future_waits(desk: Desk) -> None:
+def test_a_file_whose_clock_was_fast_is_taken_when_nothing_touched_it(desk: Desk) -> None:
     path = desk.file("in/a.wav")
     os.utime(path, (desk.now + 3600, desk.now + 3600))
+    assert taken(desk, desk.toml(folder())) == ["in/a.wav"]
+    desk.now = path.stat().st_ctime + 1
     assert desk.toml(folder()).unsettled == (str(path),)
 
 
@@ -185,9 +187,11 @@ def test_settle_zero_waits_for_nothing(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("header", "keys", "want"), [("", "", 2.0), ('settle = "5s"', "", 5.0), ("", "7s", 7.0)])
 def test_the_nearest_settle_time_wins(desk: Desk, header: str, keys: str, want: float) -> None:
-    desk.file("in/a.wav")
+    path = desk.file("in/a.wav")
     own = f'settle = "{keys}"' if keys else ""
-    assert desk.toml(f"[defaults]\n{header}\n" + folder(keys=AUDIO + own)).jobs[0].settle_s == want
+    for past, jobs in ((want - 0.5, 0), (want + 0.5, 1)):
+        desk.now = path.stat().st_ctime + past
+        assert len(desk.toml(f"[defaults]\n{header}\n" + folder(keys=AUDIO + own)).jobs) == jobs
 
 
 def test_what_waits_but_is_not_accepted_is_not_listed(desk: Desk) -> None:

@@ -261,13 +261,6 @@ def test_the_model_of_a_job_wins_over_the_default(desk: Desk) -> None:
     assert one(desk, job("", header='[defaults]\nmodel = "base"')).model == "base"
 
 
-def test_a_default_settle_time_is_for_jobs_with_files(desk: Desk) -> None:
-    desk.file("a.wav")
-    header = '[defaults]\nsettle = "1m"'
-    assert one(desk, job('input = "a.wav"', kind="transcription", header=header)).settle_s == 60.0
-    assert one(desk, job("", header=header)).settle_s == 0.0
-
-
 def test_what_decides_the_jobs_is_watched_by_the_names_as_written(desk: Desk) -> None:
     desk.file("in/a.wav")
     (desk.base / "latest.wav").symlink_to("in/a.wav")

@@ -113,6 +113,14 @@ def test_an_error_page_or_json_is_none_of_the_media_it_is_declared_as(declared: 
         assert not could_be(declared, opinion)
 
 
+@pytest.mark.parametrize(
+    "body", [b"\n", b" \t\r\n", b" " * 5000, b"\xef\xbb\xbf", b"\xff\xfe \x00", b"\n" * 3000 + b"word"]
+)
+def test_text_that_begins_with_nothing_but_space_is_text(body: bytes) -> None:
+    found = examined(body)
+    assert (found.ok, found.media and found.media.media_type) == (True, "text/plain")
+
+
 def test_a_playlist_is_text_whatever_a_newer_libmagic_calls_it(whole: dict[str, Specimen]) -> None:
     opinion = recognise(whole["playlist"].body)
     assert opinion is not None

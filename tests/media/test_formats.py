@@ -94,6 +94,18 @@ def test_tags_and_padding_behind_the_sound_are_no_damage(whole: dict[str, Specim
     assert (verdict.ok, verdict.facts.get("frames")) == (True, "43"), name
 
 
+@pytest.mark.parametrize("name", ["mp3-bare", "aac"])
+def test_a_row_of_frames_whose_second_half_was_never_written_is_cut(whole: dict[str, Specimen], name: str) -> None:
+    body = whole[name].body * 4
+    verdict = examined(body + bytes(len(body)))
+    assert (verdict.ok, verdict.code) == (False, "input-damaged")
+    assert "are no frame" in verdict.reason
+
+
+def test_more_padding_is_fine_behind_frames_that_a_header_counts(whole: dict[str, Specimen]) -> None:
+    assert examined(whole["mp3"].body + bytes(50_000)).ok
+
+
 def test_missing_frames_are_found_by_the_count_in_the_header(whole: dict[str, Specimen]) -> None:
     verdict = examined(whole["mp3"].body[: -5 * 192])
     assert verdict.reason == "cut short: its header counts 43 frames, 38 are there"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.children.lanes import Lanes
-from pipeline.core.errors import EngineError, InputError
+from pipeline.core.errors import EngineError, InputError, LimitExceeded
 from pipeline.core.kinds import decode_transcript
-from pipeline.core.model import Media
+from pipeline.core.model import Limits, Media
 from pipeline.core.operations import Transcribe
 from pipeline.routes import whisper
 from tests.exchanges import RecordingExchange, tools
@@ -78,10 +78,17 @@ async def test_real_words_of_an_mp3(lanes: Lanes) -> None:
     assert "country" not in str(reply.facts)
 
 
-async def test_a_recording_that_decodes_to_more_than_it_declared_is_stopped(lanes: Lanes) -> None:
-    """Invariant 15: the bound is what was probed and a little more, whatever the job allows."""
+def test_invariant_15_a_recording_may_decode_to_little_more_than_it_declared() -> None:
+    ask = Transcribe(audio=recording("jfk.wav", seconds=100.0))
+    assert whisper.max_seconds(ask, Limits(max_seconds=100.0)) == pytest.approx(140.0)
+
+
+async def test_invariant_15_a_recording_that_declares_no_length_stops_at_what_the_job_allows(lanes: Lanes) -> None:
     driver = whisper.open_driver(route("whisper"), tools(lanes))
-    assert driver.max_seconds(Transcribe(audio=recording("jfk.wav", seconds=100.0))) == pytest.approx(140.0)
+    exchange = RecordingExchange(limits=Limits(max_seconds=2.0))
+    with pytest.raises(LimitExceeded) as stopped:
+        await driver.perform(transcribe(), driver.bind("transcribe", "tiny.en"), exchange)
+    assert (stopped.value.code, exchange.body) == ("limit-seconds", b"")
 
 
 async def test_a_recording_shorter_than_declared_is_damaged(lanes: Lanes) -> None:

@@ -47,7 +47,6 @@ class Rest:
             str(self.root),
             watched=[str(self.recordings), str(self.missing)],
             settle_s=settle_s,
-            version="1",
             extra_files=[str(self.settings)],
         )
 
@@ -209,7 +208,7 @@ def test_too_much_to_watch_gives_no_marker(tmp_path: Path) -> None:
 def test_a_watched_tree_around_the_spool_leaves_the_spools_own_files_out(tmp_path: Path) -> None:
     rest = Rest(tmp_path)
     rest.begin()
-    assert write_marker(str(rest.root), watched=[str(tmp_path)], settle_s=2.0, version="1")
+    assert write_marker(str(rest.root), watched=[str(tmp_path)], settle_s=2.0)
     (rest.root / "debug" / "artifact.json").touch()
     (rest.root / "reports" / "report.json").touch()
     assert rest.is_idle
@@ -220,7 +219,7 @@ def test_a_watched_tree_around_the_spool_leaves_the_spools_own_files_out(tmp_pat
 def test_watching_the_spool_itself_gives_no_marker(tmp_path: Path) -> None:
     rest = Rest(tmp_path)
     rest.begin()
-    assert not write_marker(str(rest.root), watched=[str(rest.root)], settle_s=2.0, version="1")
+    assert not write_marker(str(rest.root), watched=[str(rest.root)], settle_s=2.0)
 
 
 def test_products_below_the_standing_folder_are_watched(tmp_path: Path) -> None:
@@ -261,6 +260,6 @@ def test_an_idle_tick_loads_nothing_heavy(rest: Rest) -> None:
 
 
 def test_our_own_modules_and_the_installed_packages_are_watched(rest: Rest) -> None:
-    entries = {path for path, _ in json.loads((rest.root / "idle.json").read_text())[3]}
+    entries = {path for path, _ in json.loads((rest.root / "idle.json").read_text())[-1]}
     assert idle.__file__ in entries
     assert any(path.endswith("site-packages") for path in entries)

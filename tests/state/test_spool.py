@@ -206,7 +206,6 @@ def test_the_lock_is_free_again_after_an_error(spool: Spool) -> None:
         "~syncthing~a.toml",
         "@eaDir",
         "a.receipt.json",
-        "a.report.json",
     ],
 )
 def test_unfinished_hidden_and_generated_names_are_ignored(name: str) -> None:
@@ -214,7 +213,10 @@ def test_unfinished_hidden_and_generated_names_are_ignored(name: str) -> None:
     assert not is_manifest_name(name)
 
 
-@pytest.mark.parametrize(("name", "is_one"), [("a.toml", True), ("A.JSON", True), ("a.jsonl", True), ("a.wav", False)])
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [("a.toml", True), ("A.JSON", True), ("a.jsonl", True), ("a.wav", False), ("a.report.json", False)],
+)
 def test_a_manifest_is_known_by_its_extension(name: str, is_one: bool) -> None:
     assert is_manifest_name(name) is is_one
 
@@ -382,13 +384,6 @@ def test_held_work_keeps_its_manifest_claimed_and_its_report_is_not_taken_for_on
     assert spool.claimed() == [found]
     spool.finish(found, "done", b"{}")
     assert names(spool, "claimed") == []
-
-
-def test_a_standing_manifest_stays_and_its_report_goes_to_the_reports(spool: Spool) -> None:
-    Path(spool.root, "standing", "daily.toml").touch()
-    spool.finish(spool.standing()[0], "done", b"{}")
-    assert names(spool, "standing") == ["daily.toml"]
-    assert names(spool, "reports") == ["daily.toml.report.json"]
 
 
 @pytest.mark.parametrize("name", ["../../escape", "a/b", "a\nb", "x" * 400, "\udcff\ud800"])

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def _with_text_from_outside(artifact: DebugArtifact, text: str) -> DebugArtifact
 
 def test_a_digest_holds_numbers_types_hashes_and_codes(tmp_path: Path, artifact: DebugArtifact) -> None:
     reply = ReplyFacts(declared="Audio/MPEG; charset=x", recognised="audio/mpeg", bytes=20, sha256="cd" * 32)
-    full = changed(artifact, reply=reply, timings_ms={"total": 1.23456}, usd=Decimal("0.01"), http_status=200)
+    full = changed(artifact, reply=reply, timings_ms={"total": 1.23456}, usd=Decimal("0.01"))
     path = _writer(tmp_path).write(full)
     assert path is not None
     body = json.loads(Path(path).read_bytes())
@@ -172,20 +173,22 @@ def _age(path: str | None, days: float) -> None:
     os.utime(str(path), (NOW - days * DAY_S, NOW - days * DAY_S))
 
 
-def test_prune_drops_what_is_too_old(tmp_path: Path, artifact: DebugArtifact) -> None:
+def test_the_first_write_of_a_run_drops_what_is_too_old(tmp_path: Path, artifact: DebugArtifact) -> None:
     writer = _writer(tmp_path, max_age_days=14)
     for number, days in enumerate((20, 14.5, 13.5, -3)):
         _age(writer.write(changed(artifact, attempt=f"a{number}")), days)
-    assert writer.prune() == 2
-    assert sorted(path.stem for path in (tmp_path / "debug").iterdir()) == ["a2", "a3"]
+    _writer(tmp_path, max_age_days=14).write(changed(artifact, attempt="new"))
+    assert sorted(path.stem for path in (tmp_path / "debug").iterdir()) == ["a2", "a3", "new"]
 
 
-def test_prune_keeps_the_newest_where_there_are_too_many(tmp_path: Path, artifact: DebugArtifact) -> None:
+def test_the_first_write_of_a_run_keeps_the_newest_where_there_are_too_many(
+    tmp_path: Path, artifact: DebugArtifact
+) -> None:
     roomy = _writer(tmp_path)
     for number in range(10):
         _age(roomy.write(changed(artifact, attempt=f"a{number}")), 5 - number / 10)
-    assert _writer(tmp_path, max_count=3).prune() == 7
-    assert sorted(path.stem for path in (tmp_path / "debug").iterdir()) == ["a7", "a8", "a9"]
+    _writer(tmp_path, max_count=3).write(changed(artifact, attempt="new"))
+    assert sorted(path.stem for path in (tmp_path / "debug").iterdir()) == ["a8", "a9", "new"]
 
 
 def test_the_number_of_artifacts_never_passes_the_bound(tmp_path: Path, artifact: DebugArtifact) -> None:
@@ -196,7 +199,7 @@ def test_the_number_of_artifacts_never_passes_the_bound(tmp_path: Path, artifact
     assert (tmp_path / "debug" / "a69.json").exists()
 
 
-def test_prune_touches_only_files_of_ours(tmp_path: Path, artifact: DebugArtifact) -> None:
+def test_only_files_of_ours_are_dropped(tmp_path: Path, artifact: DebugArtifact) -> None:
     writer = _writer(tmp_path, max_count=1)
     writer.write(artifact)
     strangers = ["notes.txt", "my.notes.json", ".hidden.json"]
@@ -204,8 +207,8 @@ def test_prune_touches_only_files_of_ours(tmp_path: Path, artifact: DebugArtifac
         (tmp_path / "debug" / name).write_text("mine")
         _age(str(tmp_path / "debug" / name), 400)
     (tmp_path / "debug" / "folder.json").mkdir()
-    writer.prune()
-    assert sorted(os.listdir(tmp_path / "debug")) == sorted([*strangers, "folder.json", "attempt-1.json"])
+    writer.write(changed(artifact, attempt="new"))
+    assert sorted(os.listdir(tmp_path / "debug")) == sorted([*strangers, "folder.json", "new.json"])
 
 
 def test_a_part_left_by_a_crash_is_swept_later(tmp_path: Path, artifact: DebugArtifact) -> None:
@@ -214,15 +217,22 @@ def test_a_part_left_by_a_crash_is_swept_later(tmp_path: Path, artifact: DebugAr
     part = tmp_path / "debug" / ".a9.json.part"
     part.write_text("{")
     _age(str(part), 1)
-    writer.prune()
+    _writer(tmp_path).write(changed(artifact, attempt="new"))
     assert not part.exists()
 
 
 def test_invariant_20_an_unwritable_folder_is_counted_and_never_raised(tmp_path: Path, artifact: DebugArtifact) -> None:
     (tmp_path / "debug").write_text("a file in the way")
     writer = _writer(tmp_path)
-    assert (writer.write(artifact), writer.prune()) == (None, 0)
-    assert writer.failures == 2
+    assert writer.write(artifact) is None
+    assert writer.failures == 1
+
+
+def test_artifacts_of_several_threads_make_room_for_each_other(tmp_path: Path, artifact: DebugArtifact) -> None:
+    writer = _writer(tmp_path, max_count=2)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: writer.write(changed(artifact, attempt=f"a{number}")), range(400)))
+    assert (writer.failures, len(os.listdir(tmp_path / "debug"))) == (0, 2)
 
 
 FULL = """

@@ -1,10 +1,11 @@
-"""The PyAV stages: probe what a recording holds, encode a WAV of ours.
+"""The PyAV stage: encode a WAV of ours. Runs in the media lane.
 
-Run in the media lane. An encoded file is read back and its seconds are compared before it counts as made.
+The encoded file is read back and its seconds are compared before it counts as made.
 """
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -12,16 +13,13 @@ import msgspec
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from msgspec import Struct
 
 from pipeline.children import audio, files
-from pipeline.children.av_work import EncodeFacts, EncodeParams, ProbeFacts, ProbeParams, StreamFacts
+from pipeline.children.av_work import EncodeFacts, EncodeParams
 from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
-from pipeline.core.errors import EngineError, InputError, LimitExceeded
-
-PACKETS_TO_FIRST_FRAME = 200
-COUNTED_DEMUXERS = ("aac",)  # their declared duration is FFmpeg's guess from the bit rate
+from pipeline.core.errors import EngineError
 
 
 class Recipe(Struct, frozen=True, kw_only=True):
@@ -42,16 +40,6 @@ RECIPES = {
 }
 
 
-def probe(spec: StageSpec, roots: Roots) -> StageResult:
-    """ProbeFacts of one input."""
-    params = msgspec.json.decode(spec.params, type=ProbeParams)
-    with files.source(spec.inputs[0], roots) as source, audio.opened(source, params.demuxer) as container:
-        streams = tuple(map(_stream_facts, container.streams))
-        seconds = _seconds(container, params.demuxer, spec.limits.max_seconds)
-        decodable = any(stream.type == "audio" for stream in streams) and _first_frame_decodes(container)
-    return StageResult(facts=_raw(ProbeFacts(seconds=seconds, streams=streams, decodable=decodable)))
-
-
 def encode(spec: StageSpec, roots: Roots) -> StageResult:
     """EncodeFacts of the output, which was read back."""
     params = msgspec.json.decode(spec.params, type=EncodeParams)
@@ -62,48 +50,6 @@ def encode(spec: StageSpec, roots: Roots) -> StageResult:
     size, seconds = _read_back(spec.output, roots, recipe)
     audio.refuse_short(seconds, made)
     return StageResult(output=spec.output, facts=_raw(EncodeFacts(seconds=seconds, size=size)))
-
-
-def _stream_facts(stream: av.stream.Stream) -> StreamFacts:
-    if not isinstance(stream, AudioStream):
-        codec = stream.codec_context.name if stream.codec_context is not None else "none"
-        return StreamFacts(type=stream.type, codec=codec, language=stream.language)
-    context = stream.codec_context
-    return StreamFacts(
-        type="audio",
-        codec=context.name,
-        channels=context.channels,
-        rate=context.sample_rate,
-        language=stream.language,
-    )
-
-
-def _seconds(container: InputContainer, demuxer: str, max_seconds: float | None) -> float | None:
-    declared = audio.declared_seconds(container)
-    if declared is not None and demuxer not in COUNTED_DEMUXERS:
-        return declared
-    return _counted(container, max_seconds) if container.streams.audio else None
-
-
-def _counted(container: InputContainer, max_seconds: float | None) -> float:
-    """Seconds by packets, without decoding them."""
-    seconds = 0.0
-    with audio.ffmpeg_errors():
-        for packet in container.demux(container.streams.audio[0]):
-            seconds += float((packet.duration or 0) * (packet.time_base or 0))
-            if max_seconds is not None and seconds > max_seconds:
-                raise LimitExceeded(f"more than {max_seconds:g} seconds of audio", code="limit-seconds")
-        container.seek(0)
-    return seconds
-
-
-def _first_frame_decodes(container: InputContainer) -> bool:
-    stream = audio.audio_stream(container, 0)
-    decoder = audio.Decoder(container, stream, max_seconds=None, max_packets=PACKETS_TO_FIRST_FRAME)
-    try:
-        return next(decoder.frames(), None) is not None
-    except InputError:
-        return False
 
 
 def _written(spec: StageSpec, roots: Roots, recipe: Recipe, params: EncodeParams) -> float:
@@ -118,17 +64,27 @@ def _written(spec: StageSpec, roots: Roots, recipe: Recipe, params: EncodeParams
     ):
         decoder = audio.Decoder(container, audio.audio_stream(container, 0), max_seconds=spec.limits.max_seconds)
         made.metadata.update(params.tags)
-        _encode_all(decoder, made, _add_stream(made, decoder, recipe, params.bitrate))
+        _encode_all(decoder, made, _add_stream(made, decoder, recipe))
         return decoder.seconds
 
 
-def _add_stream(made: OutputContainer, decoder: audio.Decoder, recipe: Recipe, bitrate: int | None) -> AudioStream:
+@contextmanager
+def _encoder_errors(sink: files.Sink) -> Iterator[None]:
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        if sink.failure is not None:
+            raise sink.failure from error
+        raise EngineError(f"cannot be encoded: {error.strerror}") from error
+
+
+def _add_stream(made: OutputContainer, decoder: audio.Decoder, recipe: Recipe) -> AudioStream:
     rate = recipe.rate or _nearest_rate(recipe.codec, decoder.rate)
     # by count: a WAV need not say which channel is which, and the encoders insist
     stream = made.add_stream(recipe.codec, rate=rate, layout="mono" if decoder.is_mono else "stereo")
     assert isinstance(stream, AudioStream)  # every recipe names an audio codec
     if recipe.bitrate is not None:
-        stream.bit_rate = bitrate or recipe.bitrate
+        stream.bit_rate = recipe.bitrate
     stream.codec_context.flags |= av.codec.context.Flags.bitexact
     stream.codec_context.open()
     return stream

@@ -1,0 +1,33 @@
+"""What a look at an input says to a person: the next thing to do fits what is wrong with the file."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import InputError
+from pipeline.intake import Intake
+from pipeline.runtime import utc_now
+from pipeline.state.ledger import Ledger
+from pipeline.state.roots import Roots
+from tests.scripted import wav
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "hint"),
+    [
+        (b"PK\x03\x04" + bytes(200), "input-type", "convert it"),
+        (wav(1.0)[:-100], "input-damaged", "whole copy"),
+        ("Caf\xe9 au lait".encode("latin-1"), "input-damaged", "UTF-8"),
+        (b"", "input-empty", "copy it again"),
+    ],
+    ids=["zip", "cut", "latin-1", "nothing"],
+)
+def test_the_hint_fits_what_is_wrong_with_the_file(tmp_path: Path, body: bytes, code: str, hint: str) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(body)
+    ledger = Ledger.view(str(tmp_path / "no-ledger"), clock=utc_now)
+    with pytest.raises(InputError) as refused:
+        Intake(ledger, Roots([str(tmp_path)])).source(str(path))
+    assert refused.value.code == code
+    assert hint in refused.value.hint
+    ledger.close()
