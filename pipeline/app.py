@@ -14,7 +14,7 @@ from pipeline.batch import Batch, Stop, run_plan
 from pipeline.core.confine import display
 from pipeline.core.errors import InputError, ManifestError, MediaspoolError
 from pipeline.core.limits import MEGABYTE, Budget
-from pipeline.core.model import BadJob, Outcome, Verdict, refusal_identity
+from pipeline.core.model import BadJob, Outcome, Place, refusal_identity
 from pipeline.intake import Intake
 from pipeline.manifest import Manifest, ManifestLimits, place_of, read_manifest
 from pipeline.plan import Planner, decide_all
@@ -240,29 +240,40 @@ def _named(reading: Reading) -> MediaspoolError:
 
 def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
     """A refusal that is news once: the ledger remembers it until the manifest says something else."""
-    assert reading.manifest is not None
-    place = place_of(reading.claim.base, reading.manifest.name, bad.id)
-    identity = refusal_identity(bad.reasons)
-    row = runtime.ledger.job(place)
-    is_known = row is not None and row.verdict == "refused" and row.identity == identity
-    reason = "; ".join(reason.message for reason in bad.reasons)
-    code, hint = bad.reasons[0].code, bad.reasons[0].hint
-    if not is_known:
+    first, message = bad.reasons[0], "; ".join(reason.message for reason in bad.reasons)
+    is_old = is_known(runtime, reading, bad)
+    if not is_old:
         runtime.ledger.settle_job(
-            place=place,
+            place=_place(reading, bad),
             job=bad.id,
-            manifest=reading.manifest.name,
+            manifest=reading.manifest.name if reading.manifest else "",
             receipt=None,
             verdict="refused",
-            code=code,
-            reason=reason,
+            code=first.code,
+            reason=message,
             key=None,
-            identity=identity,
+            identity=refusal_identity(bad.reasons),
         )
-    verdict: Verdict = "unchanged" if is_known else "refused"
-    earlier: Verdict | None = "refused" if is_known else None
-    reason = f"{bad.where}: {reason}"
-    return Outcome(job=bad.id, kind="", verdict=verdict, reason=reason, code=code, hint=hint, earlier=earlier)
+    return Outcome(
+        job=bad.id,
+        kind="",
+        verdict="unchanged" if is_old else "refused",
+        reason=f"{bad.where}: {message}",
+        code=first.code,
+        hint=first.hint,
+        earlier="refused" if is_old else None,
+    )
+
+
+def is_known(runtime: Runtime, reading: Reading, bad: BadJob) -> bool:
+    """Was this very refusal told by an earlier run?"""
+    row = runtime.ledger.job(_place(reading, bad))
+    return row is not None and row.verdict == "refused" and row.identity == refusal_identity(bad.reasons)
+
+
+def _place(reading: Reading, bad: BadJob) -> Place:
+    assert reading.manifest is not None
+    return place_of(reading.claim.base, reading.manifest.name, bad.id)
 
 
 def _warnings(runtime: Runtime) -> list[str]:

@@ -92,7 +92,7 @@ def status(seat: Seat) -> Answer:
                 for run in ledger.last_runs(LAST_RUNS)
             ),
         )
-    return Answer(text=joined(_status_lines(found, seat)), data=found)
+    return Answer(text=joined(_status_lines(found, seat)), record=found)
 
 
 def _job_line(row: JobRow, seat: Seat) -> JobLine:
