@@ -7,7 +7,7 @@ person; `sending` on a free route and `opened` -> free to try again. Parts and s
 import os
 
 from pipeline.core.model import AttemptId, Sha256
-from pipeline.state.durable import border, digest_file
+from pipeline.state.durable import border, digest_file, remove
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, EndState
 from pipeline.state.spool import Spool
@@ -22,6 +22,7 @@ def recover(ledger: Ledger, store: Store, spool: Spool) -> None:
     parts = [item.part for intent in ledger.intended_all() for item in intent.products]
     store.discard_parts(parts)
     store.sweep_staging()
+    _sweep_parts(spool.debug)
 
 
 def _recover_attempt(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow) -> None:
@@ -45,6 +46,14 @@ def _finish_adoption(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow
             return
         store.adopt(staged, sha256=row.receipt.asset, media=row.media)
     ledger.mark_stored(row.id, row.receipt)
+
+
+def _sweep_parts(folder: str) -> None:
+    """Half-written files that only their writer, now dead, would have given a name."""
+    with border(folder):
+        for name in os.listdir(folder):
+            if name.startswith(".") and name.endswith(".part"):
+                remove(os.path.join(folder, name))
 
 
 def _digest(path: str) -> Sha256 | None:
