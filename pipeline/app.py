@@ -197,7 +197,10 @@ def report(
     rest = iter(outcomes)
     with runtime.ledger.group():
         reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
-    odd = [InputError(f"{drop.name}: {drop.message}", code="path-unsafe") for drop in runtime.spool.refused]
+    odd = [
+        InputError(f"{drop.name} was moved to failed/: {drop.message}", code="path-unsafe")
+        for drop in runtime.spool.refused
+    ]
     ended = [stop.error] if stop.error is not None and stop.error.reach == "run" else []
     errors = [*odd, *(_named(item) for item in readings if item.error is not None), *ended]
     whole = make_report(
@@ -279,9 +282,8 @@ def _place(reading: Reading, bad: BadJob) -> Place:
 def _warnings(runtime: Runtime) -> list[str]:
     free, floor = free_bytes(runtime.spool.root), runtime.settings.low_disk_mb * MEGABYTE
     low = [f"only {free // MEGABYTE} MB are free where the spool lies"] if free < floor else []
-    odd = [f"{drop.name} was moved to failed/: {drop.message}" for drop in runtime.spool.refused]
     lost = runtime.debug.failures
-    return odd + low + ([f"{lost} debug artifacts could not be written"] if lost else [])
+    return low + ([f"{lost} debug artifacts could not be written"] if lost else [])
 
 
 def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, request: RunRequest) -> None:
