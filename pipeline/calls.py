@@ -43,7 +43,6 @@ from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter, safe_message
 from pipeline.trace.redact import Redactor
 
-SETTLE_GRACE_S = 10.0
 ROOM_BYTES = 1_000_000
 
 
@@ -170,7 +169,7 @@ class Caller:
             if made is None and error is None:
                 error = unanswered(call, exchange, "the run stopped")
             bill.used = used_by(call, exchange, made, error)
-            with trio.move_on_after(SETTLE_GRACE_S, shield=True):
+            with trio.CancelScope(shield=True):  # no deadline: it could only leave an attempt without its verdict
                 millis = (time.monotonic() - started) * 1000
                 if error is not None:
                     await self._close(call, exchange, error)
