@@ -102,9 +102,9 @@ def _piece(body: bytes) -> AudioSegment:
     except InputError as error:
         code = "reply-empty" if error.code == "input-empty" else "reply-damaged"
         raise ContractError(f"the speech is {error.message}", code=code) from error
-    if not pcm.data:
+    if not pcm.samples:
         raise ContractError("the speech has no samples", code="reply-empty")
-    return AudioSegment(data=pcm.data, sample_width=SAMPLE_BYTES, frame_rate=pcm.rate, channels=pcm.channels)
+    return AudioSegment(data=pcm.samples, sample_width=SAMPLE_BYTES, frame_rate=pcm.rate, channels=pcm.channels)
 
 
 def _trimmed(piece: AudioSegment) -> AudioSegment:

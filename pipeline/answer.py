@@ -25,7 +25,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     text: str
     lines: str = ""
-    data: Struct | None = None
+    record: Struct | None = None
     exit_code: int = 0
 
 
@@ -52,16 +52,16 @@ def refused(errors: Sequence[MediaspoolError], *, code: int | None = None) -> An
     lines = [
         f"mediaspool: {item.message} [{item.code}]" + (f"\n  {item.hint}" if item.hint else "") for item in problems
     ]
-    return Answer(text=joined(lines), data=Refused(errors=problems, exit_code=code), exit_code=code)
+    return Answer(text=joined(lines), record=Refused(errors=problems, exit_code=code), exit_code=code)
 
 
 def problem(code: str, message: str, hint: str = "") -> Problem:
     return Problem(code=code, message=display(message), hint=display(hint))
 
 
-def json_line(data: Struct) -> str:
+def json_line(record: Struct) -> str:
     """One object on one line."""
-    return json.dumps(msgspec.to_builtins(data)) + "\n"
+    return json.dumps(msgspec.to_builtins(record)) + "\n"
 
 
 def joined(lines: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from pipeline.batch import Batch, Stop, run_plan
 from pipeline.core.confine import display
 from pipeline.core.errors import InputError, ManifestError, MediaspoolError
 from pipeline.core.limits import MEGABYTE, Budget
-from pipeline.core.model import BadJob, Outcome, Verdict, refusal_identity
+from pipeline.core.model import BadJob, Outcome, Place, refusal_identity
 from pipeline.discovery import discover
 from pipeline.intake import Intake
 from pipeline.manifest import Manifest, ManifestLimits, place_of, read_manifest
@@ -214,7 +214,10 @@ def report(
     rest = iter(outcomes)
     with runtime.ledger.group():
         reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
-    odd = [InputError(f"{drop.name}: {drop.message}", code="path-unsafe") for drop in runtime.spool.refused]
+    odd = [
+        InputError(f"{drop.name} was moved to failed/: {drop.message}", code="path-unsafe")
+        for drop in runtime.spool.refused
+    ]
     ended = [stop.error] if stop.error is not None and stop.error.reach == "run" else []
     errors = [*odd, *(_named(item) for item in readings if item.error is not None), *ended]
     whole = make_report(
@@ -257,37 +260,47 @@ def _named(reading: Reading) -> MediaspoolError:
 
 def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
     """A refusal that is news once: the ledger remembers it until the manifest says something else."""
-    assert reading.manifest is not None
-    place = place_of(reading.claim.base, reading.manifest.name, bad.id)
-    identity = refusal_identity(bad.reasons)
-    row = runtime.ledger.job(place)
-    is_known = row is not None and row.verdict == "refused" and row.identity == identity
-    reason = "; ".join(reason.message for reason in bad.reasons)
-    code, hint = bad.reasons[0].code, bad.reasons[0].hint
-    if not is_known:
+    first, message = bad.reasons[0], "; ".join(reason.message for reason in bad.reasons)
+    is_old = is_known(runtime, reading, bad)
+    if not is_old:
         runtime.ledger.settle_job(
-            place=place,
+            place=_place(reading, bad),
             job=bad.id,
-            manifest=reading.manifest.name,
+            manifest=reading.manifest.name if reading.manifest else "",
             receipt=None,
             verdict="refused",
-            code=code,
-            reason=reason,
+            code=first.code,
+            reason=message,
             key=None,
-            identity=identity,
+            identity=refusal_identity(bad.reasons),
         )
-    verdict: Verdict = "unchanged" if is_known else "refused"
-    earlier: Verdict | None = "refused" if is_known else None
-    reason = f"{bad.where}: {reason}"
-    return Outcome(job=bad.id, kind="", verdict=verdict, reason=reason, code=code, hint=hint, earlier=earlier)
+    return Outcome(
+        job=bad.id,
+        kind="",
+        verdict="unchanged" if is_old else "refused",
+        reason=f"{bad.where}: {message}",
+        code=first.code,
+        hint=first.hint,
+        earlier="refused" if is_old else None,
+    )
+
+
+def is_known(runtime: Runtime, reading: Reading, bad: BadJob) -> bool:
+    """Was this very refusal told by an earlier run?"""
+    row = runtime.ledger.job(_place(reading, bad))
+    return row is not None and row.verdict == "refused" and row.identity == refusal_identity(bad.reasons)
+
+
+def _place(reading: Reading, bad: BadJob) -> Place:
+    assert reading.manifest is not None
+    return place_of(reading.claim.base, reading.manifest.name, bad.id)
 
 
 def _warnings(runtime: Runtime) -> list[str]:
     free, floor = free_bytes(runtime.spool.root), runtime.settings.low_disk_mb * MEGABYTE
     low = [f"only {free // MEGABYTE} MB are free where the spool lies"] if free < floor else []
-    odd = [f"{drop.name} was moved to failed/: {drop.message}" for drop in runtime.spool.refused]
     lost = runtime.debug.failures
-    return odd + runtime.warnings + low + ([f"{lost} debug artifacts could not be written"] if lost else [])
+    return runtime.warnings + low + ([f"{lost} debug artifacts could not be written"] if lost else [])
 
 
 def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, request: RunRequest) -> None:

@@ -38,7 +38,6 @@ from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter, safe_message
 from pipeline.trace.redact import Redactor
 
-SETTLE_GRACE_S = 10.0
 ROOM_BYTES = 1_000_000
 PAID_ROOM_BYTES: Mapping[str, int] = {"make_image": 64_000_000, "edit_image": 64_000_000, "make_video": 512_000_000}
 PAID_ROOM_OTHERS_BYTES = 16_000_000
@@ -116,7 +115,7 @@ class Attempts:
                 await self._salvage(course)
             bill.used = course.used
             course.call.owner.tab.book(course.cost)
-            with trio.move_on_after(SETTLE_GRACE_S, shield=True):
+            with trio.CancelScope(shield=True):  # no deadline: it could only leave an attempt without its verdict
                 await self._close(course)
                 await self._tell(course, number, (time.monotonic() - started) * 1000)
 

@@ -245,7 +245,7 @@ def _tell(ask: "Callable[[], Answer]", *, as_json: bool) -> int:
         answer = refused(_expected(group))
     except OSError as error:
         answer = refused([StoreError(f"the operating system said: {error.strerror}", hint="mediaspool doctor")])
-    is_told = as_json and answer.data is not None and say(sys.stdout, json_line(answer.data))
+    is_told = as_json and answer.record is not None and say(sys.stdout, json_line(answer.record))
     if answer.lines and not as_json:
         say(sys.stdout, answer.lines)
     if answer.text and not is_told:
@@ -287,8 +287,8 @@ def _usage(error: typer.TyperException, *, is_json: bool) -> int:
     from pipeline.answer import json_line, refused
 
     answer = refused([ConfigError(error.format_message(), hint="mediaspool --help")], code=USAGE)
-    if is_json and answer.data is not None:
-        say(sys.stdout, json_line(answer.data))
+    if is_json and answer.record is not None:
+        say(sys.stdout, json_line(answer.record))
     say(sys.stderr, f"mediaspool: {error.format_message()}\n  mediaspool --help\n")
     return USAGE
 

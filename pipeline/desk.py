@@ -71,7 +71,7 @@ def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[Verdict]) -> Answe
         back = _put_back(spool, {display_path(row.manifest) for row in rows})
     names = tuple(display_path(row.job) for row in rows)
     made = Retried(jobs=names, manifests=tuple(back))
-    return Answer(text=joined(_retry_lines(made, seat)), data=made)
+    return Answer(text=joined(_retry_lines(made, seat)), record=made)
 
 
 def resolve(seat: Seat, job: str | None, decision: Resolution | None) -> Answer:
@@ -81,7 +81,7 @@ def resolve(seat: Seat, job: str | None, decision: Resolution | None) -> Answer:
             rows = _held(ledger, job) + ([] if job else ledger.submitted_attempts())
             calls = [held_call(ledger, row, seat) for row in rows]
         made = Resolved(decision=None, calls=tuple(calls))
-        return Answer(text=joined(held_lines(calls)) or "no call is held\n", data=made)
+        return Answer(text=joined(held_lines(calls)) or "no call is held\n", record=made)
     with _opened(seat) as (_, ledger):
         rows = _held(ledger, job)
         calls = [held_call(ledger, row, seat) for row in rows]
@@ -92,7 +92,7 @@ def resolve(seat: Seat, job: str | None, decision: Resolution | None) -> Answer:
             for row in rows:
                 ledger.resolve_attempt(row.id, decision)
     made = Resolved(decision=decision, calls=tuple(calls))
-    return Answer(text=joined(_resolve_lines(made, seat)), data=made)
+    return Answer(text=joined(_resolve_lines(made, seat)), record=made)
 
 
 @contextmanager

@@ -93,7 +93,7 @@ class Routes(Struct, frozen=True, kw_only=True):
 def routes(seat: Seat) -> Answer:
     """All configured routes. Says, never judges: the exit code is 0 also when none works."""
     found = Routes(routes=_route_lines(seat), groups=GROUPS, default=seat.settings.default_route)
-    return Answer(text=joined(_routes_text(found)), data=found)
+    return Answer(text=joined(_routes_text(found)), record=found)
 
 
 def check(seat: Seat) -> Answer:
@@ -102,7 +102,7 @@ def check(seat: Seat) -> Answer:
     codes = {finding.exit_code for finding in findings}
     code = next((code for code in PRECEDENCE if code in codes), 0)
     made = Checked(ok=code == 0, findings=findings, exit_code=code)
-    return Answer(text=joined(_check_text(made)), data=made, exit_code=code)
+    return Answer(text=joined(_check_text(made)), record=made, exit_code=code)
 
 
 def _route_lines(seat: Seat) -> tuple[RouteLine, ...]:

@@ -16,7 +16,7 @@ from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
 from pipeline.report import command, next_command
 from pipeline.seat import Seat
 from pipeline.state.drops import REPORT_SUFFIX
-from pipeline.state.ledger_rows import JobRow
+from pipeline.state.ledger_rows import JobRow, SpendRow
 from pipeline.state.spool import Spool
 
 LAST_RUNS = 5
@@ -35,18 +35,6 @@ class JobLine(Struct, frozen=True, kw_only=True):
     reason: str
     settled_at: str
     next: str
-
-
-class SpendLine(Struct, frozen=True, kw_only=True):
-    """The money of one route on one UTC day; `unknown` counts calls without a price."""
-
-    day: str
-    route: str
-    calls: int
-    usd: Decimal
-    unknown: int
-    doubtful: int
-    doubtful_usd: Decimal
 
 
 class RunLine(Struct, frozen=True, kw_only=True):
@@ -71,7 +59,7 @@ class Status(Struct, frozen=True, kw_only=True):
     held: tuple[HeldCall, ...]
     waiting: tuple[HeldCall, ...]
     open_attempts: int
-    spend: tuple[SpendLine, ...]
+    spend: tuple[SpendRow, ...]
     runs: tuple[RunLine, ...]
 
 
@@ -88,16 +76,13 @@ def status(seat: Seat) -> Answer:
             held=tuple(held_call(ledger, row, seat) for row in ledger.held_attempts()),
             waiting=tuple(held_call(ledger, row, seat) for row in ledger.submitted_attempts()),
             open_attempts=len(ledger.open_attempts()),
-            spend=tuple(
-                SpendLine(**{name: getattr(row, name) for name in SpendLine.__struct_fields__})
-                for row in ledger.spend()
-            ),
+            spend=tuple(ledger.spend()),
             runs=tuple(
                 RunLine(id=run.id, started_at=run.started_at, finished_at=run.finished_at, exit_code=run.exit_code)
                 for run in ledger.last_runs(LAST_RUNS)
             ),
         )
-    return Answer(text=joined(_status_lines(found, seat)), data=found)
+    return Answer(text=joined(_status_lines(found, seat)), record=found)
 
 
 def _job_line(row: JobRow, seat: Seat) -> JobLine:
@@ -165,7 +150,7 @@ def _doing(found: Status) -> str:
     return f"the last run, of {last.started_at}, {ended}"
 
 
-def _spend_lines(spend: Sequence[SpendLine]) -> Iterator[str]:
+def _spend_lines(spend: Sequence[SpendRow]) -> Iterator[str]:
     """By route, over all days; the days are in the JSON."""
     for route in sorted({line.route for line in spend}):
         lines = [line for line in spend if line.route == route]

@@ -18,9 +18,8 @@ from pipeline.app import Reading, RunRequest
 from pipeline.batch import Batch, Stop, outcome_of
 from pipeline.core.confine import display, display_path
 from pipeline.core.errors import BudgetExhausted, MediaspoolError
-from pipeline.core.model import BadJob, Decision, Outcome, refusal_identity
+from pipeline.core.model import BadJob, Decision, Outcome, Verdict
 from pipeline.core.pricing import total
-from pipeline.manifest import place_of
 from pipeline.report import exit_code
 from pipeline.runtime import Runtime, World, open_view
 from pipeline.seat import Seat
@@ -100,7 +99,7 @@ def plan(seat: Seat, files: Sequence[str], *, is_forced: bool = False, is_rehash
     with open_view(seat.settings, seat.root, _silent(seat.world)) as runtime:
         previews = [_preview(runtime, claim, request) for claim in _claims(runtime, request)]
     made = _plan(previews)
-    return Answer(text=joined(_lines(made)), data=made, exit_code=made.exit_code)
+    return Answer(text=joined(_lines(made)), record=made, exit_code=made.exit_code)
 
 
 def unsettled(seat: Seat, files: Sequence[str]) -> tuple[str, ...]:
@@ -157,10 +156,8 @@ def _cap(batch: Batch) -> Problem | None:
 
 def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
     """As the run sees it: a refusal that the ledger knows already is no news."""
-    assert reading.manifest is not None
-    row = runtime.ledger.job(place_of(reading.claim.base, reading.manifest.name, bad.id))
-    is_known = row is not None and row.verdict == "refused" and row.identity == refusal_identity(bad.reasons)
-    return Outcome(job=bad.id, kind="", verdict="unchanged" if is_known else "refused", code=bad.reasons[0].code)
+    verdict: Verdict = "unchanged" if app.is_known(runtime, reading, bad) else "refused"
+    return Outcome(job=bad.id, kind="", verdict=verdict, code=bad.reasons[0].code)
 
 
 def _bad_job(bad: BadJob) -> PlannedJob:

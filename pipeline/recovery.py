@@ -9,7 +9,7 @@ import os
 
 from pipeline.core.model import AttemptId, CallReceipt, Media, Sha256
 from pipeline.exchange import payload_name
-from pipeline.state.durable import border, digest_file
+from pipeline.state.durable import border, digest_file, remove
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, EndState
 from pipeline.state.spool import Spool
@@ -24,6 +24,7 @@ def recover(ledger: Ledger, store: Store, spool: Spool) -> None:
     parts = [item.part for intent in ledger.intended_all() for item in intent.products]
     store.discard_parts(parts)
     store.sweep_staging()
+    _sweep_parts(spool.debug)
 
 
 def _recover_attempt(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow) -> None:
@@ -54,6 +55,14 @@ def _adopt(store: Store, staged: str, sha256: Sha256, media: Media) -> bool:
         return False
     store.adopt(staged, sha256=sha256, media=media)
     return True
+
+
+def _sweep_parts(folder: str) -> None:
+    """Half-written files that only their writer, now dead, would have given a name."""
+    with border(folder):
+        for name in os.listdir(folder):
+            if name.startswith(".") and name.endswith(".part"):
+                remove(os.path.join(folder, name))
 
 
 def _digest(path: str) -> Sha256 | None:

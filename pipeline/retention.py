@@ -75,7 +75,7 @@ def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answ
             for _, files in found:
                 _delete(files)
     made = _cleaned(spool, found, is_deleted=is_real)
-    return Answer(text=joined(_lines(made, seat)), data=made)
+    return Answer(text=joined(_lines(made, seat)), record=made)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def work(seat: Seat, order: Order) -> Answer:
     except RunBusy as busy:
         if not order.is_skipping_busy:
             raise
-        return Answer(text=joined([f"skipped: {busy.message}"]) if is_by_hand else "", data=Skipped())
+        return Answer(text=joined([f"skipped: {busy.message}"]) if is_by_hand else "", record=Skipped())
     return _answer(seat, order, result, is_by_hand=is_by_hand)
 
 
@@ -99,8 +99,8 @@ def _watching(is_live: bool) -> Iterator[Watch]:
 def _answer(seat: Seat, order: Order, result: Result, *, is_by_hand: bool) -> Answer:
     whole = result.whole
     told = msgspec.json.decode(report_json(whole), type=ShiftReport)  # as it may be shown: every name escaped
-    data = msgspec.structs.replace(told, unsettled=result.unsettled)
-    return Answer(text=_text(seat, order, result, is_by_hand=is_by_hand), data=data, exit_code=whole.exit_code)
+    record = msgspec.structs.replace(told, unsettled=result.unsettled)
+    return Answer(text=_text(seat, order, result, is_by_hand=is_by_hand), record=record, exit_code=whole.exit_code)
 
 
 def _text(seat: Seat, order: Order, result: Result, *, is_by_hand: bool) -> str:

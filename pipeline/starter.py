@@ -94,7 +94,7 @@ def start(folder: str) -> Answer:
             "then let cron do it, with this line in `crontab -e`:",
         ]
     )
-    return Answer(text=text, lines=f"{line}\n", data=Started(manifest=display_path(path), crontab=line))
+    return Answer(text=text, lines=f"{line}\n", record=Started(manifest=display_path(path), crontab=line))
 
 
 def manifest_text(name: str) -> str:

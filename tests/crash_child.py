@@ -23,6 +23,7 @@ from pipeline.state.settings import load_settings
 from tests.makers import DRIVERS, FAR_FUTURE
 
 CHANGES = frozenset({"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"})
+DESCRIPTORS = "/proc/self/fd/"
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -52,7 +53,12 @@ class AuditKill:
         return event in CHANGES and any(self._is_ours(argument) for argument in arguments[:2])
 
     def _is_ours(self, path: object) -> bool:
-        return isinstance(path, str) and path.startswith(self._folder)
+        """Below the folder, by its name or through a descriptor; a relative name is one beside a descriptor."""
+        if not isinstance(path, str):
+            return False
+        if path.startswith(DESCRIPTORS):
+            path = os.path.realpath(os.path.dirname(path))
+        return path.startswith(self._folder) or not path.startswith("/")
 
 
 def fill() -> None:

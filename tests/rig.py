@@ -37,6 +37,7 @@ from pipeline.core.model import (
     Refusal,
     RouteId,
     RunId,
+    Runner,
     Source,
 )
 from pipeline.core.operations import Operation, Speak
@@ -221,6 +222,7 @@ class Rig:
         self.out = folder / "out"
         self.out.mkdir(parents=True)
         self.spool = Spool.create(str(folder / "spool"))
+        self.runner: Runner = InlineRunner()
         self.stop = Stop()
         self.seen = Seen()
         self.caps = Caps()
@@ -317,7 +319,7 @@ class Rig:
         )
 
     def _bench(self) -> Bench:
-        runner, redactor = InlineRunner(), Redactor()
+        runner, redactor = self.runner, Redactor()
         debug = DebugWriter(
             self.spool.debug,
             level="off",

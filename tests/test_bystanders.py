@@ -38,3 +38,11 @@ def test_a_run_that_a_folder_stops_says_which_folder(folder: Folder) -> None:
     whole = folder.run().whole
     assert whole.exit_code == 73
     assert [warning for warning in whole.warnings if "/sys/mediaspool" in warning]
+
+
+def test_an_odd_drop_is_told_once_and_with_where_it_went(folder: Folder) -> None:
+    (folder.spool / "incoming").mkdir(parents=True)
+    (folder.spool / "incoming/odd.toml").symlink_to(folder.manifest)
+    warnings = folder.run_spool().whole.warnings
+    assert [warning for warning in warnings if "odd.toml was moved to failed/" in warning] == list(warnings)
+    assert len(warnings) == 1

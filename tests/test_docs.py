@@ -351,8 +351,8 @@ def _plan(path: Path, settings: Settings) -> preview.Plan:
     world = msgspec.structs.replace(real_world(), environ={}, now=lambda: FAR_FUTURE, log_stream=io.StringIO())
     seat = Seat(root=str(path.parent / "no-spool"), spool=None, config=None, settings=settings, world=world)
     answer = preview.plan(seat, [str(path)])
-    assert isinstance(answer.data, preview.Plan)
-    return answer.data
+    assert isinstance(answer.record, preview.Plan)
+    return answer.record
 
 
 def _refusals(made: preview.Plan) -> list[object]:

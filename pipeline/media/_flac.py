@@ -25,7 +25,6 @@ _SPARE_BYTES = 1024
 class StreamInfo(Struct, frozen=True, kw_only=True):
     """The STREAMINFO block; `samples` 0 means the writer did not know."""
 
-    min_block: int
     max_block: int
     max_frame: int
     rate: int
@@ -65,7 +64,6 @@ def examine(content: Content) -> Examination:
 def stream_info(block: bytes) -> StreamInfo:
     packed = int.from_bytes(block[10:18])
     return StreamInfo(
-        min_block=int.from_bytes(block[0:2]),
         max_block=int.from_bytes(block[2:4]),
         max_frame=int.from_bytes(block[7:10]),
         rate=packed >> 44,

@@ -24,11 +24,11 @@ class Pcm(Struct, frozen=True, kw_only=True):
 
     rate: int
     channels: int
-    data: bytes
+    samples: bytes
 
     @property
     def seconds(self) -> float:
-        return len(self.data) / (SAMPLE_BYTES * self.channels * self.rate)
+        return len(self.samples) / (SAMPLE_BYTES * self.channels * self.rate)
 
 
 def wav_header(data_bytes: int, *, rate: int, channels: int) -> bytes:
@@ -66,12 +66,12 @@ def read_pcm(file: BinaryIO, size: int, *, max_bytes: int) -> Pcm:
     if found.data_bytes > max_bytes:
         raise LimitExceeded(f"{found.data_bytes} bytes of samples, {max_bytes} are allowed")
     file.seek(found.data_at)
-    data = bytearray()
-    while len(data) < found.data_bytes:
-        part = file.read(found.data_bytes - len(data))
+    samples = bytearray()
+    while len(samples) < found.data_bytes:
+        part = file.read(found.data_bytes - len(samples))
         if not part:
             raise InputError(
                 "the WAV ended while it was read", code="input-changing", hint="run again when it is still"
             )
-        data += part
-    return Pcm(rate=found.rate, channels=found.channels, data=bytes(data))
+        samples += part
+    return Pcm(rate=found.rate, channels=found.channels, samples=bytes(samples))

@@ -21,21 +21,21 @@ JOB = "notes/a.wav#text"
 
 def status(folder: Folder) -> Status:
     answer = overview.status(seat(folder))
-    assert isinstance(answer.data, Status)
+    assert isinstance(answer.record, Status)
     assert answer.exit_code == 0
-    return answer.data
+    return answer.record
 
 
 def retry(folder: Folder, *jobs: str, verdicts: tuple[Verdict, ...] = ()) -> Retried:
     answer = desk.retry(seat(folder), jobs, verdicts)
-    assert isinstance(answer.data, Retried), answer
-    return answer.data
+    assert isinstance(answer.record, Retried), answer
+    return answer.record
 
 
 def resolve(folder: Folder, job: str | None = None, decision: Resolution | None = None) -> tuple[HeldCall, ...]:
     answer = desk.resolve(seat(folder), job, decision)
-    assert isinstance(answer.data, Resolved), answer
-    return answer.data.calls
+    assert isinstance(answer.record, Resolved), answer
+    return answer.record.calls
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.real_time
 
 def check(folder: Folder, world: World | None = None) -> Checked:
     answer = doctor.check(seat(folder, world=world))
-    assert isinstance(answer.data, Checked)
-    assert answer.exit_code == answer.data.exit_code
-    return answer.data
+    assert isinstance(answer.record, Checked)
+    assert answer.exit_code == answer.record.exit_code
+    return answer.record
 
 
 def finding(made: Checked, name: str) -> Finding:
@@ -32,8 +32,8 @@ def finding(made: Checked, name: str) -> Finding:
 
 def routes(folder: Folder) -> dict[str, RouteLine]:
     answer = doctor.routes(seat(folder))
-    assert isinstance(answer.data, Routes)
-    return {line.id: line for line in answer.data.routes}
+    assert isinstance(answer.record, Routes)
+    return {line.id: line for line in answer.record.routes}
 
 
 def test_a_healthy_place_is_well(folder: Folder) -> None:
@@ -110,8 +110,8 @@ def test_a_low_disk_is_told(folder: Folder) -> None:
 def test_a_spool_that_cannot_be_written_is_73(folder: Folder) -> None:
     there = msgspec.structs.replace(seat(folder), root="/sys/kernel")
     answer = doctor.check(there)
-    assert isinstance(answer.data, Checked)
-    found = finding(answer.data, "spool")
+    assert isinstance(answer.record, Checked)
+    found = finding(answer.record, "spool")
     assert (found.ok, found.exit_code) == (False, 73)
 
 
@@ -169,8 +169,8 @@ def test_the_embedded_engines_work_here_and_their_weights_are_the_pinned_ones(tm
         seat(folder), settings=load_settings(None, {"HOME": str(tmp_path)}), world=_real(folder)
     )
     answer = doctor.check(whole)
-    assert isinstance(answer.data, Checked)
-    assert {item.check: item.ok for item in answer.data.findings if item.check.startswith("route ")} == {
+    assert isinstance(answer.record, Checked)
+    assert {item.check: item.ok for item in answer.record.findings if item.check.startswith("route ")} == {
         "route whisper": True,
         "route hibari": True,
         "route pico": True,

@@ -19,8 +19,8 @@ ODD_NAMES = ["plain", "with space", "50%", "a[1]", "{x}", "it's", 'say "hi"', "g
 
 def plan_of(folder: Folder, manifest: Path) -> Plan:
     answer = preview.plan(seat(folder), [str(manifest)])
-    assert isinstance(answer.data, Plan)
-    return answer.data
+    assert isinstance(answer.record, Plan)
+    return answer.record
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)

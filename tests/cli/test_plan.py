@@ -23,9 +23,9 @@ def folder(tmp_path: Path) -> Folder:
 
 def plan(folder: Folder, *files: str, **options: bool) -> Plan:
     answer = preview.plan(seat(folder), files or (str(folder.manifest),), **options)
-    assert isinstance(answer.data, Plan)
-    assert answer.exit_code == answer.data.exit_code
-    return answer.data
+    assert isinstance(answer.record, Plan)
+    assert answer.exit_code == answer.record.exit_code
+    return answer.record
 
 
 def jobs(made: Plan) -> dict[str, PlannedJob]:
@@ -109,8 +109,8 @@ def test_files_that_still_settle_are_counted(folder: Folder) -> None:
     folder.manifest.write_text(MANIFEST.replace('"0s"', '"30s"'))
     world = msgspec.structs.replace(folder.world(), now=lambda: written + 10)
     answer = preview.plan(seat(folder, world=world), [str(folder.manifest)])
-    assert isinstance(answer.data, Plan)
-    assert [(manifest.unsettled, manifest.jobs) for manifest in answer.data.manifests] == [(1, ())]
+    assert isinstance(answer.record, Plan)
+    assert [(manifest.unsettled, manifest.jobs) for manifest in answer.record.manifests] == [(1, ())]
     assert "1 file still settling" in answer.text
 
 
@@ -128,8 +128,8 @@ def test_the_waiting_manifests_of_a_spool_are_planned_and_stay_where_they_are(fo
         MANIFEST.replace('"recordings/**/*"', '"../../recordings/**/*"').replace('"out/', '"../../out2/')
     )
     answer = preview.plan(seat(folder), ())
-    assert isinstance(answer.data, Plan)
-    assert len(jobs(answer.data)) == 2
+    assert isinstance(answer.record, Plan)
+    assert len(jobs(answer.record)) == 2
     assert dropped.exists()
     assert list((folder.spool / "claimed").iterdir()) == []
 

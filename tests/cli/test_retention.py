@@ -30,8 +30,8 @@ def used(folder: Folder) -> Folder:
 
 def clean(folder: Folder, *, is_real: bool = False, asset_days: float | None = None) -> Cleaned:
     answer = retention.clean(seat(folder), is_real=is_real, asset_days=asset_days)
-    assert isinstance(answer.data, Cleaned)
-    return answer.data
+    assert isinstance(answer.record, Cleaned)
+    return answer.record
 
 
 def names(made: Cleaned) -> set[str]:
@@ -69,8 +69,8 @@ def test_what_is_young_stays(used: Folder) -> None:
     newest = max(path.stat().st_ctime for path in used.spool.rglob("*"))
     world = msgspec.structs.replace(used.world(), now=lambda: newest + DAY_S)
     answer = retention.clean(seat(used, world=world), is_real=True)
-    assert isinstance(answer.data, Cleaned)
-    assert answer.data.files == 0
+    assert isinstance(answer.record, Cleaned)
+    assert answer.record.files == 0
 
 
 def test_assets_with_a_receipt_go_only_when_asked_for(used: Folder) -> None:

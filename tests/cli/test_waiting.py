@@ -35,20 +35,20 @@ def waiting(folder: Folder) -> Folder:
 
 def status(folder: Folder) -> tuple[Status, str]:
     answer = overview.status(seat(folder))
-    assert isinstance(answer.data, Status)
-    return answer.data, answer.text
+    assert isinstance(answer.record, Status)
+    return answer.record, answer.text
 
 
 def planned(folder: Folder) -> tuple[PlannedJob, str]:
     answer = preview.plan(seat(folder), [str(folder.manifest)])
-    assert isinstance(answer.data, Plan)
-    return answer.data.manifests[0].jobs[0], answer.text
+    assert isinstance(answer.record, Plan)
+    return answer.record.manifests[0].jobs[0], answer.text
 
 
 def resolved(folder: Folder, job: str | None, *, drop: bool = False) -> Resolved:
     answer = desk.resolve(seat(folder), job, "drop" if drop else None)
-    assert isinstance(answer.data, Resolved), answer
-    return answer.data
+    assert isinstance(answer.record, Resolved), answer
+    return answer.record
 
 
 def test_a_run_says_that_the_work_goes_on_and_that_some_is_left(waiting: Folder) -> None:

@@ -33,7 +33,7 @@ def test_what_is_wrapped_is_a_whole_wav_that_others_read_too(frames: int, rate: 
 def test_what_is_wrapped_is_read_back() -> None:
     body = wrap_pcm(SAMPLES, rate=24000, channels=2)
     pcm = read_pcm(io.BytesIO(body), len(body), max_bytes=10_000)
-    assert (pcm.rate, pcm.channels, pcm.data, pcm.seconds) == (24000, 2, SAMPLES, 1000 / 24000)
+    assert (pcm.rate, pcm.channels, pcm.samples, pcm.seconds) == (24000, 2, SAMPLES, 1000 / 24000)
 
 
 @pytest.mark.parametrize(("data_bytes", "rate", "channels"), [(3, 16000, 1), (4, 16000, 3), (2, 1, 1), (2, 16000, 0)])
