@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check tests bench faults schemas standin lock clean
+.PHONY: demo test check tests bench faults schemas rows standin lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py
@@ -25,6 +25,10 @@ bench: $(INSTALLED) .venv-bench/installed
 # Writes docs/schema anew from the code; a test says when it is due.
 schemas: $(INSTALLED)
 	$(BIN)/python -m tests.schemas
+
+# Writes docs/required-rows.md anew from the tests; a test says when it is due.
+rows: $(INSTALLED)
+	$(BIN)/python -m tests.required
 
 # A server that behaves like the real ones and costs nothing; docs/standin.md says how to try every remote kind on it.
 standin: $(INSTALLED)

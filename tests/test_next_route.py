@@ -28,12 +28,14 @@ def routes(rig: Rig) -> list[str]:
 async def test_a_job_goes_to_the_next_route_when_the_first_did_nothing(
     rig: Rig, act: Act, autojump_clock: MockClock
 ) -> None:
+    """T3: the next route is tried where the manifest says so."""
     outcomes = await rig.run(rig.job("j", act, route=BOTH, on_failure="next-route"))
     assert (outcomes["j"].verdict, outcomes["j"].route) == ("done", "b")
 
 
 @pytest.mark.parametrize("act", [Act(on="a", unavailable=99), Act(on="a", ends="RouteClosed")])
 async def test_by_default_it_stops(rig: Rig, act: Act, autojump_clock: MockClock) -> None:
+    """T3: never without consent."""
     outcomes = await rig.run(rig.job("j", act, route=BOTH))
     assert outcomes["j"].verdict in ("failed", "not-started")
     assert "b" not in routes(rig)

@@ -92,6 +92,7 @@ def test_every_row_of_the_table_is_in_this_suite() -> None:
 
 
 def test_facts_name_the_driver_and_what_it_can(subject: Subject) -> None:
+    """T8: one protocol, kept by every driver."""
     facts = subject.driver.facts
     assert subject.operation in facts.operations
     assert facts.name == subject.driver.route.driver

@@ -357,6 +357,7 @@ async def test_a_server_without_tls_behind_https_is_told_apart() -> None:
 
 @pytest.mark.parametrize("what", [_hang, _drip_headers, _stall, _hang_at_the_end])
 async def test_each_stage_has_its_own_deadline_within_the_whole(what: Misbehaviour) -> None:
+    """O11: a slow model gets the time that its route allows, stage by stage."""
     stages = Timeouts(connect_s=5, first_byte_s=0.2, idle_s=0.2, total_s=60)
     async with serving(what) as server:
         with trio.fail_after(5):

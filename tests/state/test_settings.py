@@ -261,6 +261,7 @@ discovery = "required"
 
 
 def test_a_remote_route_carries_what_its_table_says(load: Load) -> None:
+    """K3, O11: a route is a table, with deadlines of its own."""
     config = route_configs(load(REMOTE))[RouteId("mine")]
     assert config.timeouts == Timeouts(connect_s=5, first_byte_s=300, idle_s=60, total_s=3600)
     assert (config.models, config.aliases) == ({"speak": "vendor/voice"}, {"tts-1": "vendor/voice"})

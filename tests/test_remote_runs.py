@@ -1,0 +1,107 @@
+"""Whole runs by remote routes on the stand-in: what is asked of the server, what is kept, what debug artifacts hold."""
+
+import base64
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.makers import Folder, outcomes, verdicts
+from tests.standin.fixture import StandIn
+
+pytestmark = pytest.mark.real_time
+MODEL = "hexgrad/kokoro-82m"
+ONE = 'schema = 1\nname = "remote"\n[[job]]\nid = "one"\n'
+SPEECH = ONE + 'kind = "tts"\ntext = "Wilhelmina sings tonight."\nvoice = "af_alloy"\nout = "out/one.mp3"\n'
+HEARING = ONE + 'kind = "transcription"\ninput = "recordings/a.wav"\nout = "out/one.txt"\n'
+CANON = ONE + 'kind = "canonical_text"\ninput = "recordings/a.wav"\nout = "out/one.{ext}"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, standin: StandIn) -> Folder:
+    """Both dialects as routes, and a recording."""
+    made = Folder(tmp_path)
+    made.now = time.time() + 3600
+    made.add_route("shop", driver="openrouter", base_url=standin.base_url, key=standin.key)
+    made.add_route("home", driver="openai", base_url=standin.openai_url, key=standin.key)
+    made.record("a.wav", 3.0)
+    return made
+
+
+def job(folder: Folder, text: str, route: str, *more: str) -> None:
+    folder.manifest.write_text("\n".join([text + f'route = ["{route}"]', *more]))
+
+
+def artifacts(folder: Folder) -> list[str]:
+    return [path.read_text() for path in sorted((folder.spool / "debug").glob("*.json"))]
+
+
+def test_k6_k7_t1_a_selector_names_route_and_model_and_the_server_hears_the_model_alone(
+    folder: Folder, standin: StandIn
+) -> None:
+    job(folder, SPEECH, f"shop/{MODEL}")
+    assert verdicts(folder.run()) == {"one": "done"}
+    fields = standin.requests("speak")[-1]["fields"]
+    assert isinstance(fields, dict)
+    assert fields["model"] == MODEL
+
+
+def test_k13_speech_becomes_a_file_beside_its_receipt(folder: Folder, standin: StandIn) -> None:
+    job(folder, SPEECH, "shop")
+    assert verdicts(folder.run()) == {"one": "done"}
+    assert folder.product("one.mp3").stat().st_size > 1000
+    assert folder.product("one.mp3.receipt.json").exists()
+    assert standin.count("speak") == 1
+
+
+@pytest.mark.parametrize("route", ["shop", "home"])
+def test_k15_k42_canonical_text_of_a_recording_uses_the_chosen_route(
+    folder: Folder, standin: StandIn, route: str
+) -> None:
+    job(folder, CANON, route)
+    assert verdicts(folder.run()) == {"one": "done"}
+    assert folder.product("one.txt").read_text().strip()
+    (sent,) = [request for request in standin.requests() if request["method"] == "POST"]
+    assert isinstance(sent["fields"], dict)
+    assert str(sent["path"]).endswith("/audio/transcriptions")
+    assert sent["fields"]["model"] == {"shop": "openai/gpt-4o-mini-transcribe", "home": "whisper-1"}[route]
+
+
+def test_k46_a_debug_artifact_keeps_sizes_types_models_and_checksums_of_both_directions(
+    folder: Folder, standin: StandIn
+) -> None:
+    job(folder, HEARING, "shop/openai/whisper-1")
+    folder.run()
+    (found,) = [json.loads(text) for text in artifacts(folder)]
+    assert (found["model"], found["route"], found["operation"]) == ("openai/whisper-1", "shop", "transcribe")
+    assert found["request"]["bytes"] == (folder.root / "recordings/a.wav").stat().st_size
+    assert found["request"]["media_type"] == "audio/wav"
+    assert len(found["request"]["sha256"]) == len(found["reply"]["sha256"]) == 64
+    assert (found["reply"]["recognised"], found["reply"]["bytes"] > 0) == ("application/json", True)
+
+
+@pytest.mark.parametrize("level", ["digest", "redacted"])
+@pytest.mark.parametrize(("text", "product"), [(SPEECH, "one.mp3"), (HEARING, "one.txt")])
+def test_k47_no_debug_artifact_keeps_sound_or_words(folder: Folder, level: str, text: str, product: str) -> None:
+    folder.config.write_text(f'{folder.config.read_text()}[debug]\nlevel = "{level}"\n')
+    job(folder, text, "shop")
+    assert verdicts(folder.run()) == {"one": "done"}
+    written = "".join(artifacts(folder))
+    kept = folder.product(product).read_bytes()
+    assert written
+    assert "Wilhelmina" not in written
+    assert base64.b64encode(kept[:300])[:40].decode() not in written
+    words = re.findall("[a-z]{4,}", kept.decode().lower()) if product.endswith("txt") else []
+    assert bool(words) == product.endswith("txt")
+    assert [word for word in words if re.search(rf"\b{word}\b", written.lower())] == []
+
+
+def test_k53_speech_is_offered_only_by_routes_whose_driver_has_it(folder: Folder, standin: StandIn) -> None:
+    job(folder, SPEECH, "pillow")
+    assert outcomes(folder.run())["one"].code == "operation-unsupported"
+    folder.config.write_text(folder.config.read_text().replace("[routes.shop]", "[routes.shop]\ncan = {speak = false}"))
+    job(folder, SPEECH, "shop")
+    assert outcomes(folder.run())["one"].code == "operation-unsupported"
+    assert standin.requests() == []
