@@ -35,7 +35,7 @@ class Disk:
 
 
 @contextlib.contextmanager
-def mounted(folder: Path, size: str = "3m") -> Iterator[Disk]:
+def mounted(folder: Path, size: str = "48m") -> Iterator[Disk]:
     folder.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", os.fspath(folder)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
