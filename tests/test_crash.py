@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.real_time, pytest.mark.timeout(900)]
 BEFORE = ["claimed", "recovered", "planned", "opened", "sending", "first-bytes", "staged"]
 AFTER = ["received", "adopted", "stored", "made", "intended", "published", "settled", "ran", "finished"]
 POINTS = [*BEFORE, *AFTER]
+AFTER_A_CALL = AFTER[AFTER.index("stored") :]
 CALLS = 2
 PRODUCTS = ("a.wav.text.txt", "a.wav.text.srt", "a.wav.canon.txt", "hello.wav")
 
@@ -152,8 +153,10 @@ def test_invariants_1_and_3_deferred_work_in_parts_is_sent_once_and_all_of_it_is
     run_child(folder, "none")
     run_child(folder, "none")
     assert folder.calls() <= CALLS
-    assert bool(missing(folder)) == bool(held(folder)) == (point == "sending")
-    if point != "sending":
+    assert bool(missing(folder)) == bool(held(folder))
+    if point not in AFTER_A_CALL:  # then the other call has begun, and may be anywhere
+        assert bool(held(folder)) == (point == "sending")
+    if not held(folder):
         assert (folder.calls(), without_verdict(folder)) == (CALLS, 0)
         check_recovered(folder)
         check_assets(folder)
