@@ -212,19 +212,74 @@ def clean(
 
 
 @commands.command()
-def routes(context: typer.Context, spool: Spool = None, config: Config = None, as_json: Json = False) -> int:
+def routes(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[show] ROUTE", help="One route with each yes and no and its reason.")
+    ] = None,
+    spool: Spool = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
     """List the routes. What each can do, and whether it works here."""
-    from pipeline import doctor
+    from pipeline import doctor, showcase
 
-    return _tell(lambda: doctor.routes(_seat(context, spool, config)), as_json=as_json)
+    match words or []:
+        case []:
+            return _tell(lambda: doctor.routes(_seat(context, spool, config)), as_json=as_json)
+        case ["show", route] | [route] if route != "show":
+            return _tell(lambda: showcase.show(_seat(context, spool, config), route), as_json=as_json)
+        case _:
+            raise typer.BadParameter("name one route: routes show ROUTE")
+
+
+@commands.command()
+def models(
+    context: typer.Context,
+    route: Annotated[str | None, typer.Option("--route", metavar="ROUTE", help="Of this route or group alone.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Those for this kind of job.")] = None,
+    search: Annotated[
+        str | None, typer.Option("--search", metavar="TEXT", help="Those with this in id or name.")
+    ] = None,
+    spool: Spool = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """List the models that are known, and what each can do here. Asks nobody: what runs have kept, and tables."""
+    from pipeline import showcase
+
+    return _tell(lambda: showcase.models(_seat(context, spool, config), route, kind, search), as_json=as_json)
+
+
+@commands.command()
+def voices(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model that speaks, as `models` shows it.")],
+    route: Annotated[str | None, typer.Option("--route", metavar="ROUTE", help="On this route or group alone.")] = None,
+    spool: Spool = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """List the voices and formats of a model."""
+    from pipeline import showcase
+
+    return _tell(lambda: showcase.voices(_seat(context, spool, config), model, route), as_json=as_json)
 
 
 @commands.command("doctor")
-def check(context: typer.Context, spool: Spool = None, config: Config = None, as_json: Json = False) -> int:
+def check(
+    context: typer.Context,
+    part: Annotated[
+        Literal["routes"] | None, typer.Argument(metavar="[routes]", help="`routes`: the routes alone.")
+    ] = None,
+    spool: Spool = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
     """Check what must work here. Engines, weights, libmagic, disk, spool, clock, ledger, other packages."""
     from pipeline import doctor
 
-    return _tell(lambda: doctor.check(_seat(context, spool, config)), as_json=as_json)
+    return _tell(lambda: doctor.check(_seat(context, spool, config), only_routes=part is not None), as_json=as_json)
 
 
 def _seat(context: typer.Context, spool: str | None, config: str | None) -> "Seat":

@@ -13,10 +13,9 @@ from msgspec import Struct
 
 from pipeline import __version__
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_size
-from pipeline.children.lanes import Lanes
+from pipeline.children.lanes import auto_workers
 from pipeline.children.limits import available_mb, usable_cores
 from pipeline.core.confine import display, display_path
-from pipeline.core.drivers import Health
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.limits import MEGABYTE
 from pipeline.core.model import RouteId
@@ -24,12 +23,12 @@ from pipeline.held import viewed
 from pipeline.media.sniff import libmagic_version
 from pipeline.namesakes import namesakes
 from pipeline.report import PRECEDENCE
-from pipeline.runtime import Drivers, driver_tools, engine_workers
+from pipeline.runtime import Drivers, look_at, open_drivers
 from pipeline.seat import Seat
 from pipeline.state.database import shared_disk_problem
 from pipeline.state.durable import free_bytes
 from pipeline.state.linux import file_system_magic
-from pipeline.state.settings import GROUPS, find_secret, settings_path
+from pipeline.state.settings import GROUPS, settings_path
 from pipeline.state.spool import Spool
 from pipeline.trace.redact import Redactor
 
@@ -96,9 +95,10 @@ def routes(seat: Seat) -> Answer:
     return Answer(text=joined(_routes_text(found)), record=found)
 
 
-def check(seat: Seat) -> Answer:
+def check(seat: Seat, *, only_routes: bool = False) -> Answer:
     """All checks; the exit code is that of the gravest finding, by the precedence of every run."""
-    findings = (*_of_routes(seat), *(_safely(name, look, seat) for name, look in _CHECKS.items()))
+    others = {} if only_routes else _CHECKS
+    findings = (*_of_routes(seat), *(_safely(name, look, seat) for name, look in others.items()))
     codes = {finding.exit_code for finding in findings}
     code = next((code for code in PRECEDENCE if code in codes), 0)
     made = Checked(ok=code == 0, findings=findings, exit_code=code)
@@ -106,32 +106,20 @@ def check(seat: Seat) -> Answer:
 
 
 def _route_lines(seat: Seat) -> tuple[RouteLine, ...]:
-    lanes = Lanes(roots={}, staging=seat.root, engine_workers=1, media_workers=1, memory_mb=1)
-    try:
-        drivers = Drivers(
-            seat.settings,
-            driver_tools(lanes, seat.world, Redactor(), os.path.join(seat.root, "catalogues"), []),
-            seat.world.drivers,
-        )
+    with open_drivers(seat.settings, seat.root, seat.world) as drivers:
         wanted = {selector.partition("/")[0] for selector in drivers.expand(seat.settings.default_route)}
         return tuple(_route_line(drivers, str(route), seat, is_default=route in wanted) for route in drivers.configs)
-    finally:
-        lanes.close()
 
 
 def _route_line(drivers: Drivers, route: str, seat: Seat, *, is_default: bool) -> RouteLine:
-    config, facts = drivers.configs[RouteId(route)], None
-    try:
-        driver = drivers(route)
-        facts, health = driver.facts, driver.probe()
-    except MediaspoolError as error:
-        health = Health(ok=False, summary=error.message, hint=error.hint)
-    no_key = None if config.key is None else _key_problem(config.key, seat)
+    config = drivers.configs[RouteId(route)]
+    driver, health, is_keyless = look_at(drivers, route, seat.world)
+    facts = driver.facts if driver else None
     return RouteLine(
         id=route,
         driver=config.driver,
-        ok=health.ok and no_key is None,
-        summary=display(no_key or health.summary),
+        ok=health.ok,
+        summary=display(health.summary),
         hint=display(health.hint),
         details=tuple(map(display, health.details)),
         operations=tuple(sorted(facts.operations)) if facts else (),
@@ -142,17 +130,9 @@ def _route_line(drivers: Drivers, route: str, seat: Seat, *, is_default: bool) -
         is_paid=facts.paid if facts else False,
         base_url=None if config.base_url is None else Redactor().text(config.base_url),
         key=config.key,
-        has_key=None if config.key is None else no_key is None,
+        has_key=None if config.key is None else not is_keyless,
         is_default=is_default,
     )
-
-
-def _key_problem(name: str, seat: Seat) -> str | None:
-    """Why the secret of this name cannot be had; None when it can."""
-    try:
-        return None if find_secret(name, seat.world.environ) is not None else f"there is no key {name}"
-    except MediaspoolError as error:
-        return error.message
 
 
 def _of_routes(seat: Seat) -> Iterator[Finding]:

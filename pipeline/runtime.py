@@ -21,8 +21,8 @@ from pipeline.batch import Unwatched, Watch
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes, auto_workers
 from pipeline.core.confine import display
-from pipeline.core.drivers import Closes, Driver, RouteConfig
-from pipeline.core.errors import ConfigError
+from pipeline.core.drivers import Closes, Driver, Health, RouteConfig
+from pipeline.core.errors import ConfigError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Doubt
 from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
@@ -178,6 +178,34 @@ def open_view(settings: Settings, root: str, world: World) -> Iterator[Runtime]:
     finally:
         lanes.close()
         ledger.close()
+
+
+@contextmanager
+def open_drivers(settings: Settings, root: str, world: World) -> Iterator[Drivers]:
+    """The routes for looking at them: nothing is locked, made, started or sent."""
+    lanes = Lanes(roots={}, staging=root, engine_workers=1, media_workers=1, memory_mb=1)
+    try:
+        tools = driver_tools(lanes, world, Redactor(), Spool(root).catalogues, [])
+        yield Drivers(settings, tools, world.drivers)
+    finally:
+        lanes.close()
+
+
+def look_at(drivers: Drivers, route: str, world: World) -> tuple[Driver | None, Health, bool]:
+    """A route's driver, None where it cannot be opened; whether it works here; whether the key it names is lacking."""
+    key = drivers.configs[RouteId(route)].key
+    try:
+        driver = drivers(route)
+        health = driver.probe()
+    except MediaspoolError as error:
+        driver, health = None, Health(ok=False, summary=error.message, hint=error.hint)
+    try:
+        lacking = None if key is None or find_secret(key, world.environ) is not None else f"there is no key {key}"
+    except MediaspoolError as error:
+        lacking = error.message
+    if lacking is not None:
+        health = Health(ok=False, summary=lacking, hint=health.hint, details=health.details)
+    return driver, health, lacking is not None
 
 
 def doubt_of(settings: Settings) -> Doubt:

@@ -155,6 +155,43 @@ class Discovers(Protocol):
         """
 
 
+class Known(Struct, frozen=True, kw_only=True):
+    """One model that a route knows of, and who says so. Empty `operations`: nobody says what it is for.
+
+    `denied` are reasons against operations that its sort would allow; `notes` are words on what it takes.
+    """
+
+    id: str
+    source: str
+    operations: frozenset[str] = frozenset()
+    denied: Mapping[str, str] = {}
+    notes: tuple[str, ...] = ()
+    name: str = ""
+
+
+class Voices(Struct, frozen=True, kw_only=True):
+    """What a model speaks with, and who says so. `names` None: not known here; the server decides."""
+
+    names: tuple[str, ...] | None
+    source: str
+    usual: str | None = None
+    formats: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """What a driver also is that knows many models. Asks nobody: it tells what is kept and what is built in."""
+
+    def known(self) -> tuple[Known, ...]:
+        """Every model that is known by name, each once."""
+
+    def kept_s(self) -> float | None:
+        """Seconds since the oldest kept listing was fetched; None when none is kept."""
+
+    def voices_of(self, model: str) -> Voices:
+        """The voices of a model that `bind` gave."""
+
+
 @runtime_checkable
 class Closes(Protocol):
     """What a driver also is that holds connections."""

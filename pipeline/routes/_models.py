@@ -169,7 +169,7 @@ def _resolved(route: RouteConfig, dialect: Dialect, wish: str, known: Knowledge)
         what = f"{named} (asked for as {wish})" if named != wish else named
         raise _unknown(f"{what} is gone from {dialect.name}", f"its successor is {successor}; name that one")
     if is_listed is False:
-        raise _unknown(f"route {route.id} lists no model {named}", f"see: mediaspool models {route.id}")
+        raise _unknown(f"route {route.id} lists no model {named}", f"see: mediaspool models --route {route.id}")
     if route.options.get("models") and named not in route.options["models"].split():
         raise _unknown(f"route {route.id} has no model {named}", f"models here: {route.options['models']}")
     return named

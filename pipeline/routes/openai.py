@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import msgspec
 
-from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
+from pipeline.core.drivers import DriverFacts, Exchange, Health, Known, Reply, RouteConfig, Voices
 from pipeline.core.errors import ConfigError, UnsupportedOperation
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import (
@@ -25,7 +25,16 @@ from pipeline.core.operations import (
     Transcribe,
     operation_name,
 )
-from pipeline.routes import _chat_wire, _estimates, _images_wire, _remote, _speech_wire, _transcribe_wire, _voices
+from pipeline.routes import (
+    _chat_wire,
+    _estimates,
+    _images_wire,
+    _remote,
+    _showing,
+    _speech_wire,
+    _transcribe_wire,
+    _voices,
+)
 from pipeline.routes._asking import Way, ask_chat, ask_pictures, ask_speech, ask_transcript
 from pipeline.routes._body import Body, JsonBody, MultipartBody
 from pipeline.routes._models import OPENAI, choose
@@ -51,7 +60,7 @@ def open_driver(route: RouteConfig, tools: Tools) -> "OpenAi":
 
 
 class OpenAi:
-    """Implements `core.drivers.Driver`."""
+    """Implements `core.drivers.Driver`, with `Shows` and `Closes`."""
 
     def __init__(self, route: RouteConfig, tools: Tools) -> None:
         if route.routing:
@@ -87,6 +96,16 @@ class OpenAi:
     @property
     def _default_key(self) -> str | None:
         return KEY if self._address.is_real else None
+
+    def known(self) -> tuple[Known, ...]:
+        return _showing.known(self.route, OPENAI, self.facts.operations)
+
+    def kept_s(self) -> None:
+        """This dialect has no listing worth keeping."""
+
+    def voices_of(self, model: str) -> Voices:
+        source = _showing.SETTINGS if self.route.options.get("voices") else _showing.TABLE
+        return _showing.voices(self._speech(model), source)
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -7,7 +7,7 @@ that answers is the one that was asked for, or the exchange is told. Owns no mem
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 
-from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
+from pipeline.core.drivers import DriverFacts, Exchange, Health, Known, Reply, RouteConfig, Voices
 from pipeline.core.errors import MediaspoolError, UnsupportedOperation
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import (
@@ -26,6 +26,7 @@ from pipeline.routes import (
     _estimates,
     _images_wire,
     _remote,
+    _showing,
     _speech_wire,
     _transcribe_wire,
     _video_wire,
@@ -143,6 +144,17 @@ class OpenRouter:
                 return (f"image-endpoints:{chosen}",)
             case _:
                 return (f"endpoints:{chosen}",)
+
+    def known(self) -> tuple[Known, ...]:
+        return _showing.known(self.route, OPENROUTER, self.facts.operations, self._shelf)
+
+    def kept_s(self) -> float | None:
+        return _showing.kept_s(self.catalogue)
+
+    def voices_of(self, model: str) -> Voices:
+        row = self.catalogue.model(model)
+        is_listed = row is not None and bool(row.supported_voices)
+        return _showing.voices(self._shelf.speech(model), _showing.CATALOGUE if is_listed else _showing.TABLE)
 
     async def aclose(self) -> None:
         for http in (self._http, self._speech_http, self._chat_http):
