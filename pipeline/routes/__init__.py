@@ -8,4 +8,5 @@ DRIVERS: dict[str, str] = {
     "stills": "pipeline.routes.stills:open_driver",
     "openrouter": "pipeline.routes.openrouter:open_driver",
     "openai": "pipeline.routes.openai:open_driver",
+    "loopback": "pipeline.routes.loopback:open_driver",
 }

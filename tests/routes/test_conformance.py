@@ -18,7 +18,7 @@ from pipeline.core.model import Refusal
 from pipeline.core.operations import MakeVideo, Operation, operation_name
 from pipeline.media.containers import recognise, same_type
 from pipeline.routes import DRIVERS as TABLE
-from pipeline.routes import hibari, openai, openrouter, pico, pillow, stills, whisper
+from pipeline.routes import hibari, loopback, openai, openrouter, pico, pillow, stills, whisper
 from pipeline.routes._tools import Tools
 from tests.exchanges import RecordingExchange, tools
 from tests.routes.conftest import card, retouch, route, say, transcribe
@@ -48,6 +48,7 @@ DRIVERS = {
         can=MakeVideo(first_frame=card(), seconds=1, size="64x64"),
         cannot=MakeVideo(prompt="A cat."),
     ),
+    "loopback": Row(open_driver=loopback.open_driver, can=say("Good morning."), cannot=RETOUCH),
     "openrouter": Row(open_driver=openrouter.open_driver, can=say("Good morning."), cannot=RETOUCH, is_remote=True),
     "openai": Row(open_driver=openai.open_driver, can=say("Good morning."), cannot=clip(), is_remote=True),
 }
