@@ -127,6 +127,7 @@ def test_a_model_for_other_media_is_refused_and_not_replaced(lanes: Lanes, opera
 
 
 def test_a_model_of_no_known_sort_is_asked_as_it_is_named(lanes: Lanes) -> None:
+    """K4: models need not be listed anywhere."""
     binding = bound(lanes, "speak", "acme/loud-speaker-3")
     assert (binding.model, binding.asked) == ("acme/loud-speaker-3", None)
 
