@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from pipeline import __version__
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_size
-from pipeline.children.lanes import auto_workers
 from pipeline.children.limits import available_mb, usable_cores
 from pipeline.core.confine import display, display_path
 from pipeline.core.errors import MediaspoolError
@@ -23,7 +22,7 @@ from pipeline.held import viewed
 from pipeline.media.sniff import libmagic_version
 from pipeline.namesakes import namesakes
 from pipeline.report import PRECEDENCE
-from pipeline.runtime import Drivers, look_at, open_drivers
+from pipeline.runtime import Drivers, engine_workers, look_at, open_drivers
 from pipeline.seat import Seat
 from pipeline.state.database import shared_disk_problem
 from pipeline.state.durable import free_bytes

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import trio
 
-from pipeline import __version__
 from pipeline.core.confine import display
 from pipeline.core.drivers import Exchange, Timeouts
 from pipeline.core.errors import ConfigError, ContractError, MediaspoolError, Rejected, RouteClosed
@@ -210,7 +209,7 @@ class Http:
             "Host": url.netloc.decode("ascii"),
             "Accept": "*/*",
             "Accept-Encoding": "identity",
-            "User-Agent": f"mediaspool/{__version__}",
+            "User-Agent": "mediaspool",
             **(self._headers if own else {}),
             **(self._bearer() if keyed else {}),
             **extra,
