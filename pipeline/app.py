@@ -4,6 +4,7 @@ lock -> claim -> recover -> read -> plan -> run -> report -> finish
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from typing import Literal
 
@@ -158,7 +159,9 @@ def _read_one(runtime: Runtime, claim: Claim, request: RunRequest) -> Reading:
 
 def _body(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe would let the whole run wait for its writer
+                raise ManifestError("the manifest is not a file", hint="name a plain file")
             body = file.read(MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as error:
         raise ManifestError("the manifest does not exist", code="manifest-missing", hint="check the path") from error

@@ -100,13 +100,18 @@ def start(folder: str) -> Answer:
 def manifest_text(name: str) -> str:
     """The manifest for a folder of this name beside it."""
     return _TEMPLATE.format(
-        shown=json.dumps(name),
+        shown=_quoted(name),
         name=shlex.quote(f"{name}.toml"),
-        manifest=json.dumps(name),
-        id=json.dumps(name),
-        glob=json.dumps(f"{glob.escape(name)}/**/*"),
-        out=json.dumps("transcripts/" + escaped(name) + "/{reldir}/{name}.{step}.{ext}"),
+        manifest=_quoted(name),
+        id=_quoted(name),
+        glob=_quoted(f"{glob.escape(name)}/**/*"),
+        out=_quoted("transcripts/" + escaped(name) + "/{reldir}/{name}.{step}.{ext}"),
     )
+
+
+def _quoted(text: str) -> str:
+    """A TOML string. JSON's escapes are TOML's, but for letters in two halves, as JSON escapes an emoji."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def crontab_line(manifest: str) -> str:

@@ -1,5 +1,6 @@
 """What is wrong with one job, one manifest or one file costs nothing else in the run."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,11 @@ def test_an_odd_drop_is_told_once_and_with_where_it_went(folder: Folder) -> None
     warnings = folder.run_spool().whole.warnings
     assert [warning for warning in warnings if "odd.toml was moved to failed/" in warning] == list(warnings)
     assert len(warnings) == 1
+
+
+def test_a_pipe_under_the_name_of_a_manifest_lets_nobody_wait(folder: Folder) -> None:
+    folder.manifest.unlink()
+    os.mkfifo(folder.manifest)
+    whole = folder.run().whole
+    assert whole.exit_code == 65
+    assert "is not a file" in whole.warnings[0]

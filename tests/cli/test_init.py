@@ -14,7 +14,20 @@ from tests.cli.conftest import Shell, seat
 from tests.makers import Folder
 
 pytestmark = pytest.mark.real_time
-ODD_NAMES = ["plain", "with space", "50%", "a[1]", "{x}", "it's", 'say "hi"', "grüße", "-dash", "#hash", "back\\slash"]
+ODD_NAMES = [
+    "plain",
+    "with space",
+    "50%",
+    "a[1]",
+    "{x}",
+    "it's",
+    'say "hi"',
+    "grüße",
+    "-dash",
+    "#hash",
+    "back\\slash",
+    "💾",
+]
 
 
 def plan_of(folder: Folder, manifest: Path) -> Plan:
