@@ -92,7 +92,7 @@ def models(seat: Seat, route: str | None = None, kind: str | None = None, search
         sheets = [_sheet(drivers, name, seat) for name in _named(drivers, route)]
     lines = tuple(line for sheet in sheets for line in sheet.models if _is_wanted(line, asked, search))
     found = Models(models=lines, kept_s={sheet.id: sheet.kept_s for sheet in sheets})
-    return Answer(text=joined(_models_text(found, asked)), data=found)
+    return Answer(text=joined(_models_text(found, asked)), record=found)
 
 
 def show(seat: Seat, route: str) -> Answer:
@@ -101,7 +101,7 @@ def show(seat: Seat, route: str) -> Answer:
         if route not in drivers.configs:
             raise _no_route(drivers, route)
         sheet = _sheet(drivers, route, seat)
-    return Answer(text=joined(_sheet_text(sheet)), data=sheet)
+    return Answer(text=joined(_sheet_text(sheet)), record=sheet)
 
 
 def voices(seat: Seat, model: str, route: str | None = None) -> Answer:
@@ -124,7 +124,7 @@ def voices(seat: Seat, model: str, route: str | None = None) -> Answer:
         message = f"no route speaks with a model {display(model)}"
         raise UnsupportedOperation(message, code="model-unknown", hint="mediaspool models --kind tts")
     made = AllVoices(routes=tuple(found))
-    return Answer(text=joined(_voices_text(made)), data=made)
+    return Answer(text=joined(_voices_text(made)), record=made)
 
 
 def _named(drivers: Drivers, route: str | None) -> tuple[str, ...]:

@@ -97,11 +97,14 @@ def error_of(
 ) -> MediaspoolError:
     """The error that an answer stands for. `sent` False says that the server cannot have had the whole request."""
     told = read_error(body)
-    if 200 <= status < 300:
+    is_inside = 200 <= status < 300
+    if is_inside:
         status = _status_inside(told)
     lower = {name.lower(): value for name, value in headers.items()}
     wait = wait_s(lower, told.error)
     found = _class(status, told, path=path, may_be_done=sent and is_post, wait=wait)
+    if is_inside and sent and is_post and found is Unavailable and status >= 500:
+        found = InDoubt  # it had begun to answer: nobody says that what failed then was not billed
     is_long = wait is not None and wait > MAX_WAIT_S and _ONE_MODEL_POOL not in told.marks
     if found is Unavailable and is_long:  # nobody sleeps that long: a later run takes what is left
         found = RouteClosed

@@ -26,7 +26,7 @@ from pipeline.core.operations import (
     operation_name,
 )
 from pipeline.media.wav import wrap_pcm
-from pipeline.routes import _remote, _transcribe_wire
+from pipeline.routes import _remote
 from pipeline.routes._tools import Tools
 
 MODEL = "loopback"
@@ -40,7 +40,6 @@ MAX_PICTURES = 4
 FACTS = DriverFacts(
     name="loopback",
     operations=frozenset({"speak", "transcribe", "make_image", "complete"}),
-    media_in=_transcribe_wire.MEDIA_IN,
     media_out=frozenset({"audio/wav", "application/json", "text/plain", "image/png"}),
     models=(MODEL,),
 )

@@ -62,21 +62,21 @@ def bare(folder: Folder, text: str) -> Folder:
 
 def models(folder: Folder, **narrowed: str) -> dict[str, ModelLine]:
     answer = showcase.models(seat(folder), **narrowed)
-    assert isinstance(answer.data, Models)
-    return {f"{line.route}/{line.id}": line for line in answer.data.models}
+    assert isinstance(answer.record, Models)
+    return {f"{line.route}/{line.id}": line for line in answer.record.models}
 
 
 def sheet(folder: Folder, route: str) -> RouteSheet:
     answer = showcase.show(seat(folder), route)
-    assert isinstance(answer.data, RouteSheet)
+    assert isinstance(answer.record, RouteSheet)
     assert answer.text
-    return answer.data
+    return answer.record
 
 
 def spoken(folder: Folder, model: str, route: str | None = None) -> list[VoiceLine]:
     answer = showcase.voices(seat(folder), model, route)
-    assert isinstance(answer.data, AllVoices)
-    return list(answer.data.routes)
+    assert isinstance(answer.record, AllVoices)
+    return list(answer.record.routes)
 
 
 def test_k23_the_matrix_says_its_version_and_answers_every_operation_with_a_reason(shop: Folder) -> None:
@@ -125,8 +125,8 @@ def test_models_are_narrowed_by_kind_text_and_route(shop: Folder) -> None:
 def test_what_is_kept_says_its_age(shop: Folder) -> None:
     shop.now = time.time() + 7200
     answer = showcase.models(seat(shop), "shop")
-    assert isinstance(answer.data, Models)
-    assert (answer.data.kept_s["shop"] or 0) >= 7000
+    assert isinstance(answer.record, Models)
+    assert (answer.record.kept_s["shop"] or 0) >= 7000
     assert "2 hours ago" in answer.text
 
 
@@ -184,16 +184,16 @@ def test_a_catalogue_cannot_write_on_the_terminal(shop: Folder) -> None:
         )
     answers = (showcase.models(seat(shop), "shop"), showcase.voices(seat(shop), KOKORO, "shop"))
     assert "]0;voice" in answers[1].text
-    assert not any("\x1b" in answer.text or "\x1b" in str(msgspec.to_builtins(answer.data)) for answer in answers)
+    assert not any("\x1b" in answer.text or "\x1b" in str(msgspec.to_builtins(answer.record)) for answer in answers)
 
 
 def test_k56_doctor_checks_the_routes_alone_and_refuses_what_cannot_be_opened(folder: Folder) -> None:
     bare(folder, '[routes.one]\ndriver = "openai"\nbase_url = "http://127.0.0.1:9"\ncan = {make_video = true}\n')
     folder.config.write_text(folder.config.read_text().replace('"scripted"]', '"one"]', 1))
     answer = doctor.check(seat(folder), only_routes=True)
-    assert isinstance(answer.data, Checked)
-    assert all(finding.check.startswith("route ") for finding in answer.data.findings)
-    assert (answer.exit_code, answer.data.ok) == (78, False)
+    assert isinstance(answer.record, Checked)
+    assert all(finding.check.startswith("route ") for finding in answer.record.findings)
+    assert (answer.exit_code, answer.record.ok) == (78, False)
 
 
 def test_the_commands_are_typed_as_the_page_says(shell: Shell) -> None:

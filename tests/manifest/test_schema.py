@@ -60,7 +60,7 @@ def test_unknown_keys_are_refused_at_every_level(path: tuple[str, ...]) -> None:
 
 def test_a_default_may_be_a_field_of_any_kind() -> None:
     fields = {key for kind in KINDS.values() for key in spec_keys(kind)}
-    assert names("properties", "defaults", "properties") == fields | {"route", "model", "kind", "settle"}
+    assert names("properties", "defaults", "properties") == fields | {"route", "model", "kind", "settle", "on_failure"}
 
 
 def test_the_limits_of_a_job_are_spelled_out() -> None:

@@ -22,7 +22,6 @@ from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.errors import CODES, ConfigError, EngineError, MediaspoolError, UnsupportedOperation
 from pipeline.core.model import Media, Refusal
 from pipeline.core.operations import Operation, Speak, Transcribe, operation_name
-from pipeline.routes import DRIVERS
 from pipeline.routes._tools import Tools
 from tests.exchanges import RecordingExchange, tools
 from tests.makers import DRIVERS as STAND_IN
@@ -30,7 +29,9 @@ from tests.routes.conftest import MEDIA, recording, route
 
 pytestmark = [pytest.mark.engines, pytest.mark.real_time]
 
-TABLE = DRIVERS | STAND_IN
+# The drivers of sound that need no server. Those of remote routes and of pictures have their rows in test_conformance:
+# what is tried here on every driver must never leave this machine.
+TABLE = {name: STAND_IN[name] for name in ("whisper", "hibari", "pico", "scripted")}
 OPERATIONS = {"speak", "transcribe"}
 EXAMPLES = settings(max_examples=40, deadline=None)
 

@@ -103,7 +103,7 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("200, 401 inside", 200, err(401), S, {}, RouteClosed, RouteClosed),
     ("200, 402 inside", 200, err(402), P, {}, RouteClosed, RouteClosed),
     ("200, word inside", 200, err("server_error"), C, {}, InDoubt, Unavailable),
-    ("200, 502 inside", 200, err(502), P, {}, Unavailable, Unavailable),
+    ("200, 502 inside", 200, err(502), P, {}, InDoubt, Unavailable),
     ("200, in a choice", 200, b'{"choices":[{"error":{"code":400,"message":"x"}}]}', C, {}, Rejected, Rejected),
     ("200, nothing known", 200, b'{"error":"it broke"}', S, {}, InDoubt, Unavailable),
 )
