@@ -27,6 +27,7 @@ _CLAUSE_END = re.compile(f"[,;:–—،؛]+{_CLOSERS}(?=\\s)|[、，；：]+{_CL
 _GAP = re.compile(r"\s+")
 _NEXT_CHAR = re.compile(r"\s*(\S)")
 _WORD = re.compile(r"[^\W\d_]+")
+_ADDRESS_SIGNS = frozenset("/@=&\\")  # the single letters around them are nobody's little words
 _LAST_WORD = re.compile(r"([^\s(\"'“„«]+)\.$")
 _ABBREVIATION_WORDS = (
     "mr mrs ms dr prof st mt sr jr vs etc no fig vol approx inc ltd dept gen col capt sgt rev hon e.g i.e a.m p.m "
@@ -164,7 +165,8 @@ def guess_language(text: str) -> str:
     if 2 * sum(_LATIN_LETTER.match(char) is not None for char in letters) < len(letters):
         return UNDETERMINED
     votes: Counter[str] = Counter()
-    for word in _WORD.findall(sample.casefold()):
+    told = " ".join(word for word in sample.casefold().split() if not _ADDRESS_SIGNS & set(word))
+    for word in _WORD.findall(told):
         votes.update(_LANGUAGES_OF.get(word, ()))
     ranked = [*votes.most_common(2), ("", 0), ("", 0)]
     (best, count), (_, runner_up) = ranked[0], ranked[1]

@@ -27,7 +27,10 @@ _EXTENSIONS: tuple[tuple[frozenset[Family], str], ...] = (
     (frozenset({"text"}), "txt text md markdown json jsonl srt vtt tsv csv htm html xml log"),
     (frozenset({"document"}), "pdf"),
     (frozenset({"image"}), "png jpg jpeg webp gif tif tiff bmp heic"),
-    (frozenset({"audio"}), "wav wave mp3 oga opus flac aac m4a m4b aif aiff wma amr mka ac3"),
+    (
+        frozenset({"audio"}),
+        "wav wave mp3 mp2 mpga oga opus spx flac aac m4a m4b aif aiff aifc wma amr 3ga mka ac3 au caf ape wv dss ds2",
+    ),
     (frozenset({"audio", "video"}), "ogg mp4 webm 3gp"),
     (frozenset({"video"}), "mov mkv avi m4v mpg mpeg wmv ogv flv mts m2ts"),
 )

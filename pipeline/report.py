@@ -145,8 +145,9 @@ def next_command(outcome: Outcome, *, manifest: str | None = None, spool: str | 
         case "blocked":
             return command("status", spool)
         case "refused":
-            return _by_problem(outcome, spool) or _again(
-                "status" if spool and manifest is None else "plan", manifest, spool
+            is_dropped = spool is not None and manifest is None
+            return _by_problem(outcome, spool) or (
+                _about(outcome, "retry", spool) if is_dropped else _again("plan", manifest, spool)
             )
         case "not-started":
             return _by_problem(outcome, spool) or _again("run", manifest, spool)

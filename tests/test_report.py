@@ -217,7 +217,10 @@ def test_the_command_of_a_spool_names_the_spool() -> None:
     assert next_command(failed, spool="/srv/my spool") == (
         "mediaspool retry --spool '/srv/my spool' 'n/my file.wav#text'"
     )
-    assert next_command(_outcome("refused"), spool="/srv/s") == "mediaspool status --spool /srv/s"
+
+
+def test_a_refused_job_of_a_spool_runs_again_by_retry_because_its_manifest_may_have_been_put_away() -> None:
+    assert next_command(_outcome("refused"), spool="/srv/s") == "mediaspool retry --spool /srv/s a"
 
 
 @pytest.mark.parametrize(("verdict", "verb"), [("refused", "plan"), ("not-started", "run")])

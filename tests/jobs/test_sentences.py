@@ -101,6 +101,14 @@ def test_the_little_words_tell_the_language(text: str, language: str) -> None:
     assert guess_language(text) == language
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Visit https://example.com/a?b=c&d=e now.", "Write to o.e.a@example.com today", "Run it with --a=e -o /e/o"],
+)
+def test_addresses_and_options_tell_no_language(text: str) -> None:
+    assert guess_language(text) == "en"
+
+
 @pytest.mark.parametrize(("text", "wanted"), [("… — !", False), ("🙂", False), ("7", True), ("a", True), ("語", True)])
 def test_a_text_without_letter_or_digit_has_no_words(text: str, wanted: bool) -> None:
     assert has_words(text) is wanted

@@ -267,3 +267,12 @@ def test_the_folder_and_what_links_lead_to_are_watched(desk: Desk, tmp_path: Pat
     (desk.base / "in" / "link").symlink_to("../other")
     watched = desk.toml(folder()).watched
     assert watched == (f"{desk.base}/notes.toml", f"{desk.base}/in", f"{desk.base}/other")
+
+
+@pytest.mark.parametrize("name", ["memo.caf", "old.au", "dictation.ds2", "radio.mp2", "lossless.ape"])
+def test_a_recording_of_a_kind_that_nobody_reads_is_refused_by_the_plan_and_not_passed_over(
+    desk: Desk, name: str
+) -> None:
+    desk.file(f"in/{name}", b"????")
+    manifest = desk.toml(folder())
+    assert (taken(desk, manifest), manifest.ignored) == ([f"in/{name}"], 0)
