@@ -44,8 +44,7 @@ def _finish_adoption(
     for number, (sha256, found, size) in enumerate(answers):
         staged = os.path.join(spool.staging, payload_name(row.id, number))
         if store.asset(sha256, found, size=size) is None and not _adopt(store, staged, sha256, found):
-            state: EndState = "in_doubt" if row.paid else "failed"
-            _settle(ledger, row.id, state, "the answer was received, but its file is gone or spoiled")
+            _lose(ledger, row)
             return
     ledger.mark_stored(row.id, receipt)
 
@@ -63,6 +62,15 @@ def _sweep_parts(folder: str) -> None:
         for name in os.listdir(folder):
             if name.startswith(".") and name.endswith(".part"):
                 remove(os.path.join(folder, name))
+
+
+def _lose(ledger: Ledger, row: AttemptRow) -> None:
+    """Behind a ticket the answer can be fetched once more; any other was paid for and is gone."""
+    if row.ticket is not None:
+        ledger.mark_submitted(row.id, row.ticket)
+        return
+    state: EndState = "in_doubt" if row.paid else "failed"
+    _settle(ledger, row.id, state, "the answer was received, but its file is gone or spoiled")
 
 
 def _digest(path: str) -> Sha256 | None:

@@ -5,15 +5,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
 
-from pipeline.core.errors import ContractError
+from pipeline.core.drivers import Reply
+from pipeline.core.errors import ContractError, InDoubt, LimitExceeded
 from pipeline.core.model import CallKey, Limits, Media, Place, RunId
-from pipeline.exchange import Receiving
+from pipeline.exchange import MAX_PARTS, TEXT, Answers, Receiving
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
 from pipeline.state.runner import InlineRunner
 from pipeline.state.store import Store
 from tests.media.zoo import whole_files
+from tests.scripted import wav
 
 ANSWERS = frozenset({"audio/mpeg", "audio/flac", "audio/wav", "audio/ogg", "video/mp4", "image/png"})
 
@@ -31,21 +34,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 async def _verdict(ledger: Ledger, folder: Path, body: bytes, chunk: int) -> Media | str | None:
-    attempt = ledger.open_attempt(
-        call=CallKey("c"), place=Place("p"), route="r", model="m", operation="speak", paid=False, worst_usd=None
-    )
-    store = Store(staging=str(folder), assets=str(folder), quarantine=str(folder))
-    runner = InlineRunner()
-    receiving = Receiving(
-        attempt,
-        store=store,
-        ledger=ledger,
-        runner=runner,
-        files=runner,
-        reached=lambda _: None,
-        allowed=ANSWERS,
-        limits=Limits(),
-    )
+    receiving = _receiving(ledger, folder)
     with closing(receiving):
         try:
             for at in range(0, len(body), chunk):
@@ -53,6 +42,118 @@ async def _verdict(ledger: Ledger, folder: Path, body: bytes, chunk: int) -> Med
         except ContractError as error:
             return error.message
         return receiving.recognised
+
+
+def _receiving(ledger: Ledger, folder: Path, *, answers: Answers = "media", max_bytes: int | None = None) -> Receiving:
+    attempt = ledger.open_attempt(
+        call=CallKey("c"), place=Place("p"), route="r", model="m", operation="any", paid=True, worst_usd=None
+    )
+    runner = InlineRunner()
+    return Receiving(
+        attempt,
+        store=Store(staging=str(folder), assets=str(folder), quarantine=str(folder)),
+        ledger=ledger,
+        runner=runner,
+        files=runner,
+        reached=lambda _: None,
+        allowed=ANSWERS if answers == "media" else frozenset({"text/plain", "application/json"}),
+        limits=Limits(max_output_bytes=max_bytes),
+        answers=answers,
+    )
+
+
+def _reply(media_type: str) -> Reply:
+    return Reply(media_type=media_type, model="m", usd=None)
+
+
+async def _hand_over(receiving: Receiving, *bodies: bytes, declared: str = "audio/wav") -> None:
+    """As a driver does: one payload after the other, then the reply."""
+    for number, body in enumerate(bodies):
+        if number:
+            await receiving.next_part()
+        await receiving.write(body)
+    await receiving.finish(_reply(declared))
+
+
+LOOKS_LIKE = {
+    "a subtitle": "1\n00:00:00,000 --> 00:00:01,000\nhello\n",
+    "a web page": "<!doctype html><html><body>an essay on pages</body></html>",
+    "JSON": '{"a": [1, 2]}',
+    "a playlist": "#EXTM3U\nis how they begin\n",
+    "words": "Zwölf Boxkämpfer.",
+}
+
+
+@pytest.mark.parametrize("name", LOOKS_LIKE)
+async def test_words_of_a_model_are_a_text_whatever_they_look_like(ledger: Ledger, tmp_path: Path, name: str) -> None:
+    receiving = _receiving(ledger, tmp_path, answers="text")
+    await _hand_over(receiving, LOOKS_LIKE[name].encode(), declared="text/plain")
+    (payload,) = receiving.whole
+    assert payload.media == TEXT
+    receiving.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "declared"),
+    [
+        (b'{"cut": [1', "application/json"),
+        (b"no JSON", "application/json"),
+        (b"RIFF\0\0\0\0WAVE", "text/plain"),
+        (b"", "text/plain"),
+    ],
+)
+async def test_words_that_are_not_what_was_declared_are_refused(
+    ledger: Ledger, tmp_path: Path, body: bytes, declared: str
+) -> None:
+    receiving = _receiving(ledger, tmp_path, answers="text")
+    with closing(receiving), pytest.raises(ContractError):
+        await _hand_over(receiving, body, declared=declared)
+    assert receiving.whole == []
+
+
+async def test_the_payloads_of_an_answer_are_counted_together(ledger: Ledger, tmp_path: Path) -> None:
+    body = wav(0.05)
+    receiving = _receiving(ledger, tmp_path, max_bytes=len(body) + 100)
+    with closing(receiving), pytest.raises(LimitExceeded):
+        await _hand_over(receiving, body, body)
+    assert [payload.staged.size for payload in receiving.whole] == [len(body)]
+
+
+async def test_every_payload_is_examined_and_only_the_whole_ones_may_be_kept(ledger: Ledger, tmp_path: Path) -> None:
+    receiving = _receiving(ledger, tmp_path)
+    with closing(receiving), pytest.raises(ContractError, match="damaged"):
+        await _hand_over(receiving, wav(0.05), wav(0.05)[:-10], wav(0.05))
+    assert len(receiving.whole) == 1
+
+
+async def test_an_answer_of_endless_payloads_is_cut_off(ledger: Ledger, tmp_path: Path) -> None:
+    receiving = _receiving(ledger, tmp_path)
+    with closing(receiving), pytest.raises(LimitExceeded, match="payloads"):
+        await _hand_over(receiving, *[wav(0.001)] * (MAX_PARTS + 1))
+    assert len(receiving.payloads) == MAX_PARTS
+
+
+@pytest.mark.parametrize("ticket", ["", "x" * 5000])
+async def test_a_ticket_that_cannot_be_kept_leaves_the_call_in_doubt(
+    ledger: Ledger, tmp_path: Path, ticket: str
+) -> None:
+    receiving = _receiving(ledger, tmp_path)
+    with closing(receiving):
+        await receiving.sending()
+        with pytest.raises(InDoubt):
+            await receiving.submitted(ticket)
+    assert receiving.ticket is None
+
+
+async def test_a_ticket_is_kept_though_the_run_is_cut_in_that_instant(ledger: Ledger, tmp_path: Path) -> None:
+    receiving = _receiving(ledger, tmp_path)
+    with closing(receiving):
+        await receiving.sending()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await receiving.submitted("ticket-1")
+    (row,) = ledger.submitted_attempts()
+    assert row.ticket == "ticket-1"
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, HEAD_BYTES - 1, HEAD_BYTES, 5000, 1 << 20])

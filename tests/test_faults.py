@@ -15,7 +15,7 @@ from pipeline.runtime import utc_now
 from pipeline.state.ledger import Ledger
 from tests.disks import Disk, mounted
 from tests.makers import Folder, verdicts
-from tests.test_crash import held, make_spool, missing, run_child, strays
+from tests.test_crash import held, make_deferred_spool, make_spool, missing, run_child, strays
 
 pytestmark = [pytest.mark.real_time]
 
@@ -171,6 +171,17 @@ def test_invariant_4_an_answer_that_was_spoiled_on_the_disk_meanwhile_does_not_s
     run_child(folder, "point:received")
     spoil(folder)
     assert whole_run(folder) == 0
+    check_finished(folder)
+
+
+def test_invariant_4_an_answer_behind_a_ticket_that_was_spoiled_on_the_disk_is_fetched_once_more(
+    tmp_path: Path,
+) -> None:
+    folder = make_deferred_spool(tmp_path)
+    run_child(folder, "point:received")
+    spoil(folder)
+    assert whole_run(folder) == 0
+    assert (folder.calls(), held(folder)) == (2, 0)
     check_finished(folder)
 
 

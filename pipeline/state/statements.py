@@ -27,7 +27,7 @@ OPEN_ATTEMPT = (
 _MINE = "changed_at = ? WHERE id = ? AND run = ? AND state"
 MARK_SENDING = f"UPDATE attempts SET state = 'sending', {_MINE} = 'opened'"
 NOTE_REQUEST_ID = f"UPDATE attempts SET request_id = ?, {_MINE} IN {_UNSETTLED}"
-MARK_SUBMITTED = f"UPDATE attempts SET state = 'submitted', ticket = ?, {_MINE} IN ('sending', 'submitted')"
+MARK_SUBMITTED = f"UPDATE attempts SET state = 'submitted', ticket = ?, {_MINE} IN ('sending', 'submitted', 'received')"
 MARK_RECEIVED = (
     f"UPDATE attempts SET state = 'received', receipt = ?, staged = ?, media = ?, {_MINE} IN ('sending', 'submitted')"
 )

@@ -61,6 +61,24 @@ def test_the_nearest_route_wins(desk: Desk, header: str, keys: str) -> None:
     assert one(desk, job(keys, header=header)).routes == ROUTES[(header, keys)]
 
 
+MOVES = {
+    ("", ""): "stop",
+    ('[defaults]\non_failure = "next-route"', ""): "next-route",
+    ("", 'on_failure = "next-route"'): "next-route",
+    ('[defaults]\non_failure = "next-route"', 'on_failure = "stop"'): "stop",
+}
+
+
+@pytest.mark.parametrize(("header", "keys"), MOVES)
+def test_a_job_moves_to_another_route_only_where_the_manifest_says_so(desk: Desk, header: str, keys: str) -> None:
+    assert one(desk, job(keys, header=header)).on_failure == MOVES[(header, keys)]
+
+
+def test_another_word_for_what_follows_a_failure_is_refused(desk: Desk) -> None:
+    (bad,) = desk.toml('[[job]]\nid = "a"\nkind = "tts"\non_failure = "retry"').bad
+    assert "on_failure" in bad.reasons[0].message
+
+
 def test_a_default_applies_only_to_kinds_that_have_the_field_and_jobs_that_do_not_say_it(desk: Desk) -> None:
     manifest = desk.toml(
         '[defaults]\nlanguage = "de"\nvoice = "karl"\n'
