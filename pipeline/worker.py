@@ -45,7 +45,7 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.roots import Roots
 from pipeline.trace.logs import Log
 
-DEFAULT_JOB_S = 7200.0
+DEFAULT_JOB_S = 12 * 3600.0
 TOLD_FRAMES = 6
 
 

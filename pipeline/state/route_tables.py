@@ -78,6 +78,10 @@ class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: RouteLimitTable = RouteLimitTable()
 
 
+# The child has a deadline of its own by the length of what it works on; a call also waits for others at its door.
+EMBEDDED_CALL_S = 12 * 3600.0
+
+
 def route_config(name: str, table: RouteTable, *, workers: int) -> RouteConfig:
     """The route of one table. ConfigError says what in it is wrong; no value of a header or key is ever repeated."""
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in GROUPS:
@@ -111,9 +115,9 @@ def route_config(name: str, table: RouteTable, *, workers: int) -> RouteConfig:
         capabilities=table.capabilities or {},
         discovery=table.discovery,
     )
-    if table.call_timeout is None:
-        return config
-    return msgspec.structs.replace(config, call_timeout_s=parse_duration(table.call_timeout))
+    if table.call_timeout is not None:
+        return msgspec.structs.replace(config, call_timeout_s=parse_duration(table.call_timeout))
+    return msgspec.structs.replace(config, call_timeout_s=EMBEDDED_CALL_S) if driver in BUILT_IN else config
 
 
 def _check_operations(route: str, key: str, named: Iterable[str]) -> None:

@@ -105,7 +105,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     doubt_per_call_usd: Decimal = Decimal("0.02")
     doubt_per_run_usd: Decimal = Decimal("0.25")
     drain_grace: str = "20s"
-    job_timeout: str = "2h"
+    job_timeout: str = "12h"
     routes: dict[str, RouteTable] = {}
 
     @property

@@ -98,7 +98,7 @@ def test_money_is_exact(load: Load) -> None:
 
 def test_one_limit_in_the_file_leaves_the_other_defaults(load: Load) -> None:
     limits = load("[limits]\nmax_audio_minutes_per_file = 2").job_limits
-    assert (limits.max_seconds, limits.max_input_bytes, limits.max_job_s) == (120.0, 2_000_000_000, 7200.0)
+    assert (limits.max_seconds, limits.max_input_bytes, limits.max_job_s) == (120.0, 2_000_000_000, 43_200.0)
 
 
 def test_a_relative_root_starts_from_the_folder_of_the_settings(tmp_path: Path) -> None:
@@ -378,3 +378,10 @@ def test_a_key_file_with_anything_but_one_key_is_refused_and_not_shown(tmp_path:
 def test_a_missing_key_file_is_an_error_not_a_missing_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         find_secret("KEY", {"KEY_FILE": os.fspath(tmp_path / "none"), "KEY": "fallback"})
+
+
+def test_a_queue_of_long_recordings_does_not_run_into_the_deadline_of_an_embedded_route(load: Load) -> None:
+    """Waiting for a child counts towards a call; what hangs is ended by the child's own deadline."""
+    configs = route_configs(load('[routes.far]\ndriver = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'))
+    assert configs[RouteId("whisper")].call_timeout_s == 12 * 3600.0
+    assert configs[RouteId("far")].call_timeout_s == 3600.0
