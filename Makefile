@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check tests bench faults schemas rows standin lock clean
+.PHONY: demo test check tests bench peers schemas rows standin lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py
@@ -19,7 +19,7 @@ check: $(INSTALLED)
 tests: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-bench: $(INSTALLED) .venv-bench/installed
+bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
 
 # Writes docs/schema anew from the code; a test says when it is due.
@@ -41,7 +41,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-# Peers to measure against; never part of the product.
+# Other tools to measure against by hand; never part of the product.
+peers: .venv-bench/installed
+
 .venv-bench/installed: tests/benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet -r tests/benchmarks/requirements.txt
@@ -52,4 +54,4 @@ lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-spool
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis samples/out
