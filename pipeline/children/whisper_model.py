@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.children import weights
 from pipeline.core.errors import EngineError
-from pipeline.core.operations import Segment, Word
+from pipeline.core.operations import Segment, Span, Word
 
 RATE = 16_000
 COMPUTE_TYPE = "int8"
@@ -36,7 +36,7 @@ class Heard(Struct, frozen=True, kw_only=True):
     """What one window said. Times are seconds from its start; language None when no speech was found."""
 
     segments: tuple[Segment, ...] = ()
-    speech_seconds: float = 0.0
+    speech: tuple[Span, ...] = ()
     language: str | None = None
     language_probability: float | None = None
 
@@ -106,7 +106,7 @@ def listen(model: ShortWhisper, samples: Samples, *, language: str | None, words
     kept = (_segment(segment, length) for segment in restore_speech_timestamps(segments, speech, RATE))
     return Heard(
         segments=tuple(segment for segment in kept if segment.text),
-        speech_seconds=sum(part["end"] - part["start"] for part in speech) / RATE,
+        speech=tuple(Span(start=round(part["start"] / RATE, 3), end=round(part["end"] / RATE, 3)) for part in speech),
         language=info.language,
         language_probability=None if language else float(info.language_probability),
     )

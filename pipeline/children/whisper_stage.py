@@ -19,7 +19,7 @@ from pipeline.children.stage import Roots, StageResult, StageSpec
 from pipeline.children.whisper_model import RATE, Heard, Samples
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
 from pipeline.core.errors import EngineError, InputError
-from pipeline.core.operations import Segment, Transcript, Word
+from pipeline.core.operations import Segment, Span, Transcript, Word
 
 MIN_WINDOW_S, MAX_WINDOW_S = 240, 300
 HOP = RATE // 10
@@ -135,13 +135,19 @@ def _floats(samples: Pcm) -> Samples:
 def _joined(heard: list[Heard], offsets: list[int], decoder: audio.Decoder, params: WhisperParams) -> Transcript:
     """One transcript of all windows. Times count from where the container's clock starts."""
     starts = [decoder.first_s + before / RATE for before in offsets]
+    speech = [
+        Span(start=round(span.start + start, 3), end=round(span.end + start, 3))
+        for said, start in zip(heard, starts, strict=True)
+        for span in said.speech
+    ]
     spoken = next((said for said in heard if said.language is not None), Heard())
     return Transcript(
         schema=1,
         language=spoken.language,
         language_probability=spoken.language_probability,
         seconds=round(decoder.first_s + decoder.seconds, 3),
-        speech_seconds=round(sum(said.speech_seconds for said in heard), 3),
+        speech_seconds=round(sum(span.end - span.start for span in speech), 3),
+        speech=tuple(speech),
         segments=tuple(
             _moved(segment, start) for said, start in zip(heard, starts, strict=True) for segment in said.segments
         ),

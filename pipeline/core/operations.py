@@ -143,8 +143,19 @@ class Segment(Struct, frozen=True, kw_only=True):
     no_speech_prob: float | None = None
 
 
+class Span(Struct, frozen=True, kw_only=True):
+    """A stretch of time in seconds from the start of the source."""
+
+    start: float
+    end: float
+
+
 class Transcript(Struct, frozen=True, kw_only=True):
-    """What every transcription route answers, whoever made it. `speech_seconds` is what voice activity found."""
+    """What every transcription route answers, whoever made it.
+
+    `speech` is where voice activity detection heard somebody, in order and without overlap, and `speech_seconds` its
+    sum; both are None where nobody listened for it.
+    """
 
     schema: int
     language: str | None
@@ -154,6 +165,7 @@ class Transcript(Struct, frozen=True, kw_only=True):
     segments: tuple[Segment, ...]
     engine: str
     model: str
+    speech: tuple[Span, ...] | None = None
 
 
 def operation_name(operation: Operation) -> str:

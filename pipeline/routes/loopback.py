@@ -138,7 +138,7 @@ def _transcript(ask: Transcribe, binding: Binding) -> bytes:
         language=ask.language or "en",
         language_probability=1.0,
         seconds=seconds,
-        speech_seconds=0.0,
+        speech_seconds=None,  # nobody listened
         segments=(Segment(start=0.0, end=seconds, text=f"This transcript was {LABEL}."),),
         engine=binding.engine,
         model=MODEL,

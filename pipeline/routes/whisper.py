@@ -21,7 +21,7 @@ from pipeline.routes import _local
 from pipeline.routes._tools import Tools
 
 DISTRIBUTION = "faster-whisper"
-PROFILE = "p1"  # raise it when the stage would give another transcript of the same recording
+PROFILE = "p2"  # raise it when the stage would give another transcript of the same recording
 DEFAULT_MODEL = "base"
 ENGLISH_ONLY = ".en"
 FOLDER_OPTION = "folder."

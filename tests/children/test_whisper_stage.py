@@ -97,7 +97,8 @@ def test_words_are_left_out_when_nobody_asked_for_them(desk: Desk) -> None:
 def test_a_recording_without_speech_is_an_empty_transcript(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "tone.wav").write_bytes(tone(5.0))
     transcript = desk.heard(FileRef(root="in", path="tone.wav"), "wav")
-    assert (transcript.segments, transcript.speech_seconds, transcript.language) == ((), 0.0, None)
+    assert (transcript.segments, transcript.speech_seconds, transcript.speech) == ((), 0.0, ())
+    assert transcript.language is None
     assert transcript.seconds == 5.0
 
 
@@ -112,6 +113,21 @@ def test_times_in_a_later_window_are_those_of_the_recording(desk: Desk, tmp_path
     assert second.start - first.start == pytest.approx(304, abs=0.3)
     assert second.words[0].start - first.words[0].start == pytest.approx(304, abs=0.3)
     assert second.end <= 310
+
+
+def test_speech_is_told_where_it_is_in_the_recording(desk: Desk, tmp_path: Path) -> None:
+    """Two sentences in two windows: each lies in its own stretch of speech, and nothing between them was heard."""
+    said = pcm_of("austen-0880.wav")
+    samples = np.zeros(310 * RATE, dtype="<i2")
+    for start_s in (1, 305):
+        samples[start_s * RATE : start_s * RATE + len(said)] = said
+    (tmp_path / "long.wav").write_bytes(wrap_pcm(samples.tobytes(), rate=RATE, channels=1))
+    transcript = desk.heard(FileRef(root="in", path="long.wav"), "wav")
+    assert transcript.speech is not None
+    (first, second) = transcript.speech
+    assert (first.start, second.start) == pytest.approx((1, 305), abs=0.5)
+    assert (first.end, second.end) == pytest.approx((4, 308), abs=0.6)
+    assert transcript.speech_seconds == pytest.approx(sum(span.end - span.start for span in transcript.speech))
 
 
 def test_sound_that_starts_late_in_a_video_keeps_the_videos_clock(desk: Desk, tmp_path: Path) -> None:
