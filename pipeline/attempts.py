@@ -121,7 +121,7 @@ class Attempts:
 
     async def _reply(self, course: Course) -> Reply:
         call = course.call
-        limit = call.driver.route.call_timeout_s
+        limit = call.own_time_s or call.driver.route.call_timeout_s
         try:
             with trio.fail_after(limit):
                 return await self._ask(course)
@@ -152,6 +152,7 @@ class Attempts:
             reached=self._reached,
             allowed=frozenset(name for name in call.driver.facts.media_out if name.startswith(kinds)),
             limits=call.owner.limits,
+            call_s=call.own_time_s,
             answers=ANSWERS.get(call.name, "media"),
             resumed=resumed,
         )

@@ -21,7 +21,7 @@ from pipeline.state.ledger_rows import AttemptState, EndState
 class CallOwner(Struct, frozen=True, kw_only=True):
     """On whose behalf a call is made, within which bounds, and where what it costs is added up.
 
-    `may_begin` is asked at the last moment before each attempt.
+    `may_begin` is asked at the last moment before each attempt. `call_timeout_s` is what the job says of its calls.
     """
 
     place: Place
@@ -30,6 +30,7 @@ class CallOwner(Struct, frozen=True, kw_only=True):
     budget: Budget
     tab: Tab
     may_begin: Callable[[], bool]
+    call_timeout_s: float | None = None
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -44,6 +45,11 @@ class Call(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         return operation_name(self.operation)
+
+    @property
+    def own_time_s(self) -> float | None:
+        """What was set for this very call: by its job, else by the route for the operation."""
+        return self.owner.call_timeout_s or self.driver.route.call_timeouts_s.get(self.name)
 
     def worst(self) -> Estimate:
         return self.driver.estimate(self.operation, self.binding)

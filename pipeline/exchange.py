@@ -62,11 +62,13 @@ class Receiving:
         reached: Reached,
         allowed: frozenset[str],
         limits: Limits,
+        call_s: float | None = None,
         answers: Answers = "media",
         resumed: AttemptRow | None = None,
     ) -> None:
         self.attempt = attempt
         self.limits = limits
+        self.call_s = call_s
         self.ticket: str | None = resumed.ticket if resumed else None
         self.request_id: str | None = resumed.request_id if resumed else None
         self.is_sent = resumed is not None

@@ -30,6 +30,7 @@ from pipeline.manifest_model import (
     job_limits,
     keys_of,
     routes_of,
+    seconds,
     spec_keys,
     unknown,
 )
@@ -77,6 +78,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     routes: tuple[str, ...]
     on_failure: OnFailure
     model: str | None
+    call_timeout_s: float | None
     limits: Limits
     input: str | None
     parent: str | None
@@ -168,6 +170,7 @@ def _recipe(keys: ItemKeys, kind: Kind, spec: Struct, template: Template | None,
         routes=routes_of(keys.route) or header.routes or reading.default_routes,
         on_failure=keys.on_failure or header.on_failure,
         model=keys.model or header.model,
+        call_timeout_s=seconds(keys.call_timeout),
         limits=_joined(header.limits, job_limits(keys.limits)),
         input=None if parent else keys.input,
         parent=parent,
@@ -219,6 +222,7 @@ def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading
         routes=recipe.routes,
         on_failure=recipe.on_failure,
         model=recipe.model,
+        call_timeout_s=recipe.call_timeout_s,
         input=None if wiring.parent else subject.path,
         parent=wiring.parent,
         further=further,

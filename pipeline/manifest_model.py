@@ -72,6 +72,7 @@ class ItemKeys(Struct, frozen=True, kw_only=True):
     route: Routes | None = None
     on_failure: OnFailure | None = None
     model: Text | None = None
+    call_timeout: Text | None = None
     limits: JobLimitKeys = JobLimitKeys()
 
 

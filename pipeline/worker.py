@@ -108,6 +108,7 @@ class Work:
             budget=terms.budget,
             tab=self.tab,
             may_begin=self._may_begin,
+            call_timeout_s=job.call_timeout_s,
         )
 
     def _may_begin(self) -> bool:

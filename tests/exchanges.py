@@ -29,6 +29,7 @@ class RecordingExchange:
     def __init__(self, ticket: str | None = None, *, limits: Limits | None = None) -> None:
         self.ticket = ticket
         self.limits = limits or Limits()
+        self.call_s: float | None = None
         self.steps: list[str] = []
         self.bodies: list[bytes] = [b""]
 

@@ -16,6 +16,7 @@ MODEL = "hexgrad/kokoro-82m"
 ONE = 'schema = 1\nname = "remote"\n[[job]]\nid = "one"\n'
 SPEECH = ONE + 'kind = "tts"\ntext = "Wilhelmina sings tonight."\nvoice = "af_alloy"\nout = "out/one.mp3"\n'
 HEARING = ONE + 'kind = "transcription"\ninput = "recordings/a.wav"\nout = "out/one.txt"\n'
+PICTURE = ONE + 'kind = "image"\nprompt = "A kite."\nout = "out/one.{ext}"\n'
 CANON = ONE + 'kind = "canonical_text"\ninput = "recordings/a.wav"\nout = "out/one.{ext}"\n'
 
 
@@ -105,3 +106,26 @@ def test_k53_speech_is_offered_only_by_routes_whose_driver_has_it(folder: Folder
     job(folder, SPEECH, "shop")
     assert outcomes(folder.run())["one"].code == "operation-unsupported"
     assert standin.requests() == []
+
+
+SLOW_S = 1.5
+TIMES = {
+    "the model's setting": ('call_timeouts = { make_image = "180s" }', "", "done"),
+    "a job with more time": ('call_timeouts = { make_image = "0.3s" }', 'call_timeout = "60s"', "done"),
+    "a job with less time": ('call_timeouts = { make_image = "60s" }', 'call_timeout = "0.3s"', "held"),
+    "the stages of a request": ('timeouts = { first_byte = "0.3s", total = "0.4s" }', 'call_timeout = "60s"', "done"),
+    "nobody but the stages": ('timeouts = { first_byte = "0.3s", total = "0.4s" }', "", "held"),
+}
+
+
+@pytest.mark.parametrize("who", TIMES)
+def test_o12_v4_the_time_of_a_call_is_the_job_s_then_that_of_the_operation_s_setting(
+    folder: Folder, standin: StandIn, who: str
+) -> None:
+    """A picture takes longer than the shorter time; whoever should be heard decides what becomes of it."""
+    setting, key, verdict = TIMES[who]
+    folder.config.write_text(folder.config.read_text().replace("[routes.shop]", f"[routes.shop]\n{setting}"))
+    standin.fault("slow-first-byte", path="make_image", seconds=SLOW_S)
+    job(folder, PICTURE, "shop", key)
+    assert verdicts(folder.run()) == {"one": verdict}
+    assert standin.count("make_image") == 1

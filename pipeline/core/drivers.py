@@ -23,6 +23,13 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     idle_s: float = 60.0
     total_s: float = 900.0
 
+    def stretched(self, call_s: float | None) -> "Timeouts":
+        """Whoever sets a time for one call means all of it: the caller ends it then, and no stage before."""
+        if call_s is None:
+            return self
+        longest = max(self.first_byte_s, call_s), max(self.total_s, call_s)
+        return Timeouts(connect_s=self.connect_s, first_byte_s=longest[0], idle_s=self.idle_s, total_s=longest[1])
+
 
 class RouteConfig(Struct, frozen=True, kw_only=True):
     """A configured way out. `options` are the driver's own settings; `key` names a secret, never holds one.
@@ -30,7 +37,8 @@ class RouteConfig(Struct, frozen=True, kw_only=True):
     `models` maps an operation (`speak`) to its default model; `aliases` a short name to a model; `can` switches an
     operation off ("speak": False) and never on; `routing` is provider routing per model, as JSON; `prices` is USD per
     `operation unit` ("speak character", "transcribe second", "make_image image", "complete input_token") where the
-    server tells none; `capabilities` are the driver's words for what an unknown model can do.
+    server tells none; `capabilities` are the driver's words for what an unknown model can do. `call_timeouts_s` is the
+    time of a call by operation, in place of `call_timeout_s`.
     """
 
     id: RouteId
@@ -39,6 +47,7 @@ class RouteConfig(Struct, frozen=True, kw_only=True):
     models: Mapping[str, str] = {}
     limits: Limits = Limits()
     call_timeout_s: float = 3600.0
+    call_timeouts_s: Mapping[str, float] = {}
     key: str | None = None
     base_url: str | None = None
     options: Mapping[str, str] = {}
@@ -88,12 +97,14 @@ class Exchange(Protocol):
     """The caller's side of one attempt, handed to a driver. Every method is durable when it returns.
 
     `limits` are the job's, for what only the driver can stop: bytes of the answer are counted here anyway.
+    `call_s` is the time that was set for this very call, if any: no stage of its request ends before that by itself.
     `ticket` is not None when the provider works on this call since an earlier run: nothing is sent again, only asked.
     From `submitted` on only a verdict of the provider (Rejected, or ContractError where the work is lost) ends the
     attempt; whatever else a driver raises, and any deadline, leaves it for the next run.
     """
 
     limits: Limits
+    call_s: float | None
     ticket: str | None
 
     async def sending(self) -> None:

@@ -117,6 +117,7 @@ class Job(Struct, frozen=True, kw_only=True):
     """One item of work. `place` (base folder, manifest, job id) is stable across runs; `spec` is the kind's own.
 
     `on_failure`: after a route that surely did nothing, the job ends (`stop`) or goes to the next of its routes.
+    `call_timeout_s` is the time of each of its calls, whatever the settings of the route say.
     """
 
     id: JobId
@@ -133,6 +134,7 @@ class Job(Struct, frozen=True, kw_only=True):
     accept: tuple[Family, ...] = ()
     limits: Limits = Limits()
     on_failure: OnFailure = "stop"
+    call_timeout_s: float | None = None
 
 
 class BadJob(Struct, frozen=True, kw_only=True):

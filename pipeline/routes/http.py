@@ -116,7 +116,7 @@ class Http:
         asked = Asked(path=path, model=model, is_post=True, safe=self._safe)
         async with opened(body, self._threads) as upload:
             headers = {"Content-Type": body.content_type, "Content-Length": str(upload.length)}
-            flight = _Flight(asked, self.timeouts, upload, exchange.sending)
+            flight = _Flight(asked, self.timeouts.stretched(exchange.call_s), upload, exchange.sending)
             request = self._request("POST", url, flight, extra=headers)
             async with self._fly(self._open, request, flight) as stream:
                 if stream.generation_id is not None:

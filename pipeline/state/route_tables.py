@@ -66,6 +66,7 @@ class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     aliases: dict[str, str] | None = None
     can: dict[str, bool] | None = None
     call_timeout: str | None = None
+    call_timeouts: dict[str, str] | None = None
     timeouts: TimeoutTable = TimeoutTable()
     key: str | None = None
     base_url: str | None = None
@@ -95,6 +96,7 @@ def route_config(name: str, table: RouteTable, *, workers: int) -> RouteConfig:
         )
     _check_operations(name, "models", table.models or {})
     _check_operations(name, "can", table.can or {})
+    _check_operations(name, "call_timeouts", table.call_timeouts or {})
     _check_headers(name, table.headers or {})
     width = table.width if table.width is not None else BUILT_IN.get(name, DEFAULT_WIDTH) or workers
     config = RouteConfig(
@@ -114,6 +116,7 @@ def route_config(name: str, table: RouteTable, *, workers: int) -> RouteConfig:
         prices={what: _price(name, what, usd) for what, usd in (table.prices or {}).items()},
         capabilities=table.capabilities or {},
         discovery=table.discovery,
+        call_timeouts_s={name: parse_duration(text) for name, text in (table.call_timeouts or {}).items()},
     )
     if table.call_timeout is not None:
         return msgspec.structs.replace(config, call_timeout_s=parse_duration(table.call_timeout))

@@ -106,6 +106,11 @@ def test_the_caps_of_the_run_and_the_bounds_of_each_job_are_told_apart(desk: Des
     assert manifest.jobs[0].limits == Limits(max_input_bytes=500_000, max_seconds=120.0)
 
 
+def test_a_job_says_how_long_each_of_its_calls_may_take(desk: Desk) -> None:
+    assert one(desk, job('text = "x"\ncall_timeout = "5m"')).call_timeout_s == 300.0
+    assert one(desk, job('text = "x"')).call_timeout_s is None
+
+
 def test_the_smaller_bound_wins_between_manifest_and_job(desk: Desk) -> None:
     keys = 'limits = {max_input_mb = 9, max_chars = 5, max_audio_minutes = 1, max_runtime = "2s", max_pages = 3}'
     made = one(desk, job(keys, header="[limits]\nmax_input_mb = 2\nmax_chars = 70"))

@@ -123,6 +123,8 @@ WRONG = [
     ("[limits]\nmax_input_mb = inf", "max_input_mb", ""),
     ("manifest_settle = 'soon'", "'soon' is not a duration", "30s"),
     ("[routes.x]\ndriver = 'a'\ncall_timeout = 'soon'", "'soon' is not a duration", ""),
+    ("[routes.x]\ndriver = 'a'\ncall_timeouts = {make_image = 'soon'}", "'soon' is not a duration", ""),
+    ("[routes.x]\ndriver = 'a'\ncall_timeouts = {make_images = '1m'}", "names no operation", "make_image"),
     ("doubt_per_call_usd = -1", "doubt allowance", ""),
     ("default_route = ['wisper']", "no route 'wisper'", "did you mean 'whisper'"),
     ("[routes.x]\nwidth = 2", "names no driver", "routes.x"),
@@ -251,6 +253,7 @@ aliases = { tts-1 = "vendor/voice" }
 can = { make_video = false }
 timeouts = { connect = "5s", total = "1h" }
 headers = { X-Title = "notes" }
+call_timeouts = { make_image = "180s" }
 prices = { "speak character" = 0.000015, "transcribe second" = "0.0001" }
 capabilities = { "vendor/voice" = "mp3 wav" }
 discovery = "required"
@@ -264,6 +267,7 @@ def test_a_remote_route_carries_what_its_table_says(load: Load) -> None:
     """K3, O11: a route is a table, with deadlines of its own."""
     config = route_configs(load(REMOTE))[RouteId("mine")]
     assert config.timeouts == Timeouts(connect_s=5, first_byte_s=300, idle_s=60, total_s=3600)
+    assert config.call_timeouts_s == {"make_image": 180.0}
     assert (config.models, config.aliases) == ({"speak": "vendor/voice"}, {"tts-1": "vendor/voice"})
     assert (config.can, config.headers, config.discovery) == ({"make_video": False}, {"X-Title": "notes"}, "required")
     assert config.prices == {"speak character": "0.000015", "transcribe second": "0.0001"}
