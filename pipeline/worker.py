@@ -22,6 +22,7 @@ from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
 from pipeline.children.stage import StageLimits
 from pipeline.core.errors import Deferred, EngineError, InputChanging, InputError, MediaspoolError
+from pipeline.core.hearing import Survey
 from pipeline.core.kinds import Answered, ClipFacts, Kind, KindResult, PictureFacts, Sources
 from pipeline.core.limits import Budget, Tab
 from pipeline.core.model import (
@@ -38,7 +39,7 @@ from pipeline.core.model import (
 )
 from pipeline.core.operations import MediaRef, Operation
 from pipeline.course import CallOwner, Made
-from pipeline.media import av, pictures
+from pipeline.media import av, pictures, recordings
 from pipeline.publishing import Publisher
 from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
@@ -100,6 +101,7 @@ class Work:
         self.calls: list[Made] = []
         self._bench = bench
         self._has_begun = False
+        self._surveys: dict[tuple[Sha256, int], Survey] = {}
         self.tab = Tab()
         self._owner = CallOwner(
             place=job.place,
@@ -174,6 +176,22 @@ class Work:
     async def _ensure_unchanged(self, ref: MediaRef | Asset) -> None:
         if isinstance(ref, MediaRef):
             await self._bench.caller.ensure_unchanged(ref.path, ref.sha256)
+
+    async def survey(self, recording: Source | MediaRef, *, track: int = 0) -> Survey:
+        known = (recording.sha256, track)
+        if known not in self._surveys:
+            lanes = self._bench.lanes
+            spec = recordings.survey(
+                lanes.ref(recording.path),
+                recording.media,
+                track=track,
+                expected_seconds=recording.seconds,
+                max_seconds=self.limits.max_seconds,
+            )
+            found = recordings.survey_facts(await lanes.run("media", spec))
+            await self._bench.caller.ensure_unchanged(recording.path, recording.sha256)
+            self._surveys[known] = found
+        return self._surveys[known]
 
     async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
         lanes = self._bench.lanes

@@ -9,14 +9,12 @@ from collections.abc import Iterator
 
 import msgspec
 import numpy as np
-from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from msgspec import Struct, structs
-from numpy.typing import NDArray
 
-from pipeline.children import audio, files, whisper_model
+from pipeline.children import audio, files, pcm, whisper_model
+from pipeline.children.pcm import RATE, Pcm
 from pipeline.children.stage import Roots, StageResult, StageSpec
-from pipeline.children.whisper_model import RATE, Heard, Samples
+from pipeline.children.whisper_model import Heard, Samples
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
 from pipeline.core.errors import EngineError, InputError
 from pipeline.core.operations import Segment, Span, Transcript, Word
@@ -25,8 +23,6 @@ MIN_WINDOW_S, MAX_WINDOW_S = 240, 300
 HOP = RATE // 10
 QUIET_HOPS = 5  # half a second, the shortest pause worth a cut
 SURE = 0.5
-FULL_SCALE = 32768.0
-Pcm = NDArray[np.int16]
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -73,16 +69,16 @@ def windows(chunks: Iterator[Pcm]) -> Iterator[Window]:
         while size >= MAX_WINDOW_S * RATE:
             whole = np.concatenate(held)
             cut = quietest(whole)
-            yield Window(before=before, samples=_floats(whole[:cut]))
+            yield Window(before=before, samples=pcm.floats(whole[:cut]))
             held, size, before = [whole[cut:]], size - cut, before + cut
     if size:
-        yield Window(before=before, samples=_floats(np.concatenate(held)))
+        yield Window(before=before, samples=pcm.floats(np.concatenate(held)))
 
 
 def quietest(samples: Pcm) -> int:
     """The middle of the quietest half second between the shortest and the longest window."""
     begin, end = MIN_WINDOW_S * RATE, MAX_WINDOW_S * RATE
-    hops = _floats(samples[begin:end]).reshape(-1, HOP)
+    hops = pcm.floats(samples[begin:end]).reshape(-1, HOP)
     energy = np.square(hops).mean(axis=1)
     quiet = np.convolve(energy, np.ones(QUIET_HOPS), mode="valid")
     return begin + int(quiet.argmin()) * HOP + QUIET_HOPS * HOP // 2
@@ -93,7 +89,7 @@ def _listen(decoder: audio.Decoder, params: WhisperParams) -> tuple[list[Heard],
     heard: list[Heard] = []
     offsets: list[int] = []
     language = params.language
-    for window in windows(_pcm(decoder)):
+    for window in windows(pcm.samples(decoder)):
         said = whisper_model.listen(
             model, window.samples, language=language, words=params.words, multilingual=params.multilingual
         )
@@ -102,34 +98,6 @@ def _listen(decoder: audio.Decoder, params: WhisperParams) -> tuple[list[Heard],
         if (said.language_probability or 0.0) > SURE:
             language = said.language
     return heard, offsets
-
-
-def _pcm(decoder: audio.Decoder) -> Iterator[Pcm]:
-    """16 kHz mono, whatever the frames are; a stream that changes its shape midway gets a new resampler."""
-    resampler = _resampler()
-    shape: tuple[str, str, int] | None = None
-    for frame in decoder.frames():
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if shape not in (None, now):
-            yield from _arrays(resampler.resample(None))
-            resampler = _resampler()
-        shape = now
-        frame.pts = None  # odd timestamps must not move samples; they were counted
-        yield from _arrays(resampler.resample(frame))
-    yield from _arrays(resampler.resample(None))
-
-
-def _resampler() -> AudioResampler:
-    return AudioResampler(format="s16", layout="mono", rate=RATE)
-
-
-def _arrays(frames: list[AudioFrame]) -> Iterator[Pcm]:
-    for frame in frames:
-        yield frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
-
-
-def _floats(samples: Pcm) -> Samples:
-    return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
 def _joined(heard: list[Heard], offsets: list[int], decoder: audio.Decoder, params: WhisperParams) -> Transcript:

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 import msgspec
 from msgspec import Struct
 
+from pipeline.core.hearing import Survey
 from pipeline.core.model import Asset, Family, Limits, Refusal, Source, Verdict
 from pipeline.core.operations import MediaRef, Operation, Transcript
 
@@ -101,6 +102,9 @@ class JobContext(Protocol):
 
     async def poster(self, clip: Asset, target: Path, *, media_type: str) -> ClipFacts:
         """The first picture of a video, in `scratch`."""
+
+    async def survey(self, recording: Source | MediaRef, *, track: int = 0) -> Survey:
+        """Decode one audio track once in a media child: its length, level, speech and pauses. Asked once a job."""
 
     async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
         """Encode a WAV into `target` as `media_type` in a media child; both lie in `scratch`."""

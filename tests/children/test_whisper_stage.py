@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from pipeline.children import limits, whisper_stage
 from pipeline.children.lanes import Lanes
+from pipeline.children.pcm import RATE, Pcm
 from pipeline.children.run import run_stage
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
-from pipeline.children.whisper_model import RATE
-from pipeline.children.whisper_stage import MAX_WINDOW_S, MIN_WINDOW_S, Pcm
+from pipeline.children.whisper_stage import MAX_WINDOW_S, MIN_WINDOW_S
 from pipeline.children.whisper_work import WhisperParams
 from pipeline.core.kinds import decode_transcript
 from pipeline.core.operations import Transcript

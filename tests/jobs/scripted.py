@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from pipeline.core.errors import InputError, LimitExceeded
+from pipeline.core.hearing import Quiet, Survey
 from pipeline.core.kinds import NO_SOURCES, Answered, ClipFacts, PictureFacts, Sources
 from pipeline.core.model import Asset, Family, Limits, Media, Sha256, Source
 from pipeline.core.operations import (
@@ -22,6 +23,7 @@ from pipeline.core.operations import (
     Operation,
     Retouch,
     Segment,
+    Span,
     Speak,
     Transcribe,
     Transcript,
@@ -137,6 +139,7 @@ class ScriptedContext:
         clip: ClipFacts = CLIP,
         facts: dict[str, str] | None = None,
         parts: Callable[[Operation], list[bytes]] | None = None,
+        survey: Survey | None = None,
     ) -> None:
         self.source = source
         self.more = more
@@ -145,10 +148,12 @@ class ScriptedContext:
         self.calls: list[Operation] = []
         self.encodings: list[tuple[str, dict[str, str]]] = []
         self.pictures: list[str] = []
+        self.surveyed: list[int] = []
         self._picture = picture
         self._clip = clip
         self._facts = facts or {}
         self._parts = parts
+        self._survey = survey
         self._body = body
         self._answer = answer
         self._pdf = pdf
@@ -207,6 +212,13 @@ class ScriptedContext:
         await trio.lowlevel.checkpoint()
         self.pictures.append(what)
 
+    async def survey(self, recording: Source | MediaRef, *, track: int = 0) -> Survey:
+        """What a test says of the recording; it looks at nothing."""
+        await trio.lowlevel.checkpoint()
+        assert self._survey is not None, "this job was not meant to survey anything"
+        self.surveyed.append(track)
+        return self._survey
+
     async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
         await trio.lowlevel.checkpoint()
         assert source.parent == target.parent == self.scratch
@@ -236,6 +248,26 @@ def png(width: int = 4, height: int = 3, shade: int = 90) -> bytes:
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def surveyed(seconds: float, *speech: tuple[float, float], level: float = 0.1, tracks: int = 1) -> Survey:
+    """A recording with somebody speaking from and to those seconds, and pauses everywhere else."""
+    spans = tuple(Span(start=start, end=end) for start, end in speech)
+    marks = [float(at) for at in range(1, max(int(seconds), 2), 2)]
+    spoken = [any(span.start <= at <= span.end for span in spans) for at in marks]
+    return Survey(
+        seconds=seconds,
+        first_s=0.0,
+        peak=level * 4,
+        rms=level,
+        loudest_rms=level * 2,
+        channels=1,
+        tracks=tracks,
+        speech=spans,
+        quiet=tuple(
+            Quiet(at, level if is_speech else 0.0, is_speech) for at, is_speech in zip(marks, spoken, strict=True)
+        ),
+    )
 
 
 def answering(value: Transcript) -> Callable[[Operation], bytes]:
