@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from pipeline.core.budget import counted, together
 from pipeline.core.drivers import Driver
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import Binding, CallKey, Estimate, Job, Limits, Refusal, Source
 from pipeline.core.operations import Operation, call_key, operation_name
-from pipeline.core.pricing import total
 
 Level = tuple[str, Limits]
 Expand = Callable[[Sequence[str]], tuple[str, ...]]
@@ -101,14 +101,11 @@ def _admission(selector: str, wish: Wish, driver: Driver, model: str | None, tic
     new = [item for number, item in enumerate(wish.operations) if number not in waiting]
     bounds = smallest([*wish.levels, (f"route {driver.route.id}", driver.route.limits)])
     reasons = [reason for operation in new for reason in driver.check(operation, binding)]
-    estimates = [driver.estimate(operation, binding) for operation in new]
+    estimates = [counted(driver.estimate(item, binding), item, paid=binding.paid) for item in new]
     return Admission(
         binding=binding,
         limits=bounds.limits,
-        estimate=Estimate(
-            usd=total(estimate.usd for estimate in estimates),
-            audio_seconds=sum(estimate.audio_seconds for estimate in estimates),
-        ),
+        estimate=together(estimates),
         reasons=(*reasons, *over_limits(wish.source, bounds)),
         selector=selector,
         tickets=tuple(waiting.values()),

@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from pipeline import __version__
 from pipeline.batch import Batch, Stop, run_plan
+from pipeline.core.budget import Budget
 from pipeline.core.confine import display
 from pipeline.core.errors import InputError, ManifestError, MediaspoolError
-from pipeline.core.limits import MEGABYTE, Budget
+from pipeline.core.limits import MEGABYTE
 from pipeline.core.model import BadJob, Outcome, Place, refusal_identity
 from pipeline.discovery import discover
 from pipeline.intake import Intake
@@ -198,7 +199,7 @@ def plan_one(runtime: Runtime, reading: Reading, request: RunRequest, stop: Stop
         bad=bad,
         planner=planner,
         roots=roots,
-        budget=Budget(manifest.caps),
+        budget=Budget(manifest.caps, above=runtime.budget),
     )
 
 

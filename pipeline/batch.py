@@ -13,8 +13,8 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from pipeline.core.budget import Budget
 from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError, Stopped
-from pipeline.core.limits import Budget
 from pipeline.core.model import Decision, Job, JobId, Outcome, Place, Verdict
 from pipeline.plan import GOOD, Parent, Planner, is_changing
 from pipeline.state.roots import Roots

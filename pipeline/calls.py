@@ -6,7 +6,8 @@ kind and no driver needs reminding.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import trio
 from msgspec import Struct
@@ -147,7 +148,7 @@ class Caller:
             return await self._resume(call, known.submitted)
         while True:
             try:
-                return await self._reserved(call)
+                return await self._try(call)
             except MediaspoolError as error:
                 if error.settles != "in_doubt" or error.reach != "call" or not await self._may_repeat(call):
                     raise
@@ -171,34 +172,38 @@ class Caller:
 
     async def _resume(self, call: Call, row: AttemptRow) -> Made:
         """Go on where an earlier run stopped. Paid for there, or not at all: no cap and no check stands in the way."""
-        return await self._seated(call, Bill(), resumed=row)
+        async with self._seat(call):
+            return await self._attempts.make(call, Bill(), resumed=row)
 
-    async def _reserved(self, call: Call) -> Made:
-        budget = call.owner.budget
-        reserved, bill = budget.reserve(call.worst()), Bill()
-        try:
-            return await self._try(call, bill)
-        finally:
-            budget.settle(reserved, bill.used)
-
-    async def _try(self, call: Call, bill: Bill) -> Made:
+    async def _try(self, call: Call) -> Made:
         """Retry policy is read from the error; the wait is outside the limiter and inside the job's deadline."""
         tries = 0
         while True:
             tries += 1
             try:
-                return await self._seated(call, bill, number=tries)
+                async with self._seat(call):
+                    return await self._reserved(call, tries)
             except MediaspoolError as error:
                 wait = delay_s(error, tries=tries, jitter=random.random())  # noqa: S311  # spreads load, guards nothing
                 if wait is None:
                     raise
             await trio.sleep(wait)
 
-    async def _seated(self, call: Call, bill: Bill, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
+    @asynccontextmanager
+    async def _seat(self, call: Call) -> AsyncIterator[None]:
         async with self._limiter(call):
             if not call.owner.may_begin():
                 raise Stopped("the run was stopped before its first call", hint="run again")
-            return await self._attempts.make(call, bill, number=number, resumed=resumed)
+            yield
+
+    async def _reserved(self, call: Call, number: int) -> Made:
+        """One attempt, for which its worst case is reserved before it begins."""
+        budget = call.owner.budget
+        reserved, bill = budget.reserve(call.worst()), Bill()
+        try:
+            return await self._attempts.make(call, bill, number=number)
+        finally:
+            budget.settle(reserved, bill.used)
 
     def _limiter(self, call: Call) -> trio.CapacityLimiter:
         return self._limiters.setdefault(call.binding.route, trio.CapacityLimiter(call.driver.route.width))

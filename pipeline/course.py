@@ -8,10 +8,12 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from pipeline.core.budget import Budget, counted
 from pipeline.core.drivers import Driver, Reply
 from pipeline.core.errors import Deferred, EngineError, InDoubt, MediaspoolError
-from pipeline.core.limits import Budget, Tab
+from pipeline.core.limits import Tab
 from pipeline.core.model import Asset, Binding, CallKey, CallReceipt, Estimate, Limits, Place
 from pipeline.core.operations import Operation, operation_name
 from pipeline.exchange import Receiving
@@ -52,7 +54,7 @@ class Call(Struct, frozen=True, kw_only=True):
         return self.owner.call_timeout_s or self.driver.route.call_timeouts_s.get(self.name)
 
     def worst(self) -> Estimate:
-        return self.driver.estimate(self.operation, self.binding)
+        return counted(self.driver.estimate(self.operation, self.binding), self.operation, paid=self.binding.paid)
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -147,11 +149,10 @@ class Course:
         """What it counts against the caps: its price, or its worst case unless it surely cost nothing."""
         worst = self.call.worst()
         if self.made is not None:
-            return Estimate(usd=self.made.receipt.usd, audio_seconds=worst.audio_seconds)
+            return replace(worst, usd=self.made.receipt.usd)
         if self.is_surely_free:
-            return Estimate()
-        told = self.told_usd
-        return worst if told is None else Estimate(usd=told, audio_seconds=worst.audio_seconds)
+            return Estimate(requests=worst.requests if self.exchange.is_sent else 0)
+        return worst if self.told_usd is None else replace(worst, usd=self.told_usd)
 
 
 def _is_final(error: MediaspoolError) -> bool:

@@ -51,6 +51,9 @@ class RunLimitKeys(Struct, frozen=True, kw_only=True):
 
     max_spend_usd: Annotated[float, Meta(ge=0, le=1_000_000_000)] | None = None
     max_audio_minutes: Minutes | None = None
+    max_images: Annotated[int, Meta(ge=0)] | None = None
+    max_requests: Annotated[int, Meta(ge=0)] | None = None
+    unknown_price_usd: Annotated[float, Meta(ge=0, le=1_000_000_000)] | None = None
     max_runtime: Text | None = None
     max_input_mb: Megabytes | None = None
     max_output_mb: Megabytes | None = None
@@ -253,12 +256,18 @@ def _name(name: str) -> str:
 
 
 def _caps(keys: RunLimitKeys) -> Caps:
-    spend = keys.max_spend_usd
     return Caps(
-        max_spend_usd=None if spend is None else Decimal(str(spend)),
+        max_spend_usd=_usd(keys.max_spend_usd),
         max_audio_minutes=keys.max_audio_minutes,
+        max_images=keys.max_images,
+        max_requests=keys.max_requests,
+        unknown_price_usd=_usd(keys.unknown_price_usd),
         max_runtime_s=seconds(keys.max_runtime),
     )
+
+
+def _usd(amount: float | None) -> Decimal | None:
+    return None if amount is None else Decimal(str(amount))
 
 
 def _limits_of_each_job(keys: RunLimitKeys) -> Limits:

@@ -52,7 +52,10 @@ JOB_KEY_VERSION = 1
 _MADE: frozenset[str] = frozenset({"done", "suspect"})
 # Why a job was refused when it ran, where the reason is not in its key: tomorrow it may be gone.
 _PASSING: frozenset[str | None] = frozenset(
-    {"input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"}
+    {
+        *("input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"),
+        "price-unknown",
+    }
 )
 _OF_LIMITS: frozenset[str | None] = frozenset(code for code in CODES if code.startswith("limit-"))
 GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})

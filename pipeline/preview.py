@@ -17,8 +17,8 @@ from pipeline.answer import SCHEMA, Answer, Problem, counted, joined, problem
 from pipeline.app import Reading, RunRequest
 from pipeline.batch import Batch, Stop, outcome_of
 from pipeline.core.confine import display, display_path
-from pipeline.core.errors import BudgetExhausted, MediaspoolError
-from pipeline.core.model import BadJob, Decision, Outcome, Verdict
+from pipeline.core.errors import BudgetExhausted, LimitExceeded, MediaspoolError
+from pipeline.core.model import BadJob, Decision, Outcome, Refusal, Verdict
 from pipeline.core.pricing import total
 from pipeline.report import exit_code
 from pipeline.runtime import Runtime, World, open_view
@@ -130,28 +130,36 @@ def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
         told = problem(error.code, error.message, error.hint) if error else None
         return _Preview(planned=PlannedManifest(manifest=display_path(claim.path), error=told), error=error)
     batch = app.plan_one(runtime, reading, request, Stop())
+    decisions, cap = _within_caps(batch)
     bad = [_bad_outcome(runtime, reading, job) for job in reading.manifest.bad]
-    settled = [outcome_of(decision) for decision in batch.decisions if decision.choice not in _WORK]
-    jobs = [*map(_bad_job, reading.manifest.bad), *map(_planned_job, batch.decisions)]
+    settled = [outcome_of(decision) for decision in decisions if decision.choice not in _WORK]
+    jobs = [*map(_bad_job, reading.manifest.bad), *map(_planned_job, decisions)]
     planned = PlannedManifest(
         manifest=display_path(claim.path),
         jobs=tuple(jobs),
         ignored=reading.manifest.ignored,
         unsettled=len(reading.manifest.unsettled),
-        cap=_cap(batch),
+        cap=cap,
     )
     return _Preview(planned=planned, outcomes=(*bad, *settled))
 
 
-def _cap(batch: Batch) -> Problem | None:
-    """Spend the estimates as the run would. Jobs that wait for others have none yet."""
-    try:
-        for decision in batch.decisions:
+def _within_caps(batch: Batch) -> tuple[list[Decision], Problem | None]:
+    """Spend the estimates as the run would: what it would refuse for its price, and the first cap that it would meet.
+
+    Jobs that wait for others have no estimate yet.
+    """
+    decisions, cap = list(batch.decisions), None
+    for number, decision in enumerate(decisions):
+        try:
             if decision.choice == "run":
                 batch.budget.reserve(decision.estimate)
-    except BudgetExhausted as error:
-        return problem(error.code, error.message, error.hint)
-    return None
+        except BudgetExhausted as error:
+            cap = cap or problem(error.code, error.message, error.hint)
+        except LimitExceeded as error:
+            reason = Refusal(code=error.code, message=error.message, hint=error.hint)
+            decisions[number] = msgspec.structs.replace(decision, choice="refused", reasons=(reason,))
+    return decisions, cap
 
 
 def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:

@@ -50,6 +50,8 @@ _BY_CODE: Mapping[str, int] = {
     "busy": 75,
     "budget-spend": 4,
     "budget-audio": 4,
+    "budget-images": 4,
+    "budget-requests": 4,
     "budget-runtime": 4,
     "manifest-invalid": 65,
     "manifest-too-large": 65,

@@ -20,6 +20,7 @@ from jobs import KINDS
 from pipeline.batch import Unwatched, Watch
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes, auto_workers
+from pipeline.core.budget import Budget
 from pipeline.core.confine import display
 from pipeline.core.drivers import Closes, Driver, Health, RouteConfig
 from pipeline.core.errors import ConfigError, MediaspoolError
@@ -31,6 +32,7 @@ from pipeline.publishing import Publisher
 from pipeline.routes import DRIVERS
 from pipeline.routes._tools import Tools
 from pipeline.state.ledger import Ledger
+from pipeline.state.pace_tables import caps_of
 from pipeline.state.runner import ThreadRunner
 from pipeline.state.settings import Settings, expand_routes, find_secret, route_configs
 from pipeline.state.spool import Spool
@@ -95,7 +97,10 @@ class Drivers:
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """What one run has open. `doubt` is the allowance that its plan reckons with; the calls have one of their own."""
+    """What one run has open. `doubt` is the allowance that its plan reckons with; the calls have one of their own.
+
+    `budget` is what all manifests of the run may use together.
+    """
 
     run: RunId
     started_at: str
@@ -111,6 +116,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     log: Log
     bench: Bench
     doubt: Doubt
+    budget: Budget
     warnings: list[str]
 
 
@@ -278,6 +284,7 @@ def _assemble(
         log=log,
         bench=bench,
         doubt=doubt_of(settings),
+        budget=Budget(caps_of(settings.caps, "run"), level="run"),
         warnings=warnings,
     )
 

@@ -21,10 +21,11 @@ from msgspec import Struct
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
 from pipeline.children.stage import StageLimits
+from pipeline.core.budget import Budget
 from pipeline.core.errors import Deferred, EngineError, InputChanging, InputError, MediaspoolError
 from pipeline.core.hearing import Survey
 from pipeline.core.kinds import Answered, ClipFacts, Kind, KindResult, PictureFacts, Sources
-from pipeline.core.limits import Budget, Tab
+from pipeline.core.limits import Tab
 from pipeline.core.model import (
     SETTLED,
     Asset,

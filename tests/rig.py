@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import trio
@@ -19,9 +20,10 @@ from pipeline.batch import Batch, Stop, Unwatched, run_plan
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
 from pipeline.core import errors
+from pipeline.core.budget import Budget
 from pipeline.core.drivers import Driver, DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.kinds import Draft, JobContext, Kind, KindResult
-from pipeline.core.limits import Budget, Doubt
+from pipeline.core.limits import Doubt
 from pipeline.core.model import (
     Binding,
     Caps,
@@ -149,6 +151,7 @@ class Player:
         self.sent: list[Played] = []
         self.resumed: list[Played] = []
         self.usd = Decimal("0.10") if paid else Decimal(0)
+        self.worst_usd: Decimal | Literal["usd"] | None = "usd"
         self.now = self.most = 0
         self._ready_at: dict[str, float] = {}
         self._tries: Counter[str] = Counter()
@@ -160,7 +163,7 @@ class Player:
         return []
 
     def estimate(self, operation: Operation, binding: Binding) -> Estimate:
-        return Estimate(usd=self.usd, audio_seconds=60.0)
+        return Estimate(usd=self.usd if self.worst_usd == "usd" else self.worst_usd, audio_seconds=60.0)
 
     def probe(self) -> Health:
         return Health(ok=True, summary="plays")
@@ -226,6 +229,7 @@ class Rig:
         self.stop = Stop()
         self.seen = Seen()
         self.caps = Caps()
+        self.run_budget: Budget | None = None
         self.allowance = (Decimal(0), Decimal(0))
         self.budgets: list[Budget] = []
         self.job_limits = Limits()
@@ -298,7 +302,7 @@ class Rig:
         return 2 * self.players[route].route.width
 
     def _batch(self, name: str, jobs: tuple[Job, ...]) -> Batch:
-        roots, budget = Roots([str(self.out)]), Budget(self.caps)
+        roots, budget = Roots([str(self.out)]), Budget(self.caps, above=self.run_budget)
         self.budgets.append(budget)
         planner = Planner(
             ledger=self.ledger,

@@ -260,7 +260,7 @@ async def test_money_that_may_be_spent_counts_against_the_cap(paid: Rig, autojum
     doubt = paid.job("doubt", Act(after_s=HANG_S), max_job_s=1)
     refused = paid.job("refused", Act(ends="Rejected"))
     await paid.run(doubt, refused, paid.job("never-sent", Act(unavailable=99)), paid.job("fine", Act()))
-    assert [budget.spent_usd for budget in paid.budgets] == [Decimal("0.20")]
+    assert [budget.used.usd for budget in paid.budgets] == [Decimal("0.20")]
 
 
 async def test_a_cap_on_money_is_never_passed(paid: Rig, autojump_clock: MockClock) -> None:

@@ -8,6 +8,7 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     │                             └─ InputChanging the file is still being written: the next run takes it
     ├─ LimitExceeded, UnsupportedOperation        our own bound on one call
     ├─ BudgetExhausted, RunBusy, Stopped          our own bound on the run
+    │  └─ CapReached                              a bound over all manifests: this route only
     ├─ Unavailable                                surely not executed: may be tried again
     ├─ Rejected                                   theirs: this job only
     ├─ RouteClosed                                theirs: nothing more on this route
@@ -66,8 +67,11 @@ CODES: dict[str, str] = {
     "limit-chars": "more characters than allowed",
     "limit-time": "the deadline of the job or call passed",
     "limit-memory": "an engine child needed more memory than allowed",
-    "budget-spend": "the spending cap of the run is reached",
-    "budget-audio": "the audio-minutes cap of the run is reached",
+    "price-unknown": "the price of the call is unknown, and money is capped",
+    "budget-spend": "a cap on spending is reached",
+    "budget-audio": "a cap on minutes of audio is reached",
+    "budget-images": "a cap on pictures of paid routes is reached",
+    "budget-requests": "a cap on requests to paid routes is reached",
     "budget-runtime": "the time limit of the run is reached",
     "stopped": "the run was told to stop before the job had begun",
     # the way out
@@ -171,6 +175,12 @@ class BudgetExhausted(MediaspoolError):
     outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "manifest"
     default_code = "budget-spend"
+
+
+class CapReached(BudgetExhausted):
+    """A cap over all manifests: the route takes nothing more in this run, others that cost nothing go on."""
+
+    reach: ClassVar[Reach] = "route"
 
 
 class Stopped(MediaspoolError):

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from pipeline.core.errors import BudgetExhausted, ConfigError, LimitExceeded
-from pipeline.core.model import Caps, Estimate, Limits
+from pipeline.core.errors import ConfigError, LimitExceeded
+from pipeline.core.model import Limits
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 MAX_DURATION_S = 366 * 24 * 3600.0
@@ -107,39 +107,3 @@ class Meter:
         self.used += amount
         if self._limit is not None and self.used > self._limit:
             raise LimitExceeded(f"more than {self._limit:g} {self._unit}", code=self._code)
-
-
-class Budget:
-    """The caps of one run of one manifest. What is reserved counts as spent until it is settled or released."""
-
-    def __init__(self, caps: Caps) -> None:
-        self.caps = caps
-        self.spent_usd = Decimal(0)
-        self.audio_seconds = 0.0
-
-    def reserve(self, estimate: Estimate) -> Estimate:
-        """Take the worst case before dispatch; BudgetExhausted, with nothing taken, if it does not fit."""
-        cap, minutes = self.caps.max_spend_usd, self.caps.max_audio_minutes
-        if cap is not None and estimate.usd is None:
-            raise BudgetExhausted(
-                "the price is unknown and the run has a spending cap", hint="use a route with known prices"
-            )
-        if cap is not None and self.spent_usd + (estimate.usd or 0) > cap:
-            raise BudgetExhausted(
-                f"the spending cap of {cap} USD is reached", hint="raise limits.max_spend_usd or run again later"
-            )
-        if minutes is not None and self.audio_seconds + estimate.audio_seconds > minutes * 60:
-            raise BudgetExhausted(
-                f"the cap of {minutes:g} audio minutes is reached",
-                code="budget-audio",
-                hint="raise limits.max_audio_minutes or run again",
-            )
-        self.spent_usd += estimate.usd or 0
-        self.audio_seconds += estimate.audio_seconds
-        return estimate
-
-    def settle(self, reserved: Estimate, used: Estimate) -> None:
-        """Replace a reservation by what was really used; an unknown price keeps the reservation."""
-        if used.usd is not None:
-            self.spent_usd += used.usd - (reserved.usd or 0)
-        self.audio_seconds += used.audio_seconds - reserved.audio_seconds

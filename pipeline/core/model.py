@@ -87,11 +87,18 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Caps(Struct, frozen=True, kw_only=True):
-    """Bounds on one run of one manifest."""
+    """Bounds on one run of one manifest, on a whole run, on a day or on a month; `None` is no bound at this level.
+
+    Pictures and requests are those of paid routes, minutes of audio those of every route. `unknown_price_usd` is what
+    a call of unknown price counts as; without it such a call is refused wherever money is bounded.
+    """
 
     max_spend_usd: Decimal | None = None
     max_audio_minutes: float | None = None
+    max_images: int | None = None
+    max_requests: int | None = None
     max_runtime_s: float | None = None
+    unknown_price_usd: Decimal | None = None
 
 
 class ProductPath(Struct, frozen=True, kw_only=True):
@@ -159,10 +166,15 @@ class Binding(Struct, frozen=True, kw_only=True):
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
-    """What a job may use. `usd` is None when the price is unknown, never zero by guess."""
+    """What a job may use. `usd` is None when the price is unknown, never zero by guess.
+
+    A driver tells the first two; pictures and requests of paid routes are counted by `core.budget`.
+    """
 
     usd: Decimal | None = Decimal(0)
     audio_seconds: float = 0.0
+    images: int = 0
+    requests: int = 0
 
 
 class Decision(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.limits import parse_duration
 from pipeline.core.model import Limits, RouteId
 from pipeline.core.secret import Secret
+from pipeline.state.pace_tables import PERIODS, CapTable, caps_of
 from pipeline.state.route_tables import (
     BUILT_IN,
     DEFAULT_WIDTH,
@@ -97,6 +98,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     roots: tuple[str, ...] = ()
     default_route: tuple[str, ...] = ("local",)
     limits: LimitTable = LimitTable()
+    caps: CapTable = CapTable()
     debug: DebugTable = DebugTable()
     log: LogTable = LogTable()
     engines: EngineTable = EngineTable()
@@ -122,7 +124,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 _ROUTE_TABLES: dict[str, type[Struct]] = {"limits": RouteLimitTable, "timeouts": TimeoutTable}
-_TABLES: dict[str, type[Struct]] = {"limits": LimitTable, "debug": DebugTable, "log": LogTable, "engines": EngineTable}
+_TABLES: dict[str, type[Struct]] = {
+    "limits": LimitTable,
+    "caps": CapTable,
+    "debug": DebugTable,
+    "log": LogTable,
+    "engines": EngineTable,
+}
 
 
 def settings_path(path: str | None, environ: Mapping[str, str]) -> str:
@@ -248,6 +256,8 @@ def _check(settings: Settings) -> None:
     for money in (settings.doubt_per_call_usd, settings.doubt_per_run_usd):
         if not money.is_finite() or money < 0:
             raise ConfigError(f"the doubt allowance is {money}", hint="write an amount in USD, 0 to allow none")
+    for period in PERIODS:
+        caps_of(settings.caps, period)
     expand_routes(settings.default_route, route_configs(settings))
 
 

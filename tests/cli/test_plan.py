@@ -162,3 +162,20 @@ def test_a_plan_works_on_a_read_only_disk(tmp_path: Path) -> None:
     finally:
         os.chdir("/")
         subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_a_price_that_nobody_knows_is_refused_in_the_plan_as_in_the_run(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.configure({"paid": "unknown"}, extra="[caps]\nmax_spend_usd_per_run = 1\n")
+    found = jobs(plan(folder))["notes/a.wav#text"]
+    assert (found.choice, found.reasons[0].code) == ("refused", "price-unknown")
+    assert outcomes(folder.run())["notes/a.wav#text"].code == "price-unknown"
+    assert folder.calls() == 0
+
+
+def test_the_plan_names_the_cap_of_the_settings_that_would_stop_it(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.configure({"paid": "0.5"}, extra="[caps]\nmax_spend_usd_per_run = 0.4\n")
+    (manifest,) = plan(folder).manifests
+    assert manifest.cap is not None
+    assert "0.4 USD per run" in manifest.cap.message

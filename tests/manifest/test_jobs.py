@@ -99,10 +99,18 @@ def test_a_default_that_no_kind_has_is_refused_with_the_nearest_word(desk: Desk)
 def test_the_caps_of_the_run_and_the_bounds_of_each_job_are_told_apart(desk: Desk) -> None:
     header = (
         '[limits]\nmax_spend_usd = 2.10\nmax_audio_minutes = 600\nmax_runtime = "50m"\nmax_input_mb = 0.5\n'
+        "max_images = 3\nmax_requests = 0\nunknown_price_usd = 0.1\n"
         "max_audio_minutes_per_file = 2"
     )
     manifest = desk.toml(job("", header=header))
-    assert manifest.caps == Caps(max_spend_usd=Decimal("2.1"), max_audio_minutes=600.0, max_runtime_s=3000.0)
+    assert manifest.caps == Caps(
+        max_spend_usd=Decimal("2.1"),
+        max_audio_minutes=600.0,
+        max_images=3,
+        max_requests=0,
+        max_runtime_s=3000.0,
+        unknown_price_usd=Decimal("0.1"),
+    )
     assert manifest.jobs[0].limits == Limits(max_input_bytes=500_000, max_seconds=120.0)
 
 

@@ -1,0 +1,165 @@
+"""Caps and what counts towards them: reserved at its worst before a call is sent, settled afterwards.
+
+A budget may have one above it: what is taken here must fit there too, so the smallest cap wins. Unknown is never zero:
+where money is capped, a call of unknown price needs a stated worst case.
+"""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pipeline.core.errors import BudgetExhausted, CapReached, LimitExceeded
+from pipeline.core.model import Caps, Estimate
+from pipeline.core.operations import EditImage, MakeImage, Operation
+from pipeline.core.pricing import total
+
+Level = Literal["manifest", "run", "day", "month"]
+
+
+class _Cap(Struct, frozen=True):
+    """One cap: its name, what an error calls it, how much of it there is and how much an estimate takes."""
+
+    name: str
+    code: str
+    unit: str
+    most: Decimal | None
+    used: Decimal
+    more: Decimal
+
+
+def counted(estimate: Estimate, operation: Operation, *, paid: bool) -> Estimate:
+    """What a driver says a call may use, with what is counted on paid routes."""
+    if not paid:
+        return estimate
+    images = operation.n if isinstance(operation, MakeImage | EditImage) else 0
+    return replace(estimate, images=images, requests=1)
+
+
+def together(estimates: Iterable[Estimate]) -> Estimate:
+    """The sum, in which an unknown price makes the whole price unknown."""
+    items = list(estimates)
+    return Estimate(
+        usd=total(item.usd for item in items),
+        audio_seconds=sum(item.audio_seconds for item in items),
+        images=sum(item.images for item in items),
+        requests=sum(item.requests for item in items),
+    )
+
+
+def less(estimate: Estimate, taken: Estimate) -> Estimate:
+    """What is left of the one without the other; both have a price."""
+    assert estimate.usd is not None
+    assert taken.usd is not None
+    return Estimate(
+        usd=estimate.usd - taken.usd,
+        audio_seconds=estimate.audio_seconds - taken.audio_seconds,
+        images=estimate.images - taken.images,
+        requests=estimate.requests - taken.requests,
+    )
+
+
+def ensure_room(level: Level, caps: Caps, used: Estimate, more: Estimate) -> None:
+    """BudgetExhausted unless `more` fits under every cap of that level. What takes nothing of a unit always fits."""
+    if caps.max_spend_usd is not None and more.usd is None:
+        raise LimitExceeded(
+            "the price of the call is unknown and spending is capped",
+            code="price-unknown",
+            hint="set limits.unknown_price_usd in the manifest to what such a call may cost, or take a model whose"
+            " price is known",
+        )
+    for cap in _caps(caps, used, more):
+        if cap.most is not None and cap.more > 0 and cap.used + cap.more > cap.most:
+            raise _reached(level, cap)
+
+
+def _caps(caps: Caps, used: Estimate, more: Estimate) -> Iterator[_Cap]:
+    yield _Cap("max_spend_usd", "budget-spend", "USD", caps.max_spend_usd, _usd(used), _usd(more))
+    minutes = caps.max_audio_minutes
+    yield _Cap(
+        "max_audio_minutes",
+        "budget-audio",
+        "minutes of audio",
+        None if minutes is None else Decimal(str(minutes)),
+        _minutes(used),
+        _minutes(more),
+    )
+    for name, code, unit, most, there, wanted in (
+        ("max_images", "budget-images", "pictures", caps.max_images, used.images, more.images),
+        ("max_requests", "budget-requests", "requests", caps.max_requests, used.requests, more.requests),
+    ):
+        yield _Cap(name, code, unit, None if most is None else Decimal(most), Decimal(there), Decimal(wanted))
+
+
+def _usd(estimate: Estimate) -> Decimal:
+    return estimate.usd or Decimal(0)
+
+
+def _minutes(estimate: Estimate) -> Decimal:
+    """To the microsecond, so that sums of floating point neither pass a cap nor miss it by an ulp."""
+    return Decimal(str(round(estimate.audio_seconds, 6))) / 60
+
+
+def _reached(level: Level, cap: _Cap) -> BudgetExhausted:
+    assert cap.most is not None
+    left = f"the next call may take {_short(cap.more)}, {_short(max(cap.most - cap.used, Decimal(0)))} are left"
+    if level == "manifest":
+        return BudgetExhausted(
+            f"the cap of {_short(cap.most)} {cap.unit} is reached: {left}",
+            code=cap.code,
+            hint=f"raise limits.{cap.name} in the manifest, or run again",
+        )
+    when = {"run": "run again", "day": "run again tomorrow", "month": "run again next month"}[level]
+    return CapReached(
+        f"the cap of {_short(cap.most)} {cap.unit} per {level} is reached: {left}",
+        code=cap.code,
+        hint=f"raise caps.{cap.name}_per_{level} in the settings, or {when}",
+    )
+
+
+def _short(amount: Decimal) -> str:
+    return f"{round(amount, 6).normalize():f}"
+
+
+class Budget:
+    """The caps of one manifest or one whole run. What is reserved counts as spent until it is settled."""
+
+    def __init__(
+        self,
+        caps: Caps,
+        *,
+        level: Level = "manifest",
+        above: "Budget | None" = None,
+        used: Estimate = Estimate(),  # noqa: B008  # it is frozen
+    ) -> None:
+        self.caps = caps
+        self.used = used
+        self._level: Level = level
+        self._above = above
+
+    def reserve(self, estimate: Estimate) -> Estimate:
+        """Take the worst case before dispatch: what was taken, with its stated price where it had none.
+
+        BudgetExhausted, or LimitExceeded for a price that is unknown, with nothing taken anywhere.
+        """
+        stated = self.caps.unknown_price_usd
+        wanted = replace(estimate, usd=stated) if estimate.usd is None and stated is not None else estimate
+        ensure_room(self._level, self.caps, self.used, wanted)
+        if self._above is not None:
+            self._above.reserve(wanted)
+        self.used = together([self.used, _known(wanted)])
+        return wanted
+
+    def settle(self, reserved: Estimate, used: Estimate) -> None:
+        """Replace a reservation by what was really used; an unknown price keeps the reservation."""
+        taken = _known(reserved)
+        really = replace(used, usd=taken.usd) if used.usd is None else used
+        self.used = less(together([self.used, really]), taken)
+        if self._above is not None:
+            self._above.settle(reserved, used)
+
+
+def _known(estimate: Estimate) -> Estimate:
+    return replace(estimate, usd=Decimal(0)) if estimate.usd is None else estimate

@@ -1,0 +1,101 @@
+"""Caps: nothing passes one, whatever the order; what is settled gives room back; unknown is never zero."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.budget import Budget, counted
+from pipeline.core.errors import BudgetExhausted, CapReached, LimitExceeded
+from pipeline.core.model import Caps, Estimate
+from pipeline.core.operations import MakeImage, Speak
+
+CENT = Decimal("0.01")
+MONEY = st.decimals(0, 2, places=2)
+
+
+def takes(budget: Budget, more: Estimate) -> bool:
+    try:
+        budget.reserve(more)
+    except BudgetExhausted:
+        return False
+    return True
+
+
+@given(st.lists(st.tuples(MONEY, MONEY, st.booleans())), MONEY, MONEY)
+def test_no_order_of_reservations_and_prices_below_them_passes_a_cap(
+    calls: list[tuple[Decimal, Decimal, bool]], own: Decimal, above: Decimal
+) -> None:
+    whole = Budget(Caps(max_spend_usd=above), level="run")
+    budget = Budget(Caps(max_spend_usd=own), above=whole)
+    spent = Decimal(0)
+    for worst, price, is_told in calls:
+        if takes(budget, Estimate(usd=worst)):
+            really = min(worst, price) if is_told else None
+            budget.settle(Estimate(usd=worst), Estimate(usd=really))
+            spent += worst if really is None else really
+    assert budget.used.usd == whole.used.usd == spent <= min(own, above)
+
+
+@pytest.mark.parametrize(
+    ("caps", "more", "code"),
+    [
+        (Caps(max_spend_usd=CENT), Estimate(usd=2 * CENT), "budget-spend"),
+        (Caps(max_audio_minutes=1), Estimate(audio_seconds=61), "budget-audio"),
+        (Caps(max_images=2), Estimate(images=3), "budget-images"),
+        (Caps(max_requests=0), Estimate(requests=1), "budget-requests"),
+    ],
+)
+def test_each_cap_names_itself_and_nothing_is_taken(caps: Caps, more: Estimate, code: str) -> None:
+    whole = Budget(Caps(), level="run")
+    budget = Budget(caps, above=whole)
+    with pytest.raises(BudgetExhausted) as caught:
+        budget.reserve(more)
+    assert (caught.value.code, caught.value.reach) == (code, "manifest")
+    assert budget.used == whole.used == Estimate()
+
+
+def test_a_cap_over_all_manifests_closes_only_the_route_and_nothing_is_taken_below() -> None:
+    budget = Budget(Caps(), above=Budget(Caps(max_requests=1), level="run"))
+    budget.reserve(Estimate(requests=1))
+    with pytest.raises(CapReached, match=r"1 requests per run is reached") as caught:
+        budget.reserve(Estimate(requests=1))
+    assert (caught.value.reach, "max_requests_per_run" in caught.value.hint) == ("route", True)
+    assert budget.used == Estimate(requests=1)
+
+
+def test_what_costs_nothing_goes_on_under_a_cap_that_is_used_up() -> None:
+    budget = Budget(Caps(max_spend_usd=CENT))
+    budget.settle(budget.reserve(Estimate(usd=CENT)), Estimate(usd=5 * CENT))  # dearer than its worst case
+    assert not takes(budget, Estimate(usd=CENT))
+    assert takes(budget, Estimate(audio_seconds=600))
+
+
+def test_an_unknown_price_is_refused_under_a_cap_on_money_at_any_level() -> None:
+    for budget in (
+        Budget(Caps(max_spend_usd=CENT)),
+        Budget(Caps(), above=Budget(Caps(max_spend_usd=CENT), level="run")),
+    ):
+        with pytest.raises(LimitExceeded) as caught:
+            budget.reserve(Estimate(usd=None))
+        assert (caught.value.code, budget.used) == ("price-unknown", Estimate())
+    assert Budget(Caps(max_images=9)).reserve(Estimate(usd=None)).usd is None
+
+
+def test_a_stated_worst_case_stands_for_an_unknown_price_until_it_is_told() -> None:
+    above = Budget(Caps(max_spend_usd=25 * CENT), level="run")
+    budget = Budget(Caps(unknown_price_usd=10 * CENT), above=above)
+    kept, told = budget.reserve(Estimate(usd=None)), budget.reserve(Estimate(usd=None))
+    assert not takes(budget, Estimate(usd=None))
+    budget.settle(kept, Estimate(usd=None))
+    budget.settle(told, Estimate(usd=CENT))
+    assert budget.used.usd == above.used.usd == 11 * CENT
+
+
+def test_only_paid_routes_count_requests_and_pictures() -> None:
+    operation = MakeImage(prompt="a harbour", n=3)
+    assert counted(Estimate(), operation, paid=False) == Estimate()
+    paid = counted(Estimate(usd=None, audio_seconds=1), operation, paid=True)
+    assert paid == Estimate(usd=None, audio_seconds=1, images=3, requests=1)
+    assert counted(Estimate(), Speak(text="a", language="en"), paid=True) == Estimate(requests=1)

@@ -1,0 +1,56 @@
+"""Caps in whole runs: who is stopped by which, what goes on, and what no run spends."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from trio.testing import MockClock
+
+from pipeline.core.budget import Budget
+from pipeline.core.model import Caps
+from tests.rig import Act, Rig
+from tests.test_lanes import verdicts
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, widths={"r": 2, "other": 2}, paid=True)
+    yield made
+    made.close()
+
+
+async def test_a_cap_over_the_run_closes_the_routes_that_need_more_of_it_for_all_manifests(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["other"].usd = Decimal(0)
+    rig.run_budget = Budget(Caps(max_spend_usd=Decimal("0.25")), level="run")
+    first = tuple(rig.job(f"a{number}", Act(after_s=1)) for number in range(3))
+    second = (*(rig.job(f"b{number}", Act(after_s=1)) for number in range(3)), rig.job("free", Act(), route="other"))
+    told = await rig.run_batches(first, second)
+    every = {job: outcome for outcomes in told for job, outcome in outcomes.items()}
+    assert sorted(verdicts(every).values()) == ["done"] * 3 + ["not-started"] * 4
+    assert every["free"].verdict == "done"
+    assert {outcome.code for outcome in every.values() if outcome.code} == {"budget-spend"}
+    assert len([played for played in rig.sent() if played.route == "r"]) == 2
+
+
+async def test_every_try_counts_as_a_request_that_was_sent(rig: Rig, autojump_clock: MockClock) -> None:
+    rig.caps = Caps(max_requests=2)
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act(after_s=number)) for number in range(4)))
+    assert sorted(verdicts(outcomes).values()) == ["done", "done", "not-started", "not-started"]
+    assert {outcome.code for outcome in outcomes.values() if outcome.code} == {"budget-requests"}
+
+
+async def test_a_call_of_unknown_price_is_refused_alone_and_taken_up_again_once_it_is_allowed(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].worst_usd = None
+    rig.caps = Caps(max_spend_usd=Decimal(1))
+    jobs = (rig.job("dark", Act()), rig.job("known", Act(), route="other"))
+    outcomes = await rig.run(*jobs)
+    assert verdicts(outcomes) == {"dark": "refused", "known": "done"}
+    assert (outcomes["dark"].code, len(rig.sent())) == ("price-unknown", 1)
+    rig.begin_anew()
+    rig.caps = Caps(max_spend_usd=Decimal(1), unknown_price_usd=Decimal("0.50"))
+    assert verdicts(await rig.run(*jobs)) == {"dark": "done", "known": "unchanged"}
