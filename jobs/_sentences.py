@@ -1,7 +1,8 @@
 """Text for a voice: plain sentences, cut into chunks that an engine takes in one call, and which language they are in.
 
-Promises: no letter is lost or reordered by chunking; no chunk is longer than asked; a chunk ends at a paragraph or a
-sentence where there is one, else at a clause, a space, a whole character. Never translates, never spells out.
+Promises: no letter is lost or reordered by chunking; no chunk is more than its portion, in characters and in tokens; a
+chunk ends at a paragraph or a sentence where there is one, else at a clause, a space, a whole character. Never
+translates, never spells out.
 """
 
 import re
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from jobs._text import clusters, is_unspaced, join_words
+from jobs._text import clusters, is_boundary, is_unspaced, join_lines, join_words
+from pipeline.core.portions import Portion
 
 PARAGRAPH_PAUSE_S = 0.6
 SENTENCE_PAUSE_S = 0.3
@@ -21,9 +23,12 @@ GUESS_CHARS = 10_000
 GUESS_MIN_WORDS = 2
 GUESS_LEAD = 1.5
 
-_CLOSERS = "[\"'»”’)\\]」』）】]*"
-_SENTENCE_END = re.compile(f"[.!?…]+{_CLOSERS}(?=\\s|$)|[。！？｡؟।]+{_CLOSERS}")
-_CLAUSE_END = re.compile(f"[,;:–—،؛]+{_CLOSERS}(?=\\s)|[、，；：]+{_CLOSERS}")
+_CLOSERS = "[\"'»”’)\\]」』）】〉》〕]*"
+# Marks that need a space behind them, and marks that end a sentence wherever they stand: of Chinese and Japanese,
+# Arabic and Urdu, Hindi and its neighbours, Armenian, Ethiopic, Burmese, Khmer, Tibetan.
+_SPACED_ENDS, _SURE_ENDS = ".!?…‽", "。！？｡؟۔।॥։።፧፨။។៕།"
+_SENTENCE_END = re.compile(f"[{_SPACED_ENDS}]+{_CLOSERS}(?=\\s|$)|[{_SURE_ENDS}]+{_CLOSERS}")
+_CLAUSE_END = re.compile(f"[,;:–—،؛፣፤၊]+{_CLOSERS}(?=\\s)|[、，；：]+{_CLOSERS}")
 _GAP = re.compile(r"\s+")
 _NEXT_CHAR = re.compile(r"\s*(\S)")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -35,6 +40,7 @@ _ABBREVIATION_WORDS = (
     "mme mlle av art cf p.ex sra dra ud uds ej pág sig sig.ra dott ecc"
 )
 _ABBREVIATIONS = frozenset(_ABBREVIATION_WORDS.split())
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _LATIN_LETTER = re.compile("[A-Za-z\u00aa-\u024f\u1e00-\u1eff]")
 
 _FUNCTION_WORDS = {
@@ -69,12 +75,13 @@ class Chunk(Struct, frozen=True, kw_only=True):
     pause_s: float
 
 
-def speech_chunks(text: str, *, max_chars: int) -> list[Chunk]:
+def speech_chunks(text: str, portion: Portion) -> list[Chunk]:
+    """Of canonical text. Every chunk is held by `portion`, unless one character that a reader sees is not."""
     chunks: list[Chunk] = []
     for paragraph in _paragraphs(text):
         pause = PARAGRAPH_PAUSE_S
-        for part in _packed(sentences(paragraph), max_chars):
-            for number, piece in enumerate(_shortened(part, max_chars)):
+        for part in _packed(sentences(paragraph), portion):
+            for number, piece in enumerate(_shortened(part, portion)):
                 chunks.append(Chunk(text=piece, pause_s=CLAUSE_PAUSE_S if number else pause))
             pause = SENTENCE_PAUSE_S
     return chunks
@@ -83,9 +90,7 @@ def speech_chunks(text: str, *, max_chars: int) -> list[Chunk]:
 def _paragraphs(text: str) -> Iterator[str]:
     """Of canonical text. Blank lines part paragraphs; a single line break is only where somebody's screen ended."""
     for block in text.split("\n\n"):
-        paragraph = ""
-        for line in block.splitlines():
-            paragraph = join_words(paragraph, " ".join(line.split()))
+        paragraph = join_lines([" ".join(line.split()) for line in block.splitlines()])
         if paragraph:
             yield paragraph
 
@@ -101,46 +106,56 @@ def sentences(paragraph: str) -> list[str]:
 
 
 def _ends_sentence(paragraph: str, match: re.Match[str], start: int) -> bool:
-    """A full stop after an initial, a number or an abbreviation, or before a small letter, ends nothing."""
-    if match.group()[0] != "." or match.group().startswith(".."):
+    """A full stop after initials, a number or an abbreviation ends nothing, nor does any mark before a small letter."""
+    if not is_boundary(paragraph, match.end()):
+        return False
+    if match.group()[0] not in _SPACED_ENDS:
         return True
     following = _NEXT_CHAR.match(paragraph, match.end())
     if following is not None and following.group(1).islower():
         return False
-    word = _LAST_WORD.search(paragraph[max(start, match.start() - 40) : match.start() + 1])
-    if word is None:
+    if match.group()[0] != "." or match.group().startswith(".."):
         return True
-    bare = word.group(1).casefold()
-    return not (bare in _ABBREVIATIONS or (len(bare) == 1 and bare.isalpha()) or (len(bare) <= 2 and bare.isdigit()))
+    word = _LAST_WORD.search(paragraph[max(start, match.start() - 40) : match.start() + 1])
+    return word is None or not _is_abbreviated(word.group(1).casefold())
 
 
-def _packed(parts: list[str], max_chars: int) -> list[str]:
+def _is_abbreviated(word: str) -> bool:
+    if word in _ABBREVIATIONS or _INITIALS.fullmatch(word):
+        return True
+    return (len(word) == 1 and word.isalpha()) or (len(word) <= 2 and word.isdigit())
+
+
+def _packed(parts: list[str], portion: Portion) -> list[str]:
     packed: list[str] = []
     for part in parts:
         joined = join_words(packed[-1], part) if packed else part
-        if packed and len(joined) <= max_chars:
+        if packed and portion.holds(joined):
             packed[-1] = joined
         else:
             packed.append(part)
     return packed
 
 
-def _shortened(sentence: str, max_chars: int) -> Iterator[str]:
-    while len(sentence) > max_chars:
-        at = _cut_at(sentence, max_chars)
+def _shortened(sentence: str, portion: Portion) -> Iterator[str]:
+    while not portion.holds(sentence):
+        at = _cut_at(sentence, portion)
         yield sentence[:at].rstrip()
         sentence = sentence[at:].lstrip()
     if sentence:
         yield sentence
 
 
-def _cut_at(sentence: str, max_chars: int) -> int:
-    window = sentence[: max_chars + 1]
+def _cut_at(sentence: str, portion: Portion) -> int:
+    """Behind the last clause or space that leaves a fair part before it, else behind the last whole character."""
+    most = len(portion.head(sentence))
+    window = sentence[: most + 1]
     for pattern in (_CLAUSE_END, _GAP):
-        ends = [match.end() for match in pattern.finditer(window) if max_chars // 3 < match.end() <= max_chars]
-        if ends:
-            return ends[-1]
-    return len("".join(clusters(window)[:-1])) or max_chars
+        ends = [match.end() for match in pattern.finditer(window) if most // 3 < match.end() <= most]
+        whole = [end for end in ends if is_boundary(sentence, end)]
+        if whole:
+            return whole[-1]
+    return len("".join(clusters(window)[:-1])) or most
 
 
 def plain_markdown(text: str) -> str:

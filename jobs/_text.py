@@ -142,6 +142,14 @@ def _hangs_on(char: str, before: str) -> bool:
     return is_skin_tone or unicodedata.category(char) in ("Mn", "Me", "Mc") or "\U000e0020" <= char <= "\U000e007f"
 
 
+def is_boundary(text: str, at: int) -> bool:
+    """May `text` be cut at `at` without breaking a character that a reader sees? Looks at the few letters before."""
+    if at <= 0 or at >= len(text):
+        return True
+    before = clusters(text[max(0, at - 2 * MAX_MARKS) : at])[-1]
+    return not _hangs_on(text[at], before)
+
+
 def _is_flag_half(char: str) -> bool:
     return "\U0001f1e6" <= char <= "\U0001f1ff"
 
@@ -204,13 +212,14 @@ def flow(pieces: Iterable[Spoken]) -> str:
             paragraphs.append([])
         paragraphs[-1].append(text)
         last_end = max(last_end, piece.end)
-    return canonical("\n\n".join(_line(parts) for parts in paragraphs))
+    return canonical("\n\n".join(join_lines(parts) for parts in paragraphs))
 
 
-def _line(parts: list[str]) -> str:
+def join_lines(parts: Iterable[str]) -> str:
     """`join_words` over many parts without building the line anew for each."""
-    line = parts[:1]
-    for left, right in pairwise(parts):
+    told = [part for part in parts if part]
+    line = told[:1]
+    for left, right in pairwise(told):
         line.append(join_words(left[-1], right)[1:])
     return "".join(line)
 

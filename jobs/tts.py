@@ -28,8 +28,8 @@ from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.kinds import Draft, JobContext, KindResult
 from pipeline.core.model import Family, Limits, Refusal, Source
 from pipeline.core.operations import AudioFormat, Operation, Speak
+from pipeline.core.portions import DEFAULT_PORTION, Portion
 
-CHUNK_CHARS = 500
 MAX_CHARS = 100_000
 MAX_TEXT_BYTES = 1_000_000
 MAX_PIECE_BYTES = 64_000_000
@@ -64,10 +64,10 @@ class TtsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Tts:
-    """Implements `core.kinds.Kind`."""
+    """Implements `core.kinds.Divides`."""
 
     name = "tts"
-    version = 1
+    version = 2
     spec: type[msgspec.Struct] = TtsSpec
     families: frozenset[Family] = frozenset({"text"})
     asks: frozenset[str] = frozenset({"speak"})
@@ -87,19 +87,22 @@ class Tts:
         return [*reasons, *_against_text(mine.text)]
 
     def operations(self, spec: msgspec.Struct, source: Source | None) -> tuple[Operation, ...]:
+        return self.divided(spec, source, DEFAULT_PORTION)
+
+    def divided(self, spec: msgspec.Struct, source: Source | None, portion: Portion) -> tuple[Operation, ...]:
         """All calls for a text in the job; for a file, whose text nobody has read yet, one short sample."""
         mine = _mine(spec)
         if mine.text is None:
             language = DEFAULT_LANGUAGE if mine.language == AUTO else mine.language
             return (_speak(mine, SAMPLE_TEXT, language),)
         text = canonical(mine.text)
-        return tuple(_speak(mine, chunk.text, _language(mine, text)) for chunk in _chunks(text))
+        return tuple(_speak(mine, chunk.text, _language(mine, text)) for chunk in _chunks(text, portion))
 
     async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult:
         mine = _mine(spec)
         text = canonical(mine.text) if mine.text is not None else await _read(ctx)
         _refuse_unspeakable(text, ctx.limits.max_chars)
-        chunks, language = _chunks(text), _language(mine, text)
+        chunks, language = _chunks(text, ctx.portion), _language(mine, text)
         wav = ctx.scratch / "speech.wav"
         with join_speech(wav, max_bytes=ctx.limits.max_output_bytes) as speech:
             pieces = [await _speak_into(speech, chunk, ctx, _speak(mine, chunk.text, language)) for chunk in chunks]
@@ -153,8 +156,8 @@ def _language(spec: TtsSpec, text: str) -> str:
     return guess_language(text) if spec.language == AUTO else spec.language
 
 
-def _chunks(text: str) -> list[Chunk]:
-    return [chunk for chunk in speech_chunks(text, max_chars=CHUNK_CHARS) if has_words(chunk.text)]
+def _chunks(text: str, portion: Portion) -> list[Chunk]:
+    return [chunk for chunk in speech_chunks(text, portion) if has_words(chunk.text)]
 
 
 def _speak(spec: TtsSpec, text: str, language: str) -> Speak:

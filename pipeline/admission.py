@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from pipeline.core.budget import counted, together
-from pipeline.core.drivers import Driver
+from pipeline.core.drivers import Driver, portion_of
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import Binding, CallKey, Estimate, Job, Limits, Refusal, Source
 from pipeline.core.operations import Operation, call_key, operation_name
+from pipeline.core.portions import DEFAULT_PORTION, Portion
 
 Level = tuple[str, Limits]
 Expand = Callable[[Sequence[str]], tuple[str, ...]]
@@ -23,9 +24,10 @@ Tickets = Mapping[CallKey, str]
 
 
 class Wish(Struct, frozen=True, kw_only=True):
-    """What a job wants of a route."""
+    """What a job wants of a route. `divided` are its operations cut to what one call of a route may carry."""
 
     operations: tuple[Operation, ...]
+    divided: Callable[[Portion], tuple[Operation, ...]]
     source: Source | None
     model: str | None
     levels: tuple[Level, ...]
@@ -97,8 +99,10 @@ def ask_route(selector: str, wish: Wish, drivers: Callable[[str], Driver], ticke
 
 def _admission(selector: str, wish: Wish, driver: Driver, model: str | None, tickets: Tickets) -> Admission:
     binding = driver.bind(operation_name(wish.operations[0]), wish.model or model)
-    waiting = _waiting(wish.operations, binding, tickets)
-    new = [item for number, item in enumerate(wish.operations) if number not in waiting]
+    portion = portion_of(driver, binding)
+    operations = wish.operations if portion == DEFAULT_PORTION else wish.divided(portion)
+    waiting = _waiting(operations, binding, tickets)
+    new = [item for number, item in enumerate(operations) if number not in waiting]
     bounds = smallest([*wish.levels, (f"route {driver.route.id}", driver.route.limits)])
     reasons = [reason for operation in new for reason in driver.check(operation, binding)]
     estimates = [counted(driver.estimate(item, binding), item, paid=binding.paid) for item in new]

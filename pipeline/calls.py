@@ -13,11 +13,12 @@ import trio
 from msgspec import Struct
 
 from pipeline.attempts import Attempts, Bill
-from pipeline.core.drivers import Driver
+from pipeline.core.drivers import Driver, portion_of
 from pipeline.core.errors import InDoubt, MediaspoolError, Stopped, UnsupportedOperation
 from pipeline.core.limits import Doubt
 from pipeline.core.model import Binding, CallKey, Clock, Place, Reached, Runner, Sha256
 from pipeline.core.operations import Operation, call_key
+from pipeline.core.portions import Portion
 from pipeline.core.retry import FIRST_DELAY_S, delay_s
 from pipeline.course import Call, CallOwner, Made
 from pipeline.state.ledger import Ledger
@@ -111,6 +112,10 @@ class Caller:
         rows = await self._runner(self._ledger.submitted_attempts)
         keys = {row.call for row in rows}
         return {place for place, asked in self._asked.items() if not asked.isdisjoint(keys)}
+
+    def portion(self, binding: Binding) -> Portion:
+        """How much text one call of this binding may carry."""
+        return portion_of(self._drivers(binding.route), binding)
 
     async def ensure_unchanged(self, path: str, sha256: Sha256) -> None:
         """InputChanging unless the file holds the bytes of that hash. Asked after it was read: the hash is older."""

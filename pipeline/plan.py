@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -25,13 +26,14 @@ from pipeline.admission import (
     refusal,
     refused,
 )
-from pipeline.core.drivers import Driver
+from pipeline.core.drivers import Driver, portion_of
 from pipeline.core.errors import CODES, ConfigError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, check_job, further_fields, operations_of
 from pipeline.core.limits import Doubt, smallest
 from pipeline.core.model import (
     SETTLED,
     Binding,
+    CallKey,
     Choice,
     Decision,
     Job,
@@ -190,7 +192,8 @@ class Planner:
             selectors = self._expand(job.routes)
         except ConfigError as error:  # a route that is not there is the mistake of the job that names it, not the run's
             return refused(refusal(error))
-        wish = Wish(operations=operations, source=wanted.source, model=job.model, levels=levels)
+        divided = partial(operations_of, kind, job.spec, wanted.source, wanted.more)
+        wish = Wish(operations=operations, divided=divided, source=wanted.source, model=job.model, levels=levels)
         left = [name for name in selectors if name not in wanted.tried and name.partition("/")[0] not in closed]
         answers = (ask_route(name, wish, self._drivers, self._tickets) for name in left)
         return choose(answers, self._knower(wanted))
@@ -236,8 +239,11 @@ class Planner:
         if not self._held:
             return []
         kind, binding = self._kinds[decision.job.kind], decision.binding
-        operations = operations_of(kind, decision.job.spec, decision.source, decision.more) if binding else ()
-        keys = set(call_keys(operations, binding)) if binding else set()
+        keys: set[CallKey] = set()
+        if binding is not None:
+            portion = portion_of(self._drivers(binding.route), binding)
+            operations = operations_of(kind, decision.job.spec, decision.source, decision.more, portion)
+            keys = set(call_keys(operations, binding))
         return [row for row in self._held if row.place == decision.job.place or row.call in keys]
 
     def _may_repeat(self, row: AttemptRow) -> bool:

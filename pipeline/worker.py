@@ -39,6 +39,7 @@ from pipeline.core.model import (
     refusal_identity,
 )
 from pipeline.core.operations import MediaRef, Operation
+from pipeline.core.portions import DEFAULT_PORTION, Portion
 from pipeline.course import CallOwner, Made
 from pipeline.media import av, pictures, recordings
 from pipeline.publishing import Publisher
@@ -98,6 +99,7 @@ class Work:
         self.more: Sources = decision.more
         self.limits: Limits = decision.limits
         # Never the place alone: two manifests of one name have jobs of one place, and may be at work side by side.
+        self.portion: Portion = bench.caller.portion(decision.binding) if decision.binding else DEFAULT_PORTION
         self.scratch = bench.scratch / f"job-{job.place}-{secrets.token_hex(4)}"
         self.calls: list[Made] = []
         self._bench = bench

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from pipeline.core.model import Binding, Estimate, Limits, Refusal, RouteId
 from pipeline.core.operations import Operation
+from pipeline.core.portions import DEFAULT_PORTION, Portion
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -201,6 +202,18 @@ class Shows(Protocol):
 
     def voices_of(self, model: str) -> Voices:
         """The voices of a model that `bind` gave."""
+
+
+@runtime_checkable
+class Portions(Protocol):
+    """What a driver also is whose models differ in how much text they take in one call."""
+
+    def portion(self, binding: Binding) -> Portion:
+        """How much text a `speak` call of this binding should carry; `check` refuses what is more than it can."""
+
+
+def portion_of(driver: Driver, binding: Binding) -> Portion:
+    return driver.portion(binding) if isinstance(driver, Portions) else DEFAULT_PORTION
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from msgspec import Struct
 from pipeline.core.hearing import Survey
 from pipeline.core.model import Asset, Family, Limits, Refusal, Source, Verdict
 from pipeline.core.operations import MediaRef, Operation, Transcript
+from pipeline.core.portions import DEFAULT_PORTION, Portion
 
 Sources = Mapping[str, Source]
 """Further inputs of a job by slot: the field of its spec that names the file, with its number where that is a list."""
@@ -81,6 +82,8 @@ class JobContext(Protocol):
     more: Sources
     limits: Limits
     scratch: Path
+    portion: Portion
+    """How much text one call of the job's route may carry."""
 
     async def call(self, operation: Operation) -> Asset:
         """The answer to one operation, from its receipt where there is one. The asset's bytes are checked."""
@@ -155,6 +158,13 @@ class ReadsMore(Kind, Protocol):
     ) -> tuple[Operation, ...]: ...
 
 
+class Divides(Kind, Protocol):
+    """A kind that cuts its text to what one call of the chosen route may carry."""
+
+    def divided(self, spec: msgspec.Struct, source: Source | None, portion: Portion) -> tuple[Operation, ...]:
+        """As `operations`, cut to `portion`."""
+
+
 def further_fields(kind: Kind) -> tuple[str, ...]:
     fields: tuple[str, ...] = getattr(kind, "further", ())
     return fields
@@ -178,7 +188,11 @@ def check_job(kind: Kind, spec: msgspec.Struct, source: Source | None, more: Sou
     return cast("ReadsMore", kind).check(spec, source, more)  # it has the fields that make it one
 
 
-def operations_of(kind: Kind, spec: msgspec.Struct, source: Source | None, more: Sources) -> tuple[Operation, ...]:
+def operations_of(
+    kind: Kind, spec: msgspec.Struct, source: Source | None, more: Sources, portion: Portion = DEFAULT_PORTION
+) -> tuple[Operation, ...]:
+    if hasattr(kind, "divided"):
+        return cast("Divides", kind).divided(spec, source, portion)  # it has the method that makes it one
     if not further_fields(kind):
         return kind.operations(spec, source)
     return cast("ReadsMore", kind).operations(spec, source, more)

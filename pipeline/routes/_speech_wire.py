@@ -16,6 +16,7 @@ from pipeline.core.errors import ContractError, InputError
 from pipeline.core.limits import Meter
 from pipeline.core.model import Refusal
 from pipeline.core.operations import AudioFormat, Speak
+from pipeline.core.portions import estimated_tokens
 from pipeline.media.containers import check_pcm, recognise
 from pipeline.media.wav import read_layout, wav_header
 from pipeline.routes import _local
@@ -84,20 +85,22 @@ def voice_of(ask: Speak, model: str, speech: SpeechModel) -> str | None:
 def refusals(ask: Speak, model: str, speech: SpeechModel) -> list[Refusal]:
     """Everything against this request that can be told without sending it."""
     return [
-        *_text_refusals(ask.text, speech.max_chars),
+        *_text_refusals(ask.text, speech),
         *_voice_refusals(ask, model, speech),
         *_format_refusals(ask.format, model, speech),
         *_speed_refusals(ask.speed, speech),
     ]
 
 
-def _text_refusals(text: str, max_chars: int) -> list[Refusal]:
+def _text_refusals(text: str, speech: SpeechModel) -> list[Refusal]:
     reasons = unsendable(text)
     if not text.strip():
         reasons.append(Refusal(code="text-unsupported", message="the text is blank", hint="give it text to speak"))
-    if len(text) > max_chars:
-        message = f"{len(text)} characters, and the model takes {max_chars}"
-        reasons.append(Refusal(code="limit-chars", message=message, hint="split the text at a sentence"))
+    counts = ((len(text), speech.max_chars, "characters"), (estimated_tokens(text), speech.max_tokens, "tokens"))
+    for count, most, unit in counts:
+        if most is not None and count > most:
+            message = f"{count} {unit}, and the model takes {most}"
+            reasons.append(Refusal(code="limit-chars", message=message, hint="split the text at a sentence"))
     return reasons
 
 

@@ -25,6 +25,7 @@ from pipeline.core.operations import (
     Transcribe,
     operation_name,
 )
+from pipeline.core.portions import Portion
 from pipeline.routes import (
     _chat_wire,
     _estimates,
@@ -60,7 +61,7 @@ def open_driver(route: RouteConfig, tools: Tools) -> "OpenAi":
 
 
 class OpenAi:
-    """Implements `core.drivers.Driver`, with `Shows` and `Closes`."""
+    """Implements `core.drivers.Driver`, with `Shows`, `Portions` and `Closes`."""
 
     def __init__(self, route: RouteConfig, tools: Tools) -> None:
         if route.routing:
@@ -223,7 +224,11 @@ class OpenAi:
         told = self.route.options.get("voices", "").split()
         voices = tuple(told) or known.voices
         voice = known.voice if not told or known.voice in told else told[0]
-        return msgspec.structs.replace(known, formats=formats, voices=voices, voice=voice)
+        told_of = msgspec.structs.replace(known, formats=formats, voices=voices, voice=voice)
+        return _voices.bounded(told_of, model, self.route.options)
+
+    def portion(self, binding: Binding) -> Portion:
+        return _voices.portion(self._speech(binding.model))
 
     def _manner(self, model: str) -> _chat_wire.Manner:
         words = self._words(model)

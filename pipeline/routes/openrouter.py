@@ -20,6 +20,7 @@ from pipeline.core.operations import (
     Transcribe,
     operation_name,
 )
+from pipeline.core.portions import Portion
 from pipeline.routes import (
     _chat_wire,
     _clips,
@@ -30,6 +31,7 @@ from pipeline.routes import (
     _speech_wire,
     _transcribe_wire,
     _video_wire,
+    _voices,
 )
 from pipeline.routes._answers import object_of
 from pipeline.routes._asking import Way, ask_chat, ask_pictures, ask_speech, ask_transcript
@@ -72,7 +74,7 @@ def open_driver(route: RouteConfig, tools: Tools) -> "OpenRouter":
 
 
 class OpenRouter:
-    """Implements `Driver`, `TellsPrices`, `Discovers` and `Closes` of `core.drivers`."""
+    """Implements `Driver`, `TellsPrices`, `Discovers`, `Portions` and `Closes` of `core.drivers`."""
 
     def __init__(self, route: RouteConfig, tools: Tools) -> None:
         self.route = route
@@ -156,6 +158,12 @@ class OpenRouter:
         is_listed = row is not None and bool(row.supported_voices)
         return _showing.voices(self._shelf.speech(model), _showing.CATALOGUE if is_listed else _showing.TABLE)
 
+    def portion(self, binding: Binding) -> Portion:
+        return _voices.portion(self._speech(binding.model))
+
+    def _speech(self, model: str) -> _voices.SpeechModel:
+        return _voices.bounded(self._shelf.speech(model), model, self.route.options)
+
     async def aclose(self) -> None:
         for http in (self._http, self._speech_http, self._chat_http):
             await http.aclose()
@@ -179,7 +187,7 @@ class OpenRouter:
         shelf = self._shelf
         match operation:
             case Speak():
-                return _speech_wire.refusals(operation, model, shelf.speech(model))
+                return _speech_wire.refusals(operation, model, self._speech(model))
             case Transcribe():
                 return _transcribe_wire.refusals(operation, model, shelf.hearing(model))
             case MakeImage() | EditImage():
@@ -264,7 +272,7 @@ class OpenRouter:
                 raise UnsupportedOperation(f"route {self.route.id} cannot {operation_name(operation)}")
 
     async def _speak(self, ask: Speak, model: str, exchange: Exchange) -> Reply:
-        speech = self._shelf.speech(model)
+        speech = self._speech(model)
         form = _speech_wire.wire_format(ask.format, speech)
         if form is None:
             raise UnsupportedOperation(f"{model} makes no {ask.format}", hint=f"ask for {', '.join(speech.formats)}")

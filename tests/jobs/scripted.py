@@ -29,6 +29,7 @@ from pipeline.core.operations import (
     Transcript,
     Word,
 )
+from pipeline.core.portions import DEFAULT_PORTION, Portion
 from pipeline.media.containers import recognise
 from pipeline.media.wav import wrap_pcm
 
@@ -140,11 +141,13 @@ class ScriptedContext:
         facts: dict[str, str] | None = None,
         parts: Callable[[Operation], list[bytes]] | None = None,
         survey: Survey | None = None,
+        portion: Portion = DEFAULT_PORTION,
     ) -> None:
         self.source = source
         self.more = more
         self.limits = limits or Limits()
         self.scratch = scratch
+        self.portion = portion
         self.calls: list[Operation] = []
         self.encodings: list[tuple[str, dict[str, str]]] = []
         self.pictures: list[str] = []

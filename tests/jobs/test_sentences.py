@@ -17,26 +17,70 @@ from jobs._sentences import (
     speech_chunks,
     spoken_size,
 )
-from jobs._text import canonical
+from jobs._text import canonical, clusters
+from pipeline.core.portions import DEFAULT_PORTION, Portion
 
 prose = st.text(st.sampled_from("abZ é語。、.!?, \n0123\"')(👩\u200d👧\u0301"), max_size=200)
 
 
-@given(prose, st.integers(min_value=5, max_value=60))
-def test_chunks_are_short_enough_and_lose_no_letter(text: str, max_chars: int) -> None:
+portions = st.builds(Portion, max_chars=st.integers(12, 60), max_tokens=st.one_of(st.none(), st.integers(12, 30)))
+scripts = st.sampled_from("abZ é語。、.!?, \n0123\"')(👩\u200d👧\u0301हि।न्ةَ؟。한🇩🇪👍🏽")
+
+
+@given(st.one_of(prose, st.text(scripts, max_size=200), st.text(max_size=80)), portions)
+def test_chunks_fit_and_nothing_is_lost_or_said_twice(text: str, portion: Portion) -> None:
     text = canonical(text)
-    chunks = speech_chunks(text, max_chars=max_chars)
-    assert all(0 < len(chunk.text) <= max_chars for chunk in chunks)
+    chunks = speech_chunks(text, portion)
+    assert all(chunk.text and portion.holds(chunk.text) for chunk in chunks)
     assert re.sub(r"\s", "", "".join(chunk.text for chunk in chunks)) == re.sub(r"\s", "", text)
+
+
+MARKED = ["。\u0323", "、\u0301"]
+seen = st.sampled_from(
+    [
+        *MARKED,
+        "a",
+        "Z",
+        "1",
+        "語",
+        "한",
+        "👩\u200d👧",
+        "हि",
+        "न्",
+        "a\u0301\u0323",
+        "👍🏽",
+        "،\u0301",
+        ".\u0323",
+        " ",
+        ". ",
+    ]
+)
+
+
+@given(st.lists(seen, min_size=30, max_size=90), portions)
+def test_no_cut_goes_through_a_character_that_a_reader_sees(written: list[str], portion: Portion) -> None:
+    text = canonical("".join(written))
+    cut = [cluster for chunk in speech_chunks(text, portion) for cluster in clusters(chunk.text)]
+    assert [it for it in cut if not it.isspace()] == [it for it in clusters(text) if not it.isspace()]
+
+
+def test_a_million_letters_without_a_paragraph_are_cut_in_a_moment() -> None:
+    text = "One more line of a long book without an end\n" * 23_000
+    assert sum(len(chunk.text.split()) for chunk in speech_chunks(text, DEFAULT_PORTION)) == 230_000
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
+        ('He said "Hi!" Then he left... Ok? Yes', ['He said "Hi!"', "Then he left...", "Ok?", "Yes"]),
+        ('"Really?" he asked. Well... perhaps.', ['"Really?" he asked.', "Well... perhaps."]),
         (
-            'He said "Hi!" Then he left... and came. Ok? Yes',
-            ['He said "Hi!"', "Then he left...", "and came.", "Ok?", "Yes"],
+            "The U.S. Army paid 3.14 or 1.000,50 to v2.0 at x.org. Good.",
+            ["The U.S. Army paid 3.14 or 1.000,50 to v2.0 at x.org.", "Good."],
         ),
+        ("هل أنت هنا؟ نعم. یہ ٹھیک ہے۔ شکریہ", ["هل أنت هنا؟", "نعم.", "یہ ٹھیک ہے۔", "شکریہ"]),
+        ("यह एक वाक्य है। यह दूसरा है॥ तीसरा", ["यह एक वाक्य है।", "यह दूसरा है॥", "तीसरा"]),
+        ("Բարև։ Լավ", ["Բարև։", "Լավ"]),
         ("Mr. Smith met Dr. J. K. Jones at 3.5 St. James.", ["Mr. Smith met Dr. J. K. Jones at 3.5 St. James."]),
         ("Am 3. Mai kam er, z. B. mit dem Zug. Gut.", ["Am 3. Mai kam er, z. B. mit dem Zug.", "Gut."]),
         ("今日は。元気？「はい。」さよなら", ["今日は。", "元気？", "「はい。」", "さよなら"]),
@@ -49,7 +93,7 @@ def test_sentences_end_where_a_reader_ends_them(text: str, wanted: list[str]) ->
 
 def test_chunks_fill_up_with_whole_sentences_and_pause_as_the_text_does() -> None:
     text = "One two. Three four. Five six.\n\nA line\nthat was wrapped."
-    chunks = speech_chunks(text, max_chars=22)
+    chunks = speech_chunks(text, Portion(max_chars=22))
     assert [(chunk.text, chunk.pause_s) for chunk in chunks] == [
         ("One two. Three four.", PARAGRAPH_PAUSE_S),
         ("Five six.", SENTENCE_PAUSE_S),
@@ -59,12 +103,12 @@ def test_chunks_fill_up_with_whole_sentences_and_pause_as_the_text_does() -> Non
 
 
 def test_a_sentence_that_is_too_long_is_cut_at_a_clause_first() -> None:
-    chunks = speech_chunks("one two three, four five six seven eight", max_chars=25)
+    chunks = speech_chunks("one two three, four five six seven eight", Portion(max_chars=25))
     assert [chunk.text for chunk in chunks] == ["one two three,", "four five six seven eight"]
 
 
 def test_a_word_that_is_too_long_is_cut_between_characters() -> None:
-    assert [chunk.text for chunk in speech_chunks("é\u0323" * 5, max_chars=5)] == [
+    assert [chunk.text for chunk in speech_chunks("é\u0323" * 5, Portion(max_chars=5))] == [
         "é\u0323é\u0323",
         "é\u0323é\u0323",
         "é\u0323",

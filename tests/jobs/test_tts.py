@@ -7,11 +7,12 @@ from typing import get_args
 import msgspec
 import pytest
 
-from jobs.tts import CHUNK_CHARS, MAX_CHARS, Tts, TtsSpec
+from jobs.tts import MAX_CHARS, Tts, TtsSpec
 from pipeline.core.errors import ContractError, InputError, LimitExceeded, MediaspoolError, UnsupportedOperation
 from pipeline.core.kinds import KindResult
 from pipeline.core.model import Limits
 from pipeline.core.operations import AudioFormat, Operation, Speak
+from pipeline.core.portions import DEFAULT_PORTION, Portion
 from tests.jobs.scripted import ScriptedContext, fitting_speech, source, speaking, speech
 
 KIND = Tts()
@@ -44,9 +45,17 @@ async def test_long_text_is_spoken_in_parts_that_lose_nothing(tmp_path: Path) ->
     result = await KIND.run(TtsSpec(text=LONG), ctx)
     parts = spoken_texts(ctx)
     assert len(parts) > 2
-    assert max(map(len, parts)) <= CHUNK_CHARS
+    assert max(map(len, parts)) <= DEFAULT_PORTION.max_chars
     assert " ".join(parts).split() == LONG.split()
     assert result.facts["parts"] == str(len(parts))
+
+
+async def test_a_text_is_cut_to_what_one_call_of_the_route_may_carry(tmp_path: Path) -> None:
+    portion = Portion(max_chars=90, max_tokens=20)
+    ctx = context(tmp_path, portion=portion)
+    await KIND.run(TtsSpec(text=LONG), ctx)
+    assert all(portion.holds(text) for text in spoken_texts(ctx))
+    assert KIND.divided(TtsSpec(text=LONG), None, portion) == tuple(ctx.calls)
 
 
 def test_admission_sees_every_call_that_will_be_made() -> None:
