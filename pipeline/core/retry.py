@@ -1,10 +1,14 @@
-"""Retry is policy read from the error: only what surely was not executed, a few times, later each time."""
+"""Retry is policy read from the error: only what surely was not executed, a few times, later each time.
+
+Where a server says how long to wait, that is how long: never shorter, and where it is too long, not now at all.
+"""
 
 from pipeline.core.errors import MediaspoolError
 
 MAX_TRIES = 4
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
+MAX_TOLD_S = 120.0
 
 
 def delay_s(error: MediaspoolError, *, tries: int, jitter: float) -> float | None:
@@ -12,5 +16,5 @@ def delay_s(error: MediaspoolError, *, tries: int, jitter: float) -> float | Non
     if not error.retryable or tries >= MAX_TRIES:
         return None
     if error.retry_after_s is not None:
-        return min(error.retry_after_s, MAX_DELAY_S)
+        return error.retry_after_s if error.retry_after_s <= MAX_TOLD_S else None
     return min(FIRST_DELAY_S * 2.0 ** (tries - 1), MAX_DELAY_S) * (0.5 + jitter / 2)

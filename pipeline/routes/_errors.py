@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, Rejected, RouteClosed, Unavailable
+from pipeline.core.retry import MAX_TOLD_S
 from pipeline.routes._json import JsonValue, as_object, as_text, read_json
 from pipeline.routes._waits import wait_s
 
 MAX_ERROR_BYTES = 64 * 1024
-MAX_WAIT_S = 120.0
 MAX_WORDS = 300
 RESOLVE = "`mediaspool status` lists it; `mediaspool resolve` decides"
 
@@ -105,11 +105,11 @@ def error_of(
     found = _class(status, told, path=path, may_be_done=sent and is_post, wait=wait)
     if is_inside and sent and is_post and found is Unavailable and status >= 500:
         found = InDoubt  # it had begun to answer: nobody says that what failed then was not billed
-    is_long = wait is not None and wait > MAX_WAIT_S and _ONE_MODEL_POOL not in told.marks
-    if found is Unavailable and is_long:  # nobody sleeps that long: a later run takes what is left
+    is_long = wait is not None and wait > MAX_TOLD_S
+    if found is Unavailable and is_long and _ONE_MODEL_POOL not in told.marks:  # a later run takes what is left
         found = RouteClosed
     message = _message(status, told, path=path, model=model, method="POST" if is_post else "GET", safe=safe)
-    retry_after_s = None if wait is None or found is not Unavailable else min(wait, MAX_WAIT_S)
+    retry_after_s = wait if found is Unavailable else None
     return found(message, hint=_hint(found, status, told, is_page(body)), retry_after_s=retry_after_s)
 
 
@@ -199,8 +199,11 @@ def _status_inside(told: Told) -> int:
 
 
 def _class(status: int, told: Told, *, path: str, may_be_done: bool, wait: float | None) -> type[MediaspoolError]:
-    if told.availability.get("retryable") is True:
-        return Unavailable
+    match told.availability.get("retryable"):  # the router's own word: it found nobody to send this to
+        case True:
+            return Unavailable
+        case False if status not in (401, 402, 403, 407):
+            return Rejected
     match status:
         case 401 | 407 | 301 | 302 | 307 | 308:
             return RouteClosed
@@ -241,7 +244,7 @@ def _hint(found: type[MediaspoolError], status: int, told: Told, page: bool) -> 
     if found is InDoubt:
         return RESOLVE
     if found is Unavailable:
-        return "run again later; nothing was executed"
+        return "nothing was executed: `mediaspool retry`, later"
     if status == 404 and page:
         return "a web page answered: base_url ends in the wrong path"
     return _HINTS.get(status, "correct the job; the reason is the route's own")

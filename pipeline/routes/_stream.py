@@ -52,7 +52,7 @@ class Asked(Struct, frozen=True, kw_only=True):
         """No verdict came: perhaps paid when it was a POST that the server can have had whole."""
         if self.is_post and may_be_done:
             return InDoubt(f"{what} (POST {self.path})", hint=RESOLVE)
-        return Unavailable(f"{what} ({self.path})", hint="run again later; nothing was executed")
+        return Unavailable(f"{what} ({self.path})", hint="nothing was executed: `mediaspool retry`, later")
 
 
 class Wire(Protocol):

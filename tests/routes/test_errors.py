@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, Rejected, RouteClosed, Unavailable
-from pipeline.routes._errors import MAX_WAIT_S, error_inside, error_of, read_error
+from pipeline.core.retry import MAX_TOLD_S, delay_s
+from pipeline.routes._errors import error_inside, error_of, read_error
 from pipeline.routes._json import MAX_DEPTH, read_json
 from pipeline.routes._waits import wait_s
 
@@ -80,6 +81,8 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("quota", 429, err("insufficient_quota", type="insufficient_quota"), S, {}, RouteClosed, RouteClosed),
     ("a day", 429, err(429), S, {"Retry-After": "86400"}, RouteClosed, RouteClosed),
     ("full", 503, available("temporarily_unavailable", retryable=True), V, {}, Unavailable, Unavailable),
+    ("full, and for good", 503, available("model_unavailable_upstream", retryable=False), C, {}, Rejected, Rejected),
+    ("busy, and for good", 429, available("of_tomorrow", retryable=False), S, {}, Rejected, Rejected),
     ("full, with hint", 503, err(503), V, {"Retry-After": "3"}, Unavailable, Unavailable),
     ("overloaded", 529, meta(529, error_type="provider_overloaded"), T, {}, Unavailable, Unavailable),
     ("503 alone", 503, err(503), V, {}, InDoubt, Unavailable),
@@ -236,11 +239,17 @@ def test_a_wait_that_is_none_is_not_believed(value: str) -> None:
 def test_a_wait_is_capped_and_a_longer_one_leaves_the_rest_to_a_later_run() -> None:
     assert error(429, err(429), headers={"Retry-After": "119"}).retry_after_s == 119
     assert error(429, err(429)).retry_after_s is None
-    assert isinstance(error(429, err(429), headers={"Retry-After": str(int(MAX_WAIT_S) + 1)}), RouteClosed)
+    assert isinstance(error(429, err(429), headers={"Retry-After": str(int(MAX_TOLD_S) + 1)}), RouteClosed)
     pool = meta(429, limit_source="upstream_provider_shared_pool", retry_after_seconds=9999)
     busy = error(429, pool)  # one model's provider is busy: the others are not
     assert isinstance(busy, Unavailable)
-    assert busy.retry_after_s == MAX_WAIT_S
+    assert delay_s(busy, tries=1, jitter=0.0) is None
+
+
+def test_nobody_asks_again_before_the_time_that_was_told() -> None:
+    for told in (0, 1, 61, 119):
+        busy = error(429, err(429), headers={"Retry-After": str(told)})
+        assert delay_s(busy, tries=1, jitter=0.0) == told
 
 
 _WORDS = "error code message metadata availability retryable retry_after headers choices detail path raw reasons"
@@ -259,7 +268,7 @@ def test_no_answer_whatever_breaks_the_border(status: int, value: object, header
     found = error_of(
         status, headers, body, path="/x", model=None, sent=True, is_post=True, safe=lambda text: text[:300]
     )
-    assert found.retry_after_s is None or 0 <= found.retry_after_s <= MAX_WAIT_S
+    assert 0 <= (delay_s(found, tries=1, jitter=0.0) or 0) <= MAX_TOLD_S
     error_inside(body)
 
 
