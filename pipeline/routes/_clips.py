@@ -16,7 +16,7 @@ from pipeline.routes._answers import object_of, read_object
 from pipeline.routes._asking import JSON, Way
 from pipeline.routes._body import JsonBody, JsonTree
 from pipeline.routes.fetch import download
-from pipeline.routes.http import Http
+from pipeline.routes.http import Answer, Http
 
 VIDEOS_OUT = frozenset({"video/mp4", "video/webm"})
 MAX_CLIP_BYTES = 4_000_000_000
@@ -33,7 +33,7 @@ async def make(request: JsonTree, model: str, *, way: Way, exchange: Exchange) -
         ticket = _video_wire.read_ticket(exchange.ticket)
 
     async def ask() -> _video_wire.Progress:
-        answer = await way.http.get(_where(ticket, way.http), max_bytes=MAX_POLL_BYTES)
+        answer = await _asked(ticket, way.http)
         return _video_wire.progress(object_of(answer.body))
 
     found = await _video_wire.watch(ask, safe=way.safe)
@@ -68,15 +68,28 @@ def _untraceable(why: str) -> InDoubt:
     return InDoubt(f"the clip was taken but its ticket cannot be read: {why}", hint="mediaspool resolve")
 
 
-def _where(ticket: _video_wire.Ticket, http: Http) -> str:
-    """The address that was given, where it is the server's own; else the documented one."""
+async def _asked(ticket: _video_wire.Ticket, http: Http) -> Answer:
+    """By the address that was given, where it is the server's own; where that knows nothing, by the documented one.
+
+    A server behind another one may give an address that holds only where it stands.
+    """
+    given, documented = _given(ticket, http), _video_wire.job_path(ticket)
+    if given is not None:
+        try:
+            return await http.get(given, max_bytes=MAX_POLL_BYTES)
+        except (Rejected, ContractError):
+            pass
+    return await http.get(documented, max_bytes=MAX_POLL_BYTES)
+
+
+def _given(ticket: _video_wire.Ticket, http: Http) -> str | None:
     if ticket.polling_url is None:
-        return _video_wire.job_path(ticket)
+        return None
     try:
         url = http.join(ticket.polling_url)
-        return url if http.is_own(url) else _video_wire.job_path(ticket)
+        return url if http.is_own(url) else None
     except ContractError:
-        return _video_wire.job_path(ticket)
+        return None
 
 
 async def _collect(

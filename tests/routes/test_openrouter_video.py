@@ -137,7 +137,10 @@ async def test_a_clip_that_the_provider_forgot_is_lost_and_said_so(
 
 @pytest.mark.parametrize(
     "fault",
-    ["polling-relative", "polling-missing", "polling-http", "polling-file", "polling-metadata", "polling-loopback"],
+    [
+        f"polling-{what}"
+        for what in ["relative", "missing", "http", "file", "metadata", "loopback", "astray", "userinfo"]
+    ],
 )
 async def test_questions_go_to_the_servers_own_address_and_nowhere_else(
     desk: Desk, mock_clock: MockClock, fault: str

@@ -39,6 +39,8 @@ POLLING = {
     "polling-metadata": "http://169.254.169.254/latest/meta-data/{id}",
     "polling-private": "https://10.0.0.1/api/v1/videos/{id}",
     "polling-loopback": "http://127.0.0.1:9/api/v1/videos/{id}",
+    "polling-astray": "/v1/behind/another/server/videos/{id}",
+    "polling-userinfo": "{origin}/api/v1/videos/{id}",
 }
 ADDRESSES = {
     "urls-http": "http://example.com/{id}.mp4",
@@ -230,7 +232,7 @@ def _polling(asked: Asked, number: str, video: Video | None = None) -> str:
     played = set(asked.variations) | set(video.variations if video else ())
     for name, address in POLLING.items():
         if name in played:
-            return address.format(id=number)
+            return address.format(id=number, origin=asked.origin.replace("://", "://user:word@"))
     if "polling-relative" in played:
         return f"/api/v1/videos/{number}"
     base = f"{asked.elsewhere}/api/v1" if "polling-elsewhere" in played else asked.base
