@@ -94,6 +94,11 @@ def effort_facts(effort: str | None, manner: Manner) -> dict[str, str]:
     return {} if sent == effort else {"effort": f"{sent or 'none'} for {effort}"}
 
 
+def words_of(ask: Complete) -> tuple[str, ...]:
+    """All that a model reads as text but for a schema: what is put around a document counts like the rest."""
+    return (ask.prompt, *((_FENCED, ask.document) if ask.document is not None else ()))
+
+
 def _messages(ask: Complete, manner: Manner) -> list[JsonTree]:
     instruction = ask.prompt if ask.schema is None or manner.schema == "json_schema" else _with_schema(ask)
     mark = _mark(ask.document or "")

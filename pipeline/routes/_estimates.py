@@ -20,9 +20,8 @@ from pipeline.core.operations import (
     Speak,
     Transcribe,
     operation_name,
-    texts_of,
 )
-from pipeline.routes import _prices
+from pipeline.routes import _chat_wire, _prices
 from pipeline.routes._video_models import VideoModel
 from pipeline.routes.catalogue import Catalogue
 
@@ -93,7 +92,7 @@ def _count(operation: Operation, unit: str) -> int | None:
 
 
 def _tokens_in(ask: Complete) -> int:
-    return sum(_prices.tokens_in(text) for text in (*texts_of(ask), ask.schema or "")) + _media_tokens(ask)
+    return sum(map(_prices.tokens_in, (*_chat_wire.words_of(ask), ask.schema or ""))) + _media_tokens(ask)
 
 
 def _media_tokens(ask: Complete) -> int:
@@ -112,7 +111,7 @@ def by_catalogue(operation: Operation, model: str, catalogue: Catalogue, *, vide
             return _prices.transcription_usd(model, operation.audio.seconds, catalogue.endpoints(model))
         case Complete():
             media = _media_tokens(operation)
-            texts = (*texts_of(operation), operation.schema or "")
+            texts = (*_chat_wire.words_of(operation), operation.schema or "")
             endpoints = catalogue.endpoints(model)
             return _prices.chat_usd(texts, max_tokens=operation.max_tokens, media_tokens=media, endpoints=endpoints)
         case MakeImage() | EditImage():
@@ -126,7 +125,8 @@ def by_catalogue(operation: Operation, model: str, catalogue: Catalogue, *, vide
 def _image_usd(ask: MakeImage | EditImage, model: str, catalogue: Catalogue) -> Decimal | None:
     references = len(ask.images) if isinstance(ask, EditImage) else 0
     rows, pixels = catalogue.image_prices(model), _megapixels(ask.picture)
-    return _prices.image_usd(rows, n=ask.n, references=references, megapixels=pixels, chars=len(ask.prompt))
+    tokens = _prices.tokens_in(ask.prompt)
+    return _prices.image_usd(rows, n=ask.n, references=references, megapixels=pixels, tokens=tokens)
 
 
 def _megapixels(picture: Picture) -> Decimal:
@@ -154,7 +154,7 @@ def _video_usd(ask: MakeVideo, model: str, catalogue: Catalogue, known: VideoMod
                 resolution=resolution,
                 size=(int(width), int(height)) if width.isdigit() and height.isdigit() else None,
                 has_audio=has_audio,
-                has_image=ask.first_frame is not None or ask.last_frame is not None,
+                frames=(ask.first_frame is not None) + (ask.last_frame is not None),
                 references=len(ask.references),
             ),
         )

@@ -15,7 +15,7 @@ from pipeline.routes._models import SORTS, Knowledge, sort_of
 from pipeline.routes._transcribe_wire import HearingModel
 from pipeline.routes._video_models import VideoModel, known_video
 from pipeline.routes._voices import SpeechModel
-from pipeline.routes.catalogue import Allowed, Catalogue
+from pipeline.routes.catalogue import Allowed, Catalogue, ModelRow
 
 _NO_MAX_EFFORT = ("deepseek/",)  # they answer 400 to the highest word
 
@@ -83,15 +83,27 @@ class Shelf(Struct, frozen=True, kw_only=True):
         architecture = row.architecture if row is not None else None
         inputs = architecture.input_modalities if architecture is not None else None
         supported = row.supported_parameters if row is not None else None
-        efforts = tuple(word for word in EFFORTS if word != "max") if model.startswith(_NO_MAX_EFFORT) else EFFORTS
         return Manner(
             schema=_schema_way(supported),
-            efforts=() if supported is not None and "reasoning" not in supported else efforts,
+            efforts=_efforts(model, row),
             cache_marks=cache_marks and model.startswith("anthropic/"),
             takes_images=None if inputs is None else "image" in inputs,
             takes_audio=None if inputs is None else "audio" in inputs,
             context_tokens=int(row.context_length) if row is not None and row.context_length else None,
+            max_out=row.max_out if row is not None else None,
         )
+
+
+def _efforts(model: str, row: ModelRow | None) -> tuple[str, ...]:
+    """The words that a model takes: those that the catalogue lists, else all but what is known to be rejected."""
+    thinking = row.thinking if row is not None else None
+    supported = row.supported_parameters if row is not None else None
+    if thinking is None and supported is not None and "reasoning" not in supported:
+        return ()
+    listed = (thinking.supported_efforts if thinking is not None else None) or EFFORTS
+    never = {"max"} if model.startswith(_NO_MAX_EFFORT) else set()
+    never |= {"none"} if thinking is not None and thinking.mandatory else set()
+    return tuple(word for word in EFFORTS if word in listed and word not in never)
 
 
 def _schema_way(supported: tuple[str, ...] | None) -> str:

@@ -6,9 +6,10 @@ routing cannot be pinned the dearest endpoint counts. A price name that nobody k
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
+import msgspec
 from msgspec import Struct
 
 HOUR_S = 3600
@@ -48,18 +49,37 @@ _RESOLUTION_AREA = {
 
 
 class Rates(Struct, frozen=True, kw_only=True):
-    """The prices of one endpoint: USD per unit by the catalogue's own names."""
+    """The prices of one endpoint: USD per unit by the catalogue's own names.
+
+    `dearer` are prices for long requests, with the tokens from which on they hold; of those that hold at some hours
+    only it is not asked when.
+    """
 
     values: Mapping[str, Decimal]
+    dearer: tuple[tuple[int, Mapping[str, Decimal]], ...] = ()
 
-    def get(self, name: str) -> Decimal | None:
-        return self.values.get(name)
+    def get(self, name: str, tokens: int = 0) -> Decimal | None:
+        base = self.values.get(name)
+        told = [more[name] for least, more in self.dearer if tokens >= least and name in more]
+        return None if base is None else max([base, *told])
 
 
 def rates(pricing: Mapping[str, object]) -> Rates:
     """Strings and numbers become Decimal; whatever is neither is left out, and so is unknown."""
+    return Rates(values=_known(pricing), dearer=tuple(_dearer(pricing.get("overrides"))))
+
+
+def _known(pricing: Mapping[str, object]) -> dict[str, Decimal]:
     known = {name: money(value) for name, value in pricing.items()}
-    return Rates(values={name: value for name, value in known.items() if value is not None})
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _dearer(overrides: object) -> Iterator[tuple[int, Mapping[str, Decimal]]]:
+    for item in overrides if isinstance(overrides, Sequence) and not isinstance(overrides, str) else ():
+        told = msgspec.json.decode(item) if isinstance(item, msgspec.Raw) else item
+        if isinstance(told, Mapping):
+            least = told.get("min_prompt_tokens")
+            yield (least if isinstance(least, int) else 0), _known(told)
 
 
 def money(value: object) -> Decimal | None:
@@ -136,7 +156,7 @@ def chat_usd(texts: Sequence[str], *, max_tokens: int, media_tokens: int, endpoi
 
 
 def _chat_at(tokens: int, max_tokens: int, endpoint: Rates) -> Decimal | None:
-    prompt, completion = endpoint.get("prompt"), endpoint.get("completion")
+    prompt, completion = endpoint.get("prompt", tokens), endpoint.get("completion", tokens)
     if prompt is None or completion is None:
         return None
     return prompt * tokens + completion * max_tokens + (endpoint.get("request") or 0)
@@ -156,25 +176,25 @@ class ImagePrice(Struct, frozen=True, kw_only=True):
 
 
 def image_usd(
-    rows: Sequence[ImagePrice], *, n: int, references: int, megapixels: Decimal, chars: int
+    rows: Sequence[ImagePrice], *, n: int, references: int, megapixels: Decimal, tokens: int
 ) -> Decimal | None:
     """The dearest variant of each billable thing, times how much of it there is; None for a unit nobody knows."""
     worst: dict[str, Decimal] = {}
     for row in rows:
-        amount = _image_row(row, n=n, references=references, megapixels=megapixels, chars=chars)
+        amount = _image_row(row, n=n, references=references, megapixels=megapixels, tokens=tokens)
         if amount is None:
             return None
         worst[row.billable] = max(worst.get(row.billable, Decimal(0)), amount)
     return sum(worst.values(), Decimal(0)) if "output_image" in worst else None
 
 
-def _image_row(row: ImagePrice, *, n: int, references: int, megapixels: Decimal, chars: int) -> Decimal | None:
+def _image_row(row: ImagePrice, *, n: int, references: int, megapixels: Decimal, tokens: int) -> Decimal | None:
     counts = {"output_image": n, "input_image": references, "input_reference": references, "input_font": 0}
     price = money(row.cost_usd)
     if price is None:
         return None
     if row.billable == "input_text":
-        return price * max(1, chars // BYTES_PER_TOKEN) if row.unit == "token" else price
+        return price * tokens if row.unit == "token" else price
     if row.billable not in counts:
         return None
     tokens_a_megapixel = 4200  # 4,096 were billed for one megapixel
@@ -194,7 +214,7 @@ class Clip(Struct, frozen=True, kw_only=True):
     resolution: str | None
     size: tuple[int, int] | None
     has_audio: bool
-    has_image: bool
+    frames: int
     references: int
 
 
@@ -207,7 +227,7 @@ def video_usd(skus: Mapping[str, object], clip: Clip) -> Decimal | None:
     if amount is None:
         return None
     amount += prices.get("reference_images", Decimal(0)) * clip.references
-    amount += prices.get("cents_per_image_input", Decimal(0)) / 100 * (clip.references + clip.has_image)
+    amount += prices.get("cents_per_image_input", Decimal(0)) / 100 * (clip.references + clip.frames)
     return max(amount, prices.get("minimum_cents_per_generation", Decimal(0)) / 100)
 
 
@@ -221,7 +241,7 @@ _SKU = re.compile(
 def _by_duration(prices: Mapping[str, Decimal], clip: Clip) -> Decimal | None:
     resolution = (clip.resolution or "").lower()
     audio = "with_audio" if clip.has_audio else "without_audio"
-    source = "image" if clip.has_image else "text"
+    source = "image" if clip.frames or clip.references else "text"
     names = (
         f"duration_seconds_{audio}_{resolution}",
         f"duration_seconds_{audio}",

@@ -50,8 +50,22 @@ class Architecture(Struct, frozen=True, kw_only=True):
     output_modalities: tuple[str, ...] | None = None
 
 
+class Reasoning(Struct, frozen=True, kw_only=True):
+    """How a model thinks before it answers: whether it must, and the words for how much."""
+
+    mandatory: bool | None = None
+    supported_efforts: tuple[str, ...] | None = None
+
+
+class _TopProvider(Struct, frozen=True, kw_only=True):
+    max_completion_tokens: float | None = None
+
+
 class ModelRow(Struct, frozen=True, kw_only=True):
-    """One model of `/models`. `supported_voices` None or empty means that the catalogue lists none."""
+    """One model of `/models`. `supported_voices` None or empty means that the catalogue lists none.
+
+    What is read as `Raw` is looked into only when it is asked for: an odd one there does not hide the model.
+    """
 
     id: str
     name: str = ""
@@ -62,6 +76,18 @@ class ModelRow(Struct, frozen=True, kw_only=True):
     supported_parameters: tuple[str, ...] | None = None
     supported_voices: tuple[str, ...] | None = None
     expiration_date: str | None = None
+    reasoning: msgspec.Raw = msgspec.Raw()
+    top_provider: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def thinking(self) -> Reasoning | None:
+        return _decode(self.reasoning, Reasoning)
+
+    @property
+    def max_out(self) -> int | None:
+        """Tokens that an answer may have at most."""
+        found = _decode(self.top_provider, _TopProvider)
+        return int(found.max_completion_tokens) if found is not None and found.max_completion_tokens else None
 
 
 class Allowed(Struct, frozen=True, kw_only=True):
@@ -146,7 +172,8 @@ class Catalogue:
             return
         for name in names:
             age_s = self.age_s(name)
-            if age_s is None or age_s > FRESH_S:
+            is_readable = name not in LISTINGS or self._listing(name, _kind(name)) is not None
+            if age_s is None or age_s > FRESH_S or not is_readable:
                 await self._fetch(name)
 
     async def _fetch(self, name: str) -> None:

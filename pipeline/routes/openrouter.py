@@ -132,20 +132,33 @@ class OpenRouter:
         able = [(operation, model) for operation, model in wanted if operation in self.facts.operations]
         await self.catalogue.refresh(dict.fromkeys(name for operation, _ in able for name in LISTINGS_OF[operation]))
         await self.catalogue.refresh(dict.fromkeys(name for pair in able for name in self._price_listings(*pair)))
+        self._tell_of_ends({model for operation, asked in able if (model := self._chosen(operation, asked))})
 
     def _price_listings(self, operation: str, model: str | None) -> tuple[str, ...]:
         """Where the prices of everybody are told who may answer; a clip's are in the listing of its models."""
-        try:
-            chosen = self.bind(operation, model).model
-        except MediaspoolError:
-            return ()  # refused in the plan, with its reason
+        chosen = self._chosen(operation, model)
         match operation:
+            case _ if chosen is None:
+                return ()
             case "make_video":
                 return ()
             case "make_image" | "edit_image":
                 return (f"image-endpoints:{chosen}",)
             case _:
                 return (f"endpoints:{chosen}",)
+
+    def _chosen(self, operation: str, model: str | None) -> str | None:
+        try:
+            return self.bind(operation, model).model
+        except MediaspoolError:
+            return None  # refused in the plan, with its reason
+
+    def _tell_of_ends(self, models: Collection[str]) -> None:
+        for model in sorted(models):
+            row = self.catalogue.model(model)
+            if row is not None and row.expiration_date:
+                end = self._tools.safe(row.expiration_date)
+                self._tools.warn(f"route {self.route.id}: {model} ends on {end}; name another model before")
 
     def known(self) -> tuple[Known, ...]:
         return _showing.known(self.route, OPENROUTER, self.facts.operations, self._shelf)

@@ -11,9 +11,10 @@ import pytest
 from pipeline.children.lanes import Lanes
 from pipeline.core.errors import ConfigError, UnsupportedOperation
 from pipeline.core.operations import Operation, operation_name
+from pipeline.routes._chat_wire import EFFORTS
 from pipeline.routes.catalogue import LISTINGS
 from pipeline.routes.openrouter import OpenRouter, open_driver
-from tests.exchanges import tools
+from tests.exchanges import RecordingExchange, tools
 from tests.routes.conftest import recording, say, transcribe
 from tests.routes.remote import KEYS, PNG, ask, at, clip, edit, file_of, picture, png, refused
 from tests.standin.fixture import StandIn
@@ -169,3 +170,52 @@ async def test_an_open_choice_of_a_clip_counts_with_its_dearest(known: OpenRoute
     assert open_usd is not None
     assert low_usd is not None
     assert open_usd > low_usd
+
+
+@pytest.mark.parametrize("model", ["google/gemini-2.5-pro", "google/gemini-2.5-flash", "deepseek/deepseek-v4"])
+async def test_every_effort_is_sent_in_a_word_that_the_model_takes(
+    known: OpenRouter, standin: StandIn, model: str
+) -> None:
+    """The stand-in refuses what the model does not list, and `none` where thinking cannot be switched off."""
+    binding = known.bind("complete", model)
+    for effort in EFFORTS:
+        await known.perform(ask(effort=effort), binding, RecordingExchange())
+    assert standin.count("complete") == standin.paid("complete") == len(EFFORTS)
+
+
+async def test_more_tokens_than_a_model_gives_are_refused(known: OpenRouter) -> None:
+    assert refused(known, ask(max_tokens=16_384)) == []
+    assert refused(known, ask(max_tokens=16_385)) == ["job-invalid"]
+
+
+async def test_a_short_chat_is_not_estimated_below_what_is_billed_for_it(known: OpenRouter) -> None:
+    """With all that is put around a document."""
+    operation = ask("Go.", "Hi.", max_tokens=100)
+    binding = known.bind("complete", "anthropic/claude-sonnet-4")
+    reply = await known.perform(operation, binding, RecordingExchange())
+    worst = known.estimate(operation, binding).usd
+    assert worst is not None
+    assert worst - 100 * Decimal("0.000015") >= int(reply.facts["tokens_in"]) * Decimal("0.000003")
+
+
+async def test_a_kept_listing_that_nobody_can_read_is_fetched_anew(
+    standin: StandIn, lanes: Lanes, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        driver = fresh(standin, lanes, tmp_path)
+        await driver.catalogue.refresh(["speech"])
+        assert driver.catalogue.model("hexgrad/kokoro-82m") is not None
+        await driver.aclose()
+        for kept in (tmp_path / "catalogue").iterdir():
+            kept.write_text("half a listing")
+    assert standin.count("models") == 2
+
+
+async def test_a_model_that_will_be_gone_is_told_of_in_time(standin: StandIn, lanes: Lanes, tmp_path: Path) -> None:
+    said: list[str] = []
+    config = msgspec.structs.replace(at("openrouter", standin), discovery="required")
+    told = msgspec.structs.replace(tools(lanes, keys=KEYS, cache=str(tmp_path)), warn=said.append)
+    driver = open_driver(config, told)
+    await driver.prepare([("complete", "liquid/lfm-2.5-2.6b:free"), ("complete", "openai/gpt-5.4-mini")])
+    assert said == ["route openrouter: liquid/lfm-2.5-2.6b:free ends on 2026-12-31; name another model before"]
+    await driver.aclose()

@@ -21,11 +21,11 @@ from pipeline.routes._prices import (
 
 
 def clip(
-    seconds: int, resolution: str | None = None, *, audio: bool = False, image: bool = False, references: int = 0
+    seconds: int, resolution: str | None = None, *, audio: bool = False, frames: int = 0, references: int = 0
 ) -> Clip:
     size = (640, 640) if resolution == "480p" else None
     return Clip(
-        seconds=seconds, resolution=resolution, size=size, has_audio=audio, has_image=image, references=references
+        seconds=seconds, resolution=resolution, size=size, has_audio=audio, frames=frames, references=references
     )
 
 
@@ -41,12 +41,16 @@ GROK = {
     "cents_per_video_output_second_720p": "7",
     "cents_per_image_input": "0.2",
 }
+WAN = {"text_to_video_duration_seconds_720p": "0.08", "image_to_video_duration_seconds_720p": "0.10"}
 KLING = {"duration_seconds": "0.112", "duration_seconds_with_audio": "0.168"}
 BILLED = [
     (VEO_FAST, clip(8, "1080p", audio=True), "0.96"),
     (VEO_FAST, clip(8, "1080p"), "0.80"),
     (VEO_FAST, clip(8, "720p", audio=True), "0.80"),
-    (GROK, clip(1, "480p", image=True), "0.052"),
+    (GROK, clip(1, "480p", frames=1), "0.052"),
+    (GROK, clip(1, "480p", frames=2), "0.054"),
+    (WAN, clip(5, "720p", references=1), "0.50"),
+    (WAN, clip(5, "720p"), "0.40"),
     (KLING, clip(5, "720p", audio=True), "0.840"),
     (KLING, clip(5, "720p"), "0.560"),
     ({"generate": "0.5"}, clip(5), "0.5"),
@@ -102,9 +106,19 @@ def test_a_dynamic_price_is_unknown() -> None:
     assert chat_usd(["hello"], max_tokens=10, media_tokens=0, endpoints=endpoints) is None
 
 
+def test_a_long_request_has_the_price_that_holds_from_its_length_on() -> None:
+    dearer = [{"min_prompt_tokens": 1000, "prompt": "0.000002", "completion": "0.00002"}, "odd"]
+    endpoint = rates({"prompt": "0.000001", "completion": "0.00001", "overrides": dearer})
+    short, long = (
+        chat_usd([text], max_tokens=10, media_tokens=0, endpoints=[endpoint]) for text in ("x" * 100, "x" * 10_000)
+    )
+    assert short == Decimal("0.000001") * 66 + Decimal("0.0001")
+    assert long == Decimal("0.000002") * 5016 + Decimal("0.0002")
+
+
 def test_images_are_priced_by_image_megapixel_or_token_with_their_references() -> None:
     def usd(*rows: ImagePrice, n: int = 1, references: int = 0) -> Decimal | None:
-        return image_usd(rows, n=n, references=references, megapixels=Decimal(1), chars=100)
+        return image_usd(rows, n=n, references=references, megapixels=Decimal(1), tokens=50)
 
     flux = ImagePrice(billable="output_image", unit="megapixel", cost_usd=0.014)
     reference = ImagePrice(billable="input_reference", unit="megapixel", cost_usd=0.001)
