@@ -5,7 +5,6 @@ The encoded file is read back and its seconds are compared before it counts as m
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -66,16 +65,6 @@ def _written(spec: StageSpec, roots: Roots, recipe: Recipe, params: EncodeParams
         made.metadata.update(params.tags)
         _encode_all(decoder, made, _add_stream(made, decoder, recipe))
         return decoder.seconds
-
-
-@contextmanager
-def _encoder_errors(sink: files.Sink) -> Iterator[None]:
-    try:
-        yield
-    except av.error.FFmpegError as error:
-        if sink.failure is not None:
-            raise sink.failure from error
-        raise EngineError(f"cannot be encoded: {error.strerror}") from error
 
 
 def _add_stream(made: OutputContainer, decoder: audio.Decoder, recipe: Recipe) -> AudioStream:
