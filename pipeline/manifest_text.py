@@ -24,6 +24,7 @@ Value = Union[None, bool, int, float, str, list["Value"], dict[str, "Value"]]  #
 Table = dict[str, Value]
 
 SCHEMA = 1
+ITEM_TABLES = ("folder", "job")
 PATH_KEYS = frozenset({"input", "audio_filepath", "out", "glob"})
 """Keys whose text may carry the surrogates of os.fsdecode, because a file may have such a name."""
 
@@ -164,8 +165,8 @@ def _unique(pairs: list[tuple[str, Value]]) -> Table:
 def _whole_document(top: Value, limits: ManifestLimits) -> Document:
     if not isinstance(top, dict):
         raise ManifestError("the manifest is not a table", hint='begin with "schema": 1')
-    header = {key: value for key, value in top.items() if key not in ("folder", "job")}
-    folders, jobs = (_items(top.get(key, []), key, limits) for key in ("folder", "job"))
+    header = {key: value for key, value in top.items() if key not in ITEM_TABLES}
+    folders, jobs = (_items(top.get(key, []), key, limits) for key in ITEM_TABLES)
     if len(folders) + len(jobs) > limits.max_jobs:
         raise _too_large(f"the manifest has more than {limits.max_jobs} jobs")
     _check_header(header, limits)

@@ -134,6 +134,8 @@ BROKEN_HEADERS = {
     "defaults = []": "defaults",
     'route = "local"': "known here",
     'name = ""': "name",
+    '[[jobs]]\nid = "b"\nkind = "tts"': 'did you mean "job"?',
+    '[[folders]]\nid = "b"': 'did you mean "folder"?',
     'api_key = "sk-123"': "no secrets",
     "[defaults]\nroute = []": "route",
 }
@@ -154,6 +156,9 @@ BROKEN_JOBS = {
     'id = "a"\nkind = 1': "the kind '1'",
     'id = "a"\nkind = "tts"\nvoize = "x"': 'did you mean "voice"?',
     'id = "a"\nkind = "tts"\nformats = ["txt"]': 'did you mean "format"?',
+    'id = "a"\nkind = "tts"\nformat = "aac"': "write one of: flac, m4a, mp3, opus, wav",
+    'id = "a"\nkind = "transcription"\nformats = ["txt", "doc"]': "write one of: json, srt, tsv, txt, vtt",
+    'id = "a"\nkind = "tts"\non_failure = "go"': "write one of: next-route, stop",
     'id = "a"\nkind = "tts"\nfrom = "b"': "'from' is not known",
     'id = "a"\nkind = "tts"\ntext = 5': "Expected `str | null`",
     'id = "a"\nkind = "tts"\nspeed = "1"': "$.speed",
