@@ -12,7 +12,7 @@ from msgspec import Struct
 from pipeline.core.budget import counted, together
 from pipeline.core.drivers import Driver, portion_of
 from pipeline.core.errors import MediaspoolError
-from pipeline.core.kinds import Kind
+from pipeline.core.kinds import Kind, Sources, check_job
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import Binding, CallKey, Estimate, Job, Limits, Refusal, Source
 from pipeline.core.operations import Operation, call_key, operation_name
@@ -128,21 +128,23 @@ def call_keys(operations: Iterable[Operation], binding: Binding) -> list[CallKey
     return [call_key(item, route=binding.route, model=binding.model, engine=binding.engine) for item in operations]
 
 
-def against_source(job: Job, kind: Kind, source: Source | None, bounds: Bounds) -> list[Refusal]:
-    if source is None:
-        return []
-    reasons = over_limits(source, bounds)
-    if source.media.family not in kind.families or (
-        job.accept and job.parent is None and source.media.family not in job.accept
-    ):
-        reasons.append(
-            Refusal(
-                code="input-type",
-                message=f"{kind.name} does not take {source.media.media_type}",
-                hint="check what the file really is; its name does not count",
-            )
-        )
-    return reasons
+def against_input(job: Job, kind: Kind, source: Source | None, more: Sources, bounds: Bounds) -> list[Refusal]:
+    """All that is known against the job before a route is asked. That its type does not fit is said once."""
+    reasons = [*over_limits(source, bounds), *check_job(kind, job.spec, source, more)]
+    is_told = any(reason.code == "input-type" for reason in reasons)
+    return (
+        reasons if source is None or is_told or _is_taken(job, kind, source) else [*reasons, _not_taken(kind, source)]
+    )
+
+
+def _is_taken(job: Job, kind: Kind, source: Source) -> bool:
+    accept = () if job.parent is not None else job.accept
+    return source.media.family in kind.families and (not accept or source.media.family in accept)
+
+
+def _not_taken(kind: Kind, source: Source) -> Refusal:
+    hint = "check what the file really is; its name does not count"
+    return Refusal(code="input-type", message=f"{kind.name} does not take {source.media.media_type}", hint=hint)
 
 
 def over_limits(source: Source | None, bounds: Bounds) -> list[Refusal]:

@@ -19,7 +19,7 @@ from pipeline.admission import (
     Level,
     Tickets,
     Wish,
-    against_source,
+    against_input,
     ask_route,
     call_keys,
     choose,
@@ -28,7 +28,7 @@ from pipeline.admission import (
 )
 from pipeline.core.drivers import Driver, portion_of
 from pipeline.core.errors import CODES, ConfigError, InputChanging, InputError, MediaspoolError
-from pipeline.core.kinds import Kind, Sources, check_job, further_fields, operations_of
+from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
 from pipeline.core.limits import Doubt, smallest
 from pipeline.core.model import (
     SETTLED,
@@ -163,7 +163,7 @@ class Planner:
         bounds = smallest(levels)
         source = self._intake.source(path, bounds) if path is not None else None
         more = {slot: self._intake.source(found, bounds) for slot, found in further.items()}
-        reasons = [*against_source(job, kind, source, bounds), *check_job(kind, job.spec, source, more)]
+        reasons = against_input(job, kind, source, more, bounds)
         if reasons:
             return self._refused(job, tuple(reasons))
         wanted = Decision(job=job, choice="run", source=source, more=more, tried=tried)

@@ -47,6 +47,20 @@ def test_two_recordings_with_the_same_bytes_are_called_once(folder: Folder) -> N
     assert folder.product("b.wav.text.txt").exists()
 
 
+def test_a_page_under_the_name_of_a_recording_is_refused_for_one_reason_alone(folder: Folder) -> None:
+    (folder.root / "recordings/a.mp3").write_bytes(b"<!doctype html><html></html>")
+    outcome = outcomes(folder.run())["notes/a.mp3#text"]
+    assert (outcome.verdict, outcome.code, "; " in outcome.reason) == ("refused", "input-type", False)
+
+
+def test_a_text_in_a_folder_that_accepts_recordings_alone_is_refused_by_that_folder(folder: Folder) -> None:
+    step = 'id = "text"\n  kind = "canonical_text"'
+    folder.manifest.write_text(MANIFEST.partition("  [[folder.step]]")[0] + f"  [[folder.step]]\n  {step}\n")
+    (folder.root / "recordings/a.mp3").write_bytes(b"<!doctype html><html></html>")
+    outcome = outcomes(folder.run())["notes/a.mp3#text"]
+    assert (outcome.verdict, outcome.code) == ("refused", "input-type")
+
+
 def test_an_edited_transcript_is_kept_and_the_next_step_reads_it(folder: Folder) -> None:
     folder.record("a.wav")
     folder.run()
