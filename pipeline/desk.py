@@ -173,7 +173,8 @@ def _retry_lines(made: Retried, seat: Seat) -> Iterator[str]:
         yield f"  and {len(made.jobs) - MAX_SHOWN} more"
     if made.manifests:
         yield f"back in incoming/: {', '.join(made.manifests)}"
-    yield f"next: {command('run', seat.spool)}" + ("" if seat.spool else ", or with the manifest that the jobs are in")
+    where = "" if made.manifests else ", or with the manifest that the jobs are in"
+    yield f"next: {command('run', seat.spool)}{where}"
 
 
 def _resolve_lines(made: Resolved, seat: Seat) -> Iterator[str]:

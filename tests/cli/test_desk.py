@@ -90,6 +90,10 @@ def test_a_retried_job_runs_again(failed: Folder) -> None:
     assert verdicts(failed.run()) == {JOB: "done"}
 
 
+def test_retry_says_where_the_job_runs_again(failed: Folder) -> None:
+    assert "or with the manifest that the jobs are in" in desk.retry(seat(failed), (), ()).text
+
+
 def test_retry_takes_only_what_is_asked_for(failed: Folder) -> None:
     assert retry(failed, verdicts=("suspect", "refused")).jobs == ()
     assert verdicts(failed.run()) == {JOB: "unchanged"}
