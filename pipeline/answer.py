@@ -48,7 +48,7 @@ class Refused(Struct, frozen=True, kw_only=True):
 def refused(errors: Sequence[MediaspoolError], *, code: int | None = None) -> Answer:
     """What stopped a command; its exit code follows from the errors unless the command knows better."""
     problems = tuple(problem(error.code, error.message, error.hint) for error in errors)
-    code = exit_code(outcomes=[], stopped_by_cap=False, errors=errors) if code is None else code
+    code = exit_code(outcomes=[], errors=errors) if code is None else code
     lines = [
         f"mediaspool: {item.message} [{item.code}]" + (f"\n  {item.hint}" if item.hint else "") for item in problems
     ]

@@ -86,7 +86,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class _Preview(Struct, frozen=True, kw_only=True):
-    """A manifest with what would become of its jobs, before it is made presentable."""
+    """A manifest with what would become of its jobs, before it is made presentable. `error`: what would stop it."""
 
     planned: PlannedManifest
     outcomes: tuple[Outcome, ...] = ()
@@ -139,23 +139,24 @@ def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
         jobs=tuple(jobs),
         ignored=reading.manifest.ignored,
         unsettled=len(reading.manifest.unsettled),
-        cap=cap,
+        cap=problem(cap.code, cap.message, cap.hint) if cap else None,
     )
-    return _Preview(planned=planned, outcomes=(*bad, *settled))
+    return _Preview(planned=planned, outcomes=(*bad, *settled), error=cap)
 
 
-def _within_caps(batch: Batch) -> tuple[list[Decision], Problem | None]:
+def _within_caps(batch: Batch) -> tuple[list[Decision], BudgetExhausted | None]:
     """Spend the estimates as the run would: what it would refuse for its price, and the first cap that it would meet.
 
     Jobs that wait for others have no estimate yet.
     """
-    decisions, cap = list(batch.decisions), None
+    decisions: list[Decision] = list(batch.decisions)
+    cap: BudgetExhausted | None = None
     for number, decision in enumerate(decisions):
         try:
             if decision.choice == "run":
                 batch.budget.reserve(decision.estimate)
         except BudgetExhausted as error:
-            cap = cap or problem(error.code, error.message, error.hint)
+            cap = cap or error
         except LimitExceeded as error:
             reason = Refusal(code=error.code, message=error.message, hint=error.hint)
             decisions[number] = msgspec.structs.replace(decision, choice="refused", reasons=(reason,))
@@ -203,7 +204,6 @@ def _plan(previews: Sequence[_Preview]) -> Plan:
         audio_seconds=round(sum(job.audio_seconds for job in jobs), 3),
         exit_code=exit_code(
             outcomes=[outcome for item in previews for outcome in item.outcomes],
-            stopped_by_cap=any(item.planned.cap for item in previews),
             errors=[item.error for item in previews if item.error is not None],
         ),
     )

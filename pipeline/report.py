@@ -98,7 +98,10 @@ def make_report(
     errors: Sequence[MediaspoolError] = (),
     signal: int | None = None,
 ) -> RunReport:
-    """Add up a run. `stopped_by` is the code of the cap that ended it, `errors` are those of the run as a whole."""
+    """Add up a run. `stopped_by` is the code of what ended it, `errors` are those of the run as a whole.
+
+    What ended a run that had nothing left to do stopped nothing.
+    """
     listed = tuple(outcomes)
     return RunReport(
         run=run,
@@ -109,18 +112,15 @@ def make_report(
         outcomes=listed,
         spend=pricing.total(outcome.usd for outcome in listed),
         audio_seconds=sum(outcome.audio_seconds for outcome in listed),
-        stopped_by=stopped_by,
+        stopped_by=stopped_by if any(map(_is_left, listed)) else None,
         warnings=(*warnings, *map(_told, errors)),
-        exit_code=exit_code(
-            outcomes=listed, stopped_by_cap=_BY_CODE.get(stopped_by or "") == 4, errors=errors, signal=signal
-        ),
+        exit_code=exit_code(outcomes=listed, errors=errors, signal=signal),
     )
 
 
 def exit_code(
     *,
     outcomes: Sequence[Outcome],
-    stopped_by_cap: bool,
     errors: Sequence[MediaspoolError] = (),
     signal: int | None = None,
 ) -> int:
@@ -128,8 +128,6 @@ def exit_code(
     if signal is not None:
         return _SIGNAL_BASE + signal
     codes = {_of_outcome(outcome) for outcome in outcomes} | {_of_error(error) for error in errors}
-    if stopped_by_cap:
-        codes.add(4)
     if codes & {65, 66} and any(outcome.verdict in ("done", "empty") or _is_problem(outcome) for outcome in outcomes):
         codes = codes - {65, 66} | {3}
     return next((code for code in PRECEDENCE if code in codes), 0)
@@ -232,9 +230,13 @@ def _is_problem(outcome: Outcome) -> bool:
     return outcome.verdict in _PROBLEMS
 
 
+def _is_left(outcome: Outcome) -> bool:
+    return outcome.verdict == "not-started" and outcome.code != _WAITING
+
+
 def _of_outcome(outcome: Outcome) -> int:
     if outcome.verdict == "not-started":
-        return 0 if outcome.code == _WAITING else _machine_code(outcome) or 4
+        return (_machine_code(outcome) or 4) if _is_left(outcome) else 0
     return (_machine_code(outcome) or 3) if _is_problem(outcome) else 0
 
 

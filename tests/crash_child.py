@@ -85,7 +85,7 @@ def main(spool: str, config: str, kill: str) -> int:
     try:
         result = trio.run(run, RunRequest(spool=spool), load_settings(config, {}), world)
     except MediaspoolError as error:
-        return exit_code(outcomes=(), stopped_by_cap=False, errors=[error])
+        return exit_code(outcomes=(), errors=[error])
     print(audit.count)
     return result.whole.exit_code
 

@@ -31,7 +31,7 @@ def code_of(run: Callable[[], int]) -> int:
     try:
         return run()
     except MediaspoolError as error:
-        return exit_code(outcomes=(), stopped_by_cap=False, errors=[error])
+        return exit_code(outcomes=(), errors=[error])
 
 
 def whole_run(folder: Folder) -> int:

@@ -44,8 +44,8 @@ def _outcome(verdict: Verdict, *, job: str = "a", code: str | None = None, earli
     return Outcome(job=JobId(job), kind="tts", verdict=verdict, code=code, earlier=earlier)
 
 
-def _code(*outcomes: Outcome, errors: Sequence[MediaspoolError] = (), cap: bool = False) -> int:
-    return exit_code(outcomes=outcomes, stopped_by_cap=cap, errors=errors, signal=None)
+def _code(*outcomes: Outcome, errors: Sequence[MediaspoolError] = ()) -> int:
+    return exit_code(outcomes=outcomes, errors=errors, signal=None)
 
 
 def _report(
@@ -97,7 +97,16 @@ def test_a_job_that_ran_again_and_has_the_same_problem_raises_the_code(verdict: 
 
 def test_work_left_by_a_cap_ends_with_4() -> None:
     assert _code(_outcome("done"), _outcome("not-started", code="budget-spend")) == 4
-    assert _code(_outcome("done"), cap=True) == 4
+
+
+def test_a_cap_that_is_reached_when_nothing_is_left_stops_nothing() -> None:
+    report = _report(_outcome("done"), _outcome("not-started", code="input-changing"), stopped_by="budget-runtime")
+    assert (report.exit_code, report.stopped_by, "stopped by" in summary(report)) == (0, None, False)
+
+
+def test_a_cap_that_left_work_is_named() -> None:
+    report = _report(_outcome("done"), _outcome("not-started", code="budget-runtime"), stopped_by="budget-runtime")
+    assert (report.exit_code, report.stopped_by, "stopped by" in summary(report)) == (4, "budget-runtime", True)
 
 
 def test_a_job_that_was_not_started_is_never_a_silent_success() -> None:
@@ -175,7 +184,7 @@ def test_the_published_precedence_decides_where_several_codes_apply(codes: set[i
 @pytest.mark.parametrize(("signal", "expected"), [(2, 130), (15, 143)])
 def test_a_signal_always_decides(signal: int, expected: int) -> None:
     errors = [MediaspoolError("bug")]
-    assert exit_code(outcomes=[_outcome("failed")], stopped_by_cap=True, errors=errors, signal=signal) == expected
+    assert exit_code(outcomes=[_outcome("failed")], errors=errors, signal=signal) == expected
 
 
 @given(
@@ -277,7 +286,8 @@ def test_each_shown_problem_has_reason_hint_and_command() -> None:
 
 def test_a_thousand_problems_still_fit_on_one_screen() -> None:
     many = [_outcome("failed", job=f"j{number}") for number in range(1000)]
-    shown = summary(_report(*many, warnings=("low disk",) * 50, stopped_by="budget-spend"))
+    left = _outcome("not-started", code="budget-spend")
+    shown = summary(_report(*many, left, warnings=("low disk",) * 50, stopped_by="budget-spend"))
     assert len(shown.splitlines()) <= 30
     assert "and 994 more: mediaspool status" in shown
     assert "and 46 more warnings" in shown
