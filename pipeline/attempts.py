@@ -150,6 +150,7 @@ class Attempts:
             runner=self._runner,
             files=self._files,
             reached=self._reached,
+            redactor=self._redactor,
             allowed=frozenset(name for name in call.driver.facts.media_out if name.startswith(kinds)),
             limits=call.owner.limits,
             call_s=call.own_time_s,
@@ -239,14 +240,18 @@ class Attempts:
             media_type=_media(first).media_type,
             size=first.staged.size,
             usd=reply.usd if reply else course.told_usd,
-            request_id=(reply.request_id if reply else None) or course.exchange.request_id,
+            request_id=self._keepable(reply.request_id if reply else None) or course.exchange.request_id,
             finished_at=self._clock(),
             seconds=reply.seconds if reply else None,
-            facts=_facts(course),
+            facts={name: value for name, value in _facts(course).items() if self._keepable(value) is not None},
             parts=tuple(
                 Part(asset=other.staged.sha256, media=_media(other), size=other.staged.size) for other in others
             ),
         )
+
+    def _keepable(self, told: str | None) -> str | None:
+        """What a server told, unless it repeats a key of ours: a receipt lies beside the products."""
+        return None if told is None or self._redactor.is_known(told) else told
 
     async def _close(self, course: Course) -> None:
         """The verdict on an attempt that brought nothing: the payload away, then the ledger.

@@ -22,6 +22,7 @@ from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Staged, Store
+from pipeline.trace.redact import Redactor
 
 JSON_TYPE = "application/json"
 TEXT = Media(media_type="text/plain", family="text", extension="txt")
@@ -60,6 +61,7 @@ class Receiving:
         runner: Runner,
         files: Runner,
         reached: Reached,
+        redactor: Redactor,
         allowed: frozenset[str],
         limits: Limits,
         call_s: float | None = None,
@@ -75,6 +77,7 @@ class Receiving:
         self.is_received = False
         self.payloads = [Payload(store.stage(payload_name(attempt)))]
         self._store = store
+        self._redactor = redactor
         self._ledger = ledger
         self._runner = runner
         self._files = files
@@ -100,6 +103,8 @@ class Receiving:
             self._reached("sending")
 
     async def identified(self, request_id: str) -> None:
+        if self._redactor.is_known(request_id):  # a server that answers with our key tells no id
+            return
         self.request_id = request_id
         with trio.CancelScope(shield=True):
             await self._runner(self._ledger.note_request_id, self.attempt, request_id)
@@ -109,6 +114,8 @@ class Receiving:
         """Shielded: what was just paid for is found again by this ticket only."""
         if not 0 < len(ticket) <= MAX_TICKET_CHARS:
             raise InDoubt(f"a ticket of {len(ticket)} characters cannot be kept", hint="mediaspool resolve")
+        if self._redactor.is_known(ticket):
+            ticket = self._redactor.text(ticket, max_chars=MAX_TICKET_CHARS)
         with trio.CancelScope(shield=True):
             await self._runner(self._ledger.mark_submitted, self.attempt, ticket)
         self.ticket = ticket

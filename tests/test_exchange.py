@@ -15,6 +15,7 @@ from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
 from pipeline.state.runner import InlineRunner
 from pipeline.state.store import Store
+from pipeline.trace.redact import Redactor
 from tests.media.zoo import whole_files
 from tests.scripted import wav
 
@@ -44,6 +45,9 @@ async def _verdict(ledger: Ledger, folder: Path, body: bytes, chunk: int) -> Med
         return receiving.recognised
 
 
+SECRET = "sk-or-v1-4711"
+
+
 def _receiving(ledger: Ledger, folder: Path, *, answers: Answers = "media", max_bytes: int | None = None) -> Receiving:
     attempt = ledger.open_attempt(
         call=CallKey("c"), place=Place("p"), route="r", model="m", operation="any", paid=True, worst_usd=None
@@ -56,6 +60,7 @@ def _receiving(ledger: Ledger, folder: Path, *, answers: Answers = "media", max_
         runner=runner,
         files=runner,
         reached=lambda _: None,
+        redactor=Redactor([SECRET]),
         allowed=ANSWERS if answers == "media" else frozenset({"text/plain", "application/json"}),
         limits=Limits(max_output_bytes=max_bytes),
         answers=answers,
@@ -163,3 +168,14 @@ async def test_a_head_is_judged_alike_in_chunks_of_any_size(
     for name, body in heads.items():
         at_once = await _verdict(ledger, tmp_path, body[:HEAD_BYTES], HEAD_BYTES)
         assert await _verdict(ledger, tmp_path, body, chunk) == at_once, name
+
+
+async def test_an_id_or_a_ticket_that_repeats_the_key_is_not_written_down(ledger: Ledger, tmp_path: Path) -> None:
+    receiving = _receiving(ledger, tmp_path)
+    await receiving.sending()
+    await receiving.identified(f"gen-{SECRET}")
+    await receiving.submitted(f'{{"id":"gen-vid-1","polling_url":"https://host/v/1?key={SECRET}"}}')
+    (row,) = ledger.submitted_attempts()
+    assert (row.request_id, receiving.request_id) == (None, None)
+    assert SECRET not in f"{row.ticket} {receiving.ticket}"
+    assert "gen-vid-1" in (row.ticket or "")

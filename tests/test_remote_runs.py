@@ -129,3 +129,15 @@ def test_o12_v4_the_time_of_a_call_is_the_job_s_then_that_of_the_operation_s_set
     job(folder, PICTURE, "shop", key)
     assert verdicts(folder.run()) == {"one": verdict}
     assert standin.count("make_image") == 1
+
+
+def test_a_picture_that_is_of_no_use_is_no_product_and_is_kept_apart_for_a_person(
+    folder: Folder, standin: StandIn
+) -> None:
+    """It was paid for."""
+    standin.fault("image-cut", path="make_image")
+    job(folder, PICTURE, "shop")
+    assert (outcomes(folder.run())["one"].verdict, standin.paid("make_image")) == ("failed", 1)
+    assert not folder.product("").exists() or list(folder.product("").iterdir()) == []
+    (kept,) = (folder.spool / "quarantine").iterdir()
+    assert kept.stat().st_size > 1000

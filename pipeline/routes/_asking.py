@@ -4,10 +4,11 @@ Promises that an answer which was paid for never ends in an error that would sen
 models: bodies come ready, and what a model takes was asked before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from pipeline.children.lanes import Lanes
@@ -28,7 +29,9 @@ SOUNDS: Mapping[str, frozenset[str]] = {
     **{form: frozenset({kind}) for form, kind in _speech_wire.MEDIA_TYPES.items() if form != "pcm"},
 }
 MAX_PICTURE_BYTES = 100_000_000
-FETCH_TRIES = 3
+MAX_CHAT_BYTES = 16_000_000
+FETCH_TRIES = 5
+FIRST_PAUSE_S = 1.0
 
 
 class Way(Struct, frozen=True, kw_only=True):
@@ -87,7 +90,7 @@ async def ask_chat(
     body: Body, ask: Complete, model: str, *, facts: Mapping[str, str], way: Way, exchange: Exchange
 ) -> Reply:
     async with way.http.post("/chat/completions", body, exchange=exchange, expect=JSON, model=model) as stream:
-        answer = _chat_wire.read(await read_object(stream), ask)
+        answer = _chat_wire.read(await read_object(stream, max_bytes=MAX_CHAT_BYTES), ask)
         request_id = stream.request_id or answer.request_id
         cached = stream.headers.get("x-openrouter-cache-status", "")
     await exchange.write(answer.text.encode())
@@ -119,11 +122,11 @@ async def ask_pictures(
     usd, found = _chat_wire.cost(answer), _read(read, answer)
     told = {**facts, **_chat_wire.usage_facts(answer)}
     del answer  # its text is as large as the pictures again
-    bodies = [await _body_of(item, way) for item in found]
+    bodies, trouble = await _bodies_of(found, way)
     try:
         taken = await _images_wire.hand_over(bodies, n, exchange=exchange, max_pixels=way.max_pixels)
     except ContractError as error:
-        raise _paid(error, usd) from error
+        raise _paid(trouble or error, usd) from error
     return Reply(
         media_type=taken.media_type, model=model, usd=usd, request_id=request_id, facts={**told, **taken.facts}
     )
@@ -142,11 +145,23 @@ def _paid(error: ContractError, usd: Decimal | None) -> ContractError:
     return ContractError(error.message, code=error.code, hint=error.hint, usd=error.usd if usd is None else usd)
 
 
-async def _body_of(found: _images_wire.Found, way: Way) -> bytes:
-    """Its bytes, fetched alone and a few times where the answer has only an address. Nothing for what is not there."""
-    if found.url is None:
-        return found.body or b""
-    for _ in range(FETCH_TRIES):
+async def _bodies_of(found: Sequence[_images_wire.Found], way: Way) -> tuple[list[bytes], ContractError | None]:
+    """Their bytes, nothing for what is not there, and what kept the first one from being fetched."""
+    bodies, trouble = list[bytes](), list[ContractError]()
+    for item in found:
+        try:
+            bodies.append(item.body or b"" if item.url is None else await _fetched(item.url, way))
+        except MediaspoolError as error:
+            code = error.code if isinstance(error, ContractError) else "reply-empty"
+            trouble.append(ContractError(f"a picture cannot be fetched: {error.message}", code=code, hint=error.hint))
+            bodies.append(b"")
+    return bodies, next(iter(trouble), None)
+
+
+async def _fetched(url: str, way: Way) -> bytes:
+    """One picture, fetched alone. It was paid for: whoever keeps it is given some time to get well."""
+    tries = 0
+    while True:
         body = bytearray()
 
         async def write(chunk: bytes, into: bytearray = body) -> None:
@@ -154,7 +169,7 @@ async def _body_of(found: _images_wire.Found, way: Way) -> bytes:
 
         try:
             await download(
-                found.url,
+                url,
                 http=way.http,
                 write=write,
                 max_bytes=min(way.max_bytes or MAX_PICTURE_BYTES, MAX_PICTURE_BYTES),
@@ -163,6 +178,7 @@ async def _body_of(found: _images_wire.Found, way: Way) -> bytes:
             )
             return bytes(body)
         except MediaspoolError as error:
-            if not error.retryable:
-                return b""
-    return b""
+            tries += 1
+            if not error.retryable or tries >= FETCH_TRIES:
+                raise
+        await trio.sleep(FIRST_PAUSE_S * 2 ** (tries - 1))

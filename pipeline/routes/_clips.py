@@ -9,7 +9,7 @@ import os
 import trio
 
 from pipeline.core.drivers import Exchange, Reply
-from pipeline.core.errors import ContractError, Deferred, InDoubt, MediaspoolError, Rejected
+from pipeline.core.errors import ContractError, Deferred, InDoubt, LimitExceeded, MediaspoolError, Rejected
 from pipeline.media.containers import Examination, examine
 from pipeline.routes import _local, _video_wire
 from pipeline.routes._answers import object_of, read_object
@@ -52,15 +52,17 @@ async def make(request: JsonTree, model: str, *, way: Way, exchange: Exchange) -
 
 
 async def _submit(request: JsonTree, model: str, *, way: Way, exchange: Exchange) -> _video_wire.Ticket:
-    async with way.http.post("/videos", JsonBody.of(request), exchange=exchange, expect=JSON, model=model) as stream:
-        try:
-            ticket = _video_wire.ticket_of(await read_object(stream))
-        except ContractError as error:
-            raise _untraceable(error.message) from error
-        if ticket is None:
-            raise _untraceable("it has no id")
-        await exchange.submitted(_video_wire.write_ticket(ticket))
-        return ticket
+    """Whatever is wrong with the answer: it was a good one, so the clip is being made."""
+    body = JsonBody.of(request)
+    try:
+        async with way.http.post("/videos", body, exchange=exchange, expect=JSON, model=model) as stream:
+            ticket = _video_wire.ticket_of(await read_object(stream, max_bytes=MAX_POLL_BYTES))
+    except (ContractError, LimitExceeded) as error:
+        raise _untraceable(error.message) from error
+    if ticket is None:
+        raise _untraceable("it has no id")
+    await exchange.submitted(_video_wire.write_ticket(ticket))
+    return ticket
 
 
 def _untraceable(why: str) -> InDoubt:

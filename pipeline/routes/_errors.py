@@ -205,7 +205,9 @@ def _class(status: int, told: Told, *, path: str, may_be_done: bool, wait: float
         case False if status not in (401, 402, 403, 407):
             return Rejected
     match status:
-        case 401 | 407 | 301 | 302 | 307 | 308:
+        case 401 | 407 | 301 | 307 | 308:
+            return RouteClosed
+        case 302 | 303 if not may_be_done:  # to a POST it may say where the result of it lies
             return RouteClosed
         case 402:
             return Unavailable if _IN_FLIGHT in told.marks else RouteClosed

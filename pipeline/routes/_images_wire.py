@@ -8,11 +8,12 @@ import base64
 import binascii
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
 from pipeline.core.drivers import Exchange
-from pipeline.core.errors import ContractError
+from pipeline.core.errors import ContractError, LimitExceeded
 from pipeline.core.model import Refusal
 from pipeline.core.operations import EditImage, MakeImage, MediaRef, Picture
 from pipeline.media.containers import examine
@@ -313,11 +314,18 @@ def look(body: bytes, *, max_pixels: int | None) -> Looked:
     return Looked(media_type=found.media.media_type, size=size)
 
 
+async def _set_aside(bodies: Sequence[bytes], exchange: Exchange) -> None:
+    """The first picture that is of no use was paid for all the same: the caller keeps it apart, for a person."""
+    with suppress(ContractError, LimitExceeded):
+        await exchange.write(next((body for body in bodies if body), b""))
+
+
 async def hand_over(bodies: Sequence[bytes], asked: int, *, exchange: Exchange, max_pixels: int | None) -> Taken:
     """Every whole picture, one a part. ContractError with the first reason where none is whole."""
     looked = [(body, look(body, max_pixels=max_pixels)) for body in bodies]
     good = [(body, found) for body, found in looked if not found.fault]
     if not good:
+        await _set_aside(bodies, exchange)
         raise ContractError(f"the answer's picture is of no use: {looked[0][1].fault}", code="reply-damaged")
     for number, (body, _) in enumerate(good):
         if number:

@@ -102,6 +102,8 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("529 alone", 529, err(529), S, {}, InDoubt, Unavailable),
     ("empty 500", 500, b"", S, {}, InDoubt, Unavailable),
     ("moved", 308, b"", S, {"Location": "/x"}, RouteClosed, RouteClosed),
+    ("see there", 302, b"", S, {"Location": "/x"}, InDoubt, RouteClosed),
+    ("see other", 303, b"", S, {"Location": "/x"}, InDoubt, RouteClosed),
     ("200, 429 inside", 200, err(429), S, {}, Unavailable, Unavailable),
     ("200, 401 inside", 200, err(401), S, {}, RouteClosed, RouteClosed),
     ("200, 402 inside", 200, err(402), P, {}, RouteClosed, RouteClosed),
@@ -137,7 +139,7 @@ def test_invariant_24_the_table_is_whole() -> None:
 @pytest.mark.parametrize("body", [b"", PAGE, b'{"error":{}}', b"nonsense"])
 def test_a_paid_call_is_told_not_executed_only_where_the_status_alone_says_so(body: bytes) -> None:
     found = {status: type(error(status, body)) for status in range(100, 600)}
-    refused = {301, 302, 307, 308, *range(400, 500)} - {408}
+    refused = {301, 307, 308, *range(400, 500)} - {408}
     assert {status for status, kind in found.items() if kind is Unavailable} == {425, 429}
     assert {status for status, kind in found.items() if kind is InDoubt} == set(found) - refused
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
+from trio.testing import MockClock
 
 from pipeline.core.errors import ContractError, Rejected
 from pipeline.core.operations import EditImage, Speak, Transcribe
@@ -16,6 +18,12 @@ from tests.routes.remote import PNG, Desk, ask, edit, file_of, picture, png
 
 pytestmark = pytest.mark.real_time
 CHAT = "gpt-4o-mini"
+
+
+@pytest.fixture
+def mock_clock() -> MockClock:
+    """Waits of seconds take a few hundredths, and the server's answers what they take."""
+    return MockClock(rate=40.0)
 
 
 def heard(name: str = "austen-0880.wav", seconds: float = 2.99, **told: object) -> Transcribe:
@@ -133,8 +141,20 @@ async def test_a_picture_at_an_address_that_is_never_fetched_is_lost_and_not_pai
     desk.standin.fault(fault)
     with pytest.raises(ContractError) as wrong:
         await desk.ask(desk.openai(capabilities={"dall-e-2": "url"}), picture(size="256x256"), "dall-e-2")
-    assert not wrong.value.retryable
+    assert (wrong.value.retryable, wrong.value.code) == (False, "address-refused")
     assert desk.standin.count("make_image") == 1
+
+
+async def test_a_picture_whose_keeper_fails_for_a_while_is_fetched_all_the_same(
+    desk: Desk, mock_clock: MockClock
+) -> None:
+    driver = desk.openai(options={"result_origins": desk.standin.elsewhere}, capabilities={"dall-e-2": "url"})
+    desk.standin.fault("503", path="file", times=3)
+    began = trio.current_time()
+    await desk.ask(driver, picture(size="256x256"), "dall-e-2")
+    assert examine(io.BytesIO(desk.exchange.body), len(desk.exchange.body)).ok
+    assert trio.current_time() - began >= 1 + 2 + 4
+    assert (desk.standin.count("make_image"), desk.standin.count("file")) == (1, 4)
 
 
 async def test_an_edit_sends_pictures_and_mask_as_files(desk: Desk, tmp_path: Path) -> None:

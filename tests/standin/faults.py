@@ -82,6 +82,7 @@ _ALL: tuple[Fault, ...] = (
     *_change("invalid UTF-8, BOM, duplicated keys, NaN in JSON", spoiling.JSON, JSON),
     *_change("gzip/br response, bad gzip", spoiling.ENCODINGS),
     *_change("keep-alive dropped between requests", spoiling.DROPPED),
+    *_instead("redirect to another host", statuses.MOVED),
     *_change("redirect to another host", spoiling.REDIRECTS),
     *_played("empty transcript, missing text, odd segments", ODD_TRANSCRIPTS, HEAR),
     *_played("rounding up", ("rounded-up",), HEAR),

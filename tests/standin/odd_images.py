@@ -38,7 +38,7 @@ def _bytes(change: Callable[[bytes], bytes]) -> Callable[[Row], Row]:
 
 
 def _prefixed(row: Row) -> Row:
-    return {**row, "b64_json": f"data:{row['media_type']};base64,{row['b64_json']}"}
+    return {**row, "b64_json": f"data:{row.get('media_type', 'image/png')};base64,{row['b64_json']}"}
 
 
 def _last_spoilt(rows: list[Row]) -> list[Row]:

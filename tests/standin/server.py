@@ -69,7 +69,7 @@ class Server:
 
     def sudden(self, seen: Seen) -> How | None:
         """A fault that strikes before the body is read."""
-        name = seen.headers.get(FAULT_HEADER) or self.world.would_take(operation=seen.operation, path=seen.path)
+        name = _of_header(seen) or self.world.would_take(operation=seen.operation, path=seen.path)
         fault = FAULTS.get(name or "")
         if fault is None or fault.sudden is None or seen.dialect == "control":
             return None
@@ -186,7 +186,13 @@ def _named(seen: Seen, asked: Asked) -> tuple[str, Asked]:
     name, _, rest = named.partition("/")
     if mark == FAULT_MODEL and name in FAULTS:
         return name, records.with_model(asked, rest or records.default_model(seen.operation, asked.dialect))
-    return asked.headers.get(FAULT_HEADER, ""), asked
+    return _of_header(seen), asked
+
+
+def _of_header(seen: Seen) -> str:
+    """`503`, or `503@poll` for one operation alone."""
+    name, _, operation = seen.headers.get(FAULT_HEADER, "").partition("@")
+    return name if operation in ("", seen.operation) else ""
 
 
 def _key(head: Head) -> str:

@@ -195,7 +195,6 @@ PCM: dict[str, Change] = {
 }
 REDIRECTS: dict[str, Change] = {
     "redirect-302": _redirect(302, _there),
-    "redirect-307": _redirect(307, _there),
     "redirect-loop": _redirect(302, _here),
     "redirect-file": _redirect(302, lambda asked: "file:///etc/passwd"),
     "redirect-http": _redirect(302, lambda asked: "http://example.com/file.mp4"),

@@ -177,4 +177,12 @@ BUSY: dict[str, Instead] = {
     "429-garbage": _busy_after("soon, perhaps"),
     "429-availability": _available(429, "capacity_exhausted", is_retryable=True),
 }
+
+
+def _sent_on(asked: Asked, options: Options) -> Answer:
+    """By its definition nothing was done here."""
+    return Answer(status=307, body=b"moved", headers=(("Location", f"{asked.elsewhere}/files/redirected.mp4"),))
+
+
+MOVED: dict[str, Instead] = {"redirect-307": _sent_on}
 ECHOES: dict[str, Instead] = {"echo": _echo}
