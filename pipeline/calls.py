@@ -6,8 +6,7 @@ kind and no driver needs reminding.
 """
 
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import trio
 from msgspec import Struct
@@ -21,6 +20,7 @@ from pipeline.core.operations import Operation, call_key
 from pipeline.core.portions import Portion
 from pipeline.core.retry import FIRST_DELAY_S, delay_s
 from pipeline.course import Call, CallOwner, Made
+from pipeline.gates import Gate
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
@@ -38,7 +38,7 @@ class _Known(Struct, frozen=True, kw_only=True):
 
 
 class Caller:
-    """Owns the limiters and the calls in flight of one run. Lives as long as the runtime that opened it."""
+    """Owns the gates and the calls in flight of one run. Lives as long as the runtime that opened it."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Caller:
             clock=clock,
             reached=reached,
         )
-        self._limiters: dict[str, trio.CapacityLimiter] = {}
+        self._gates: dict[str, Gate] = {}
         self._in_flight: dict[CallKey, trio.Lock] = {}
         self._asked: dict[Place, set[CallKey]] = {}
 
@@ -177,29 +177,28 @@ class Caller:
 
     async def _resume(self, call: Call, row: AttemptRow) -> Made:
         """Go on where an earlier run stopped. Paid for there, or not at all: no cap and no check stands in the way."""
-        async with self._seat(call):
-            return await self._attempts.make(call, Bill(), resumed=row)
+        return await self._attempt(call, resumed=row)
 
     async def _try(self, call: Call) -> Made:
-        """Retry policy is read from the error; the wait is outside the limiter and inside the job's deadline."""
+        """Retry policy is read from the error; the wait is outside the gate and inside the job's deadline."""
         tries = 0
         while True:
             tries += 1
             try:
-                async with self._seat(call):
-                    return await self._reserved(call, tries)
+                return await self._attempt(call, number=tries)
             except MediaspoolError as error:
                 wait = delay_s(error, tries=tries, jitter=random.random())  # noqa: S311  # spreads load, guards nothing
                 if wait is None:
                     raise
             await trio.sleep(wait)
 
-    @asynccontextmanager
-    async def _seat(self, call: Call) -> AsyncIterator[None]:
-        async with self._limiter(call):
+    async def _attempt(self, call: Call, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
+        async with self._gate(call).seat():
             if not call.owner.may_begin():
                 raise Stopped("the run was stopped before its first call", hint="run again")
-            yield
+            if resumed is not None:
+                return await self._attempts.make(call, Bill(), resumed=resumed)
+            return await self._reserved(call, number)
 
     async def _reserved(self, call: Call, number: int) -> Made:
         """One attempt, for which its worst case is reserved before it begins."""
@@ -210,8 +209,11 @@ class Caller:
         finally:
             budget.settle(reserved, bill.used)
 
-    def _limiter(self, call: Call) -> trio.CapacityLimiter:
-        return self._limiters.setdefault(call.binding.route, trio.CapacityLimiter(call.driver.route.width))
+    def _gate(self, call: Call) -> Gate:
+        config = call.driver.route
+        if config.id not in self._gates:
+            self._gates[config.id] = Gate(config.id, config.width)
+        return self._gates[config.id]
 
 
 def _admit(call: Call) -> None:

@@ -141,7 +141,10 @@ class Played(Struct, frozen=True, kw_only=True):
 
 
 class Player:
-    """The driver of the rig. It writes down what was sent when, and how many were on their way at once."""
+    """The driver of the rig. It writes down what was sent when, and how many were on their way at once.
+
+    `mood` is asked with the number of calls under way, and may turn one away.
+    """
 
     def __init__(self, route: RouteConfig, *, paid: bool) -> None:
         self.route = route
@@ -153,6 +156,8 @@ class Player:
         self.usd = Decimal("0.10") if paid else Decimal(0)
         self.worst_usd: Decimal | Literal["usd"] | None = "usd"
         self.now = self.most = 0
+        self.turned_away: list[float] = []
+        self.mood: Callable[[int], errors.MediaspoolError | None] = lambda _under_way: None
         self._ready_at: dict[str, float] = {}
         self._tries: Counter[str] = Counter()
 
@@ -174,9 +179,17 @@ class Player:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
+            await self._in_the_mood(exchange)
             return await self._play(operation.text, act if act.on in (None, self.route.id) else Act(), exchange)
         finally:
             self.now -= 1
+
+    async def _in_the_mood(self, exchange: Exchange) -> None:
+        trouble = self.mood(self.now)
+        if trouble is not None:
+            await exchange.sending()
+            self.turned_away.append(trio.current_time())
+            raise trouble
 
     async def _play(self, text: str, act: Act, exchange: Exchange) -> Reply:
         self._tries[text] += 1

@@ -10,6 +10,8 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     ├─ BudgetExhausted, RunBusy, Stopped          our own bound on the run
     │  └─ CapReached                              a bound over all manifests: this route only
     ├─ Unavailable                                surely not executed: may be tried again
+    │  └─ Throttled                               and everybody on the route slows down
+    ├─ RouteBusy                                  turned away too often: nothing more on this route in this run
     ├─ Rejected                                   theirs: this job only
     ├─ RouteClosed                                theirs: nothing more on this route
     ├─ ContractError                              a reply that is not what was asked
@@ -76,6 +78,7 @@ CODES: dict[str, str] = {
     "stopped": "the run was told to stop before the job had begun",
     # the way out
     "unavailable": "the route did not take the call; nothing was executed",
+    "rate-limited": "the route takes no more calls for now, or its rate leaves no room",
     "rejected": "the route refused this call",
     "route-closed": "the route takes nothing more in this run",
     "reply-type": "the reply is not of the type that was asked for",
@@ -100,8 +103,9 @@ CODES: dict[str, str] = {
 class MediaspoolError(Exception):
     """Base of every expected failure. `code` is a key of CODES; `hint` says what a person can do.
 
-    `settles` is the state of an attempt that ends with it, `outcome` the verdict on its job. `usd` is what the call
-    cost although it ended so, where the sender says it; None is unknown.
+    `settles` is the state of an attempt that ends with it, `outcome` the verdict on its job.
+    `slows` asks the whole route to slow down. `usd` is what the call cost although it ended so, where the sender says
+    it; None is unknown.
     """
 
     retryable: ClassVar[bool] = False
@@ -109,6 +113,7 @@ class MediaspoolError(Exception):
     reach: ClassVar[Reach] = "call"
     settles: ClassVar[Settles] = "failed"
     outcome: ClassVar[Ends] = "failed"
+    slows: ClassVar[bool] = False
     default_code: ClassVar[str] = "internal"
 
     def __init__(
@@ -199,6 +204,22 @@ class RunBusy(MediaspoolError):
 class Unavailable(MediaspoolError):
     retryable: ClassVar[bool] = True
     default_code = "unavailable"
+
+
+class Throttled(Unavailable):
+    """Too many at once or too fast: everybody on the route slows down. What is left of it is for the next run."""
+
+    slows: ClassVar[bool] = True
+    outcome: ClassVar[Ends] = "not-started"
+    default_code = "rate-limited"
+
+
+class RouteBusy(MediaspoolError):
+    """The route goes on turning calls away, or its rate leaves no room for long: nothing more on it in this run."""
+
+    outcome: ClassVar[Ends] = "not-started"
+    reach: ClassVar[Reach] = "route"
+    default_code = "rate-limited"
 
 
 class Rejected(MediaspoolError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, Rejected, RouteClosed, Unavailable
+from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, Rejected, RouteClosed, Throttled, Unavailable
 from pipeline.core.retry import MAX_TOLD_S
 from pipeline.routes._json import JsonValue, as_object, as_text, read_json
 from pipeline.routes._waits import wait_s
@@ -106,10 +106,10 @@ def error_of(
     if is_inside and sent and is_post and found is Unavailable and status >= 500:
         found = InDoubt  # it had begun to answer: nobody says that what failed then was not billed
     is_long = wait is not None and wait > MAX_TOLD_S
-    if found is Unavailable and is_long and _ONE_MODEL_POOL not in told.marks:  # a later run takes what is left
+    if found.retryable and is_long and _ONE_MODEL_POOL not in told.marks:  # a later run takes what is left
         found = RouteClosed
     message = _message(status, told, path=path, model=model, method="POST" if is_post else "GET", safe=safe)
-    retry_after_s = wait if found is Unavailable else None
+    retry_after_s = wait if found.retryable else None
     return found(message, hint=_hint(found, status, told, is_page(body)), retry_after_s=retry_after_s)
 
 
@@ -199,27 +199,41 @@ def _status_inside(told: Told) -> int:
 
 
 def _class(status: int, told: Told, *, path: str, may_be_done: bool, wait: float | None) -> type[MediaspoolError]:
-    match told.availability.get("retryable"):  # the router's own word: it found nobody to send this to
+    found = _by_router(status, told) or _by_status(status, told, may_be_done=may_be_done)
+    if found is not None:
+        return found
+    if may_be_done and not _is_unbilled(status, told, path=path, wait=wait):
+        return InDoubt
+    return Unavailable
+
+
+def _by_router(status: int, told: Told) -> type[MediaspoolError] | None:
+    """The router's own word: it found nobody to send this to."""
+    match told.availability.get("retryable"):
         case True:
-            return Unavailable
+            return Throttled if status == 429 else Unavailable
         case False if status not in (401, 402, 403, 407):
             return Rejected
+    return None
+
+
+def _by_status(status: int, told: Told, *, may_be_done: bool) -> type[MediaspoolError] | None:
     match status:
         case 401 | 407 | 301 | 307 | 308:
             return RouteClosed
         case 302 | 303 if not may_be_done:  # to a POST it may say where the result of it lies
             return RouteClosed
         case 402:
-            return Unavailable if _IN_FLIGHT in told.marks else RouteClosed
+            return Throttled if _IN_FLIGHT in told.marks else RouteClosed
         case 403:
             return Rejected if _is_about_this_call(told) else RouteClosed
-        case 425 | 429:
-            return RouteClosed if told.marks & _QUOTA_GONE else Unavailable
+        case 429:
+            return RouteClosed if told.marks & _QUOTA_GONE else Throttled
+        case 425:
+            return Unavailable
         case _ if 400 <= status < 500 and status != 408:
             return Rejected
-    if may_be_done and not _is_unbilled(status, told, path=path, wait=wait):
-        return InDoubt
-    return Unavailable
+    return None
 
 
 def _is_about_this_call(told: Told) -> bool:
@@ -245,8 +259,9 @@ def _message(status: int, told: Told, *, path: str, model: str | None, method: s
 def _hint(found: type[MediaspoolError], status: int, told: Told, page: bool) -> str:
     if found is InDoubt:
         return RESOLVE
-    if found is Unavailable:
-        return "nothing was executed: `mediaspool retry`, later"
+    if found.retryable:
+        again = "run again" if found is Throttled else "`mediaspool retry`"
+        return f"nothing was executed: {again}, later"
     if status == 404 and page:
         return "a web page answered: base_url ends in the wrong path"
     return _HINTS.get(status, "correct the job; the reason is the route's own")

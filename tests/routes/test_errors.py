@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, Rejected, RouteClosed, Unavailable
+from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, Rejected, RouteClosed, Throttled, Unavailable
 from pipeline.core.retry import MAX_TOLD_S, delay_s
 from pipeline.routes._errors import error_inside, error_of, read_error
 from pipeline.routes._json import MAX_DEPTH, read_json
@@ -62,7 +62,7 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("no key", 401, err(401, "No cookie auth credentials found"), S, {}, RouteClosed, RouteClosed),
     ("credits", 402, meta(402, limit_source="openrouter_credits"), S, {}, RouteClosed, RouteClosed),
     ("key limit", 402, meta(402, limit_source="openrouter_key_limit"), C, {}, RouteClosed, RouteClosed),
-    ("in flight", 402, IN_FLIGHT, S, {"Retry-After": "2"}, Unavailable, Unavailable),
+    ("in flight", 402, IN_FLIGHT, S, {"Retry-After": "2"}, Throttled, Throttled),
     ("moderation", 403, meta(403, reasons=["violence"], flagged_input="x"), P, {}, Rejected, Rejected),
     ("guardrail", 403, meta(403, patterns=["email"]), C, {}, Rejected, Rejected),
     ("region", 403, available("region_restricted", retryable=False), C, {}, Rejected, Rejected),
@@ -75,8 +75,8 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("too large", 413, err(413), T, {}, Rejected, Rejected),
     ("invalid", 422, err(422, "Invalid argument"), S, {}, Rejected, Rejected),
     ("fastapi", 422, b'{"detail":[{"loc":["body","n"],"msg":"too many"}]}', S, {}, Rejected, Rejected),
-    ("slow down", 429, err(429), S, {}, Unavailable, Unavailable),
-    ("slow down, HTML", 429, PAGE, S, {"Retry-After": "1"}, Unavailable, Unavailable),
+    ("slow down", 429, err(429), S, {}, Throttled, Throttled),
+    ("slow down, HTML", 429, PAGE, S, {"Retry-After": "1"}, Throttled, Throttled),
     ("daily", 429, DAILY, C, {}, RouteClosed, RouteClosed),
     ("quota", 429, err("insufficient_quota", type="insufficient_quota"), S, {}, RouteClosed, RouteClosed),
     ("a day", 429, err(429), S, {"Retry-After": "86400"}, RouteClosed, RouteClosed),
@@ -104,7 +104,7 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("moved", 308, b"", S, {"Location": "/x"}, RouteClosed, RouteClosed),
     ("see there", 302, b"", S, {"Location": "/x"}, InDoubt, RouteClosed),
     ("see other", 303, b"", S, {"Location": "/x"}, InDoubt, RouteClosed),
-    ("200, 429 inside", 200, err(429), S, {}, Unavailable, Unavailable),
+    ("200, 429 inside", 200, err(429), S, {}, Throttled, Throttled),
     ("200, 401 inside", 200, err(401), S, {}, RouteClosed, RouteClosed),
     ("200, 402 inside", 200, err(402), P, {}, RouteClosed, RouteClosed),
     ("200, word inside", 200, err("server_error"), C, {}, InDoubt, Unavailable),
@@ -140,7 +140,7 @@ def test_invariant_24_the_table_is_whole() -> None:
 def test_a_paid_call_is_told_not_executed_only_where_the_status_alone_says_so(body: bytes) -> None:
     found = {status: type(error(status, body)) for status in range(100, 600)}
     refused = {301, 307, 308, *range(400, 500)} - {408}
-    assert {status for status, kind in found.items() if kind is Unavailable} == {425, 429}
+    assert {status for status, kind in found.items() if issubclass(kind, Unavailable)} == {425, 429}
     assert {status for status, kind in found.items() if kind is InDoubt} == set(found) - refused
 
 

@@ -15,6 +15,7 @@ from pipeline.core.errors import (
     MediaspoolError,
     Rejected,
     RouteClosed,
+    Throttled,
     Unavailable,
 )
 from pipeline.routes.http import Http, JsonBody
@@ -217,7 +218,7 @@ async def test_a_paid_call_without_a_verdict_is_in_doubt_and_was_sent_once(how: 
 
 
 ONCE: dict[str, tuple[bytes, type[MediaspoolError]]] = {
-    "429": (told({"error": {"code": 429, "message": "slow"}}, status=429, Retry_After="0"), Unavailable),
+    "429": (told({"error": {"code": 429, "message": "slow"}}, status=429, Retry_After="0"), Throttled),
     "503 with a hint": (told({"error": {"code": 503}}, status=503, Retry_After="1"), Unavailable),
     "502 of speech": (told({"error": {"code": 502}}, status=502), Unavailable),
     "401": (told({"error": {"code": 401}}, status=401), RouteClosed),
@@ -228,7 +229,7 @@ ONCE: dict[str, tuple[bytes, type[MediaspoolError]]] = {
     "404": (told({"error": {"code": 404}}, status=404), Rejected),
     "413": (answer(b"<html>413", status=413, kind="text/html"), Rejected),
     "200 with an error": (told({"error": {"code": 400, "message": "no"}}), Rejected),
-    "200 as sound with an error": (answer(b'{"error":{"code":429}}'), Unavailable),
+    "200 as sound with an error": (answer(b'{"error":{"code":429}}'), Throttled),
     "200 with other JSON": (told({"text": "hello"}), ContractError),
     "200 and nothing": (answer(b""), ContractError),
     "gzip": (answer(b"\x1f\x8b", Content_Encoding="gzip"), ContractError),

@@ -1,0 +1,101 @@
+"""The gate of a route under the virtual clock: one cool-down for all, waits outside the seats, nothing into a wall."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from pipeline.core.errors import MediaspoolError, RouteClosed, Throttled
+from tests.rig import Act, Rig
+from tests.test_lanes import verdicts
+
+WIDTH = 8
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, widths={"r": WIDTH, "other": 2}, paid=True)
+    yield made
+    made.close()
+
+
+def busy_until(moment: float, hint_s: float | None) -> Callable[[int], MediaspoolError | None]:
+    return lambda _under_way: Throttled("slow down", retry_after_s=hint_s) if trio.current_time() < moment else None
+
+
+async def test_one_cool_down_is_shared_by_all_workers_of_a_route_and_by_no_other(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].mood = busy_until(30, 30)
+    jobs = [rig.job(f"j{number}", Act(after_s=1)) for number in range(40)]
+    outcomes = await rig.run(*jobs, rig.job("elsewhere", Act(after_s=1), route="other"))
+    assert set(verdicts(outcomes).values()) == {"done"}
+    sent = [played.at for played in rig.sent() if played.route == "r"]
+    assert rig.players["r"].turned_away == [0] * WIDTH
+    assert (sent[0], sent[1]) == (30, 31)  # one goes ahead, and the others follow once it came through
+    assert [played.at for played in rig.sent() if played.route == "other"] == [0]
+
+
+async def test_a_width_that_is_too_much_for_the_server_settles_below_it_and_every_job_is_done(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """The in-flight budget of a prepaid account: so many at once, and never more."""
+    player = rig.players["r"]
+    player.mood = lambda under_way: Throttled("in flight", retry_after_s=2) if under_way > 3 else None
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act(after_s=5)) for number in range(100)))
+    assert set(verdicts(outcomes).values()) == {"done"}
+    assert len(rig.sent()) == 100
+    assert len(player.turned_away) <= 15
+    assert trio.current_time() < 5 * 100 / 1.5  # at 3 at once it would take 170 s
+
+
+async def test_a_route_that_goes_on_turning_calls_away_ends_for_this_run_after_a_few(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].mood = busy_until(1e9, None)
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act()) for number in range(50)))
+    assert {(outcome.verdict, outcome.code) for outcome in outcomes.values()} == {("not-started", "rate-limited")}
+    assert len(rig.players["r"].turned_away) == WIDTH + 7
+    assert trio.current_time() < 200
+    rig.begin_anew()
+    rig.players["r"].mood = lambda _under_way: None
+    assert set(verdicts(await rig.run(*(rig.job(f"j{number}", Act()) for number in range(50)))).values()) == {"done"}
+
+
+async def test_a_route_that_closes_is_asked_no_more_than_its_width(rig: Rig, autojump_clock: MockClock) -> None:
+    rig.players["r"].mood = lambda _under_way: RouteClosed("no credit")
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act(), Act()) for number in range(50)))
+    assert {(outcome.verdict, outcome.code) for outcome in outcomes.values()} == {("not-started", "route-closed")}
+    assert len(rig.players["r"].turned_away) <= WIDTH
+
+
+async def test_the_wait_for_a_route_lies_inside_the_deadline_of_the_job(rig: Rig, autojump_clock: MockClock) -> None:
+    rig.players["r"].mood = busy_until(100, 100)
+    outcomes = await rig.run(rig.job("short", Act(), max_job_s=10), rig.job("long", Act()))
+    assert (outcomes["short"].code, outcomes["long"].verdict) == ("limit-time", "done")
+
+
+async def test_a_call_that_began_before_the_rest_does_not_keep_the_next_from_being_tried(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    film = rig.job("film", Act(after_s=600))
+    started = False
+
+    def mood(_under_way: int) -> MediaspoolError | None:
+        nonlocal started
+        first, started = not started, True
+        return None if first or trio.current_time() >= 10 else Throttled("busy", retry_after_s=10)
+
+    rig.players["r"].mood = mood
+    await rig.run(film, *(rig.job(f"j{number}", Act(after_s=1)) for number in range(10)))
+    assert max(played.at for played in rig.sent()) < 20
+
+
+async def test_a_busy_route_leaves_the_job_to_the_next_one_where_the_manifest_says_so(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].mood = busy_until(1e9, None)
+    outcomes = await rig.run(rig.job("j", Act(), route=("r", "other"), on_failure="next-route"))
+    assert (outcomes["j"].verdict, outcomes["j"].route) == ("done", "other")
