@@ -15,8 +15,9 @@ from pipeline.routes import _local, _video_wire
 from pipeline.routes._answers import object_of, read_object
 from pipeline.routes._asking import JSON, Way
 from pipeline.routes._body import JsonBody, JsonTree
+from pipeline.routes._stream import Answer
 from pipeline.routes.fetch import download
-from pipeline.routes.http import Answer, Http
+from pipeline.routes.http import Http
 
 VIDEOS_OUT = frozenset({"video/mp4", "video/webm"})
 MAX_CLIP_BYTES = 4_000_000_000

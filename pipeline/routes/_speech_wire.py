@@ -23,8 +23,8 @@ from pipeline.routes import _local
 from pipeline.routes._body import JsonTree
 from pipeline.routes._languages import two_letters
 from pipeline.routes._open_wav import close_sizes
+from pipeline.routes._stream import Stream
 from pipeline.routes._voices import SpeechModel, voice_language
-from pipeline.routes.http import Stream
 
 MEDIA_TYPES: Mapping[str, str] = {
     "pcm": "audio/wav",

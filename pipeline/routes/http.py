@@ -20,26 +20,11 @@ from pipeline.core.drivers import Exchange, Timeouts
 from pipeline.core.errors import ConfigError, ContractError, MediaspoolError, Rejected, RouteClosed
 from pipeline.core.retry import delay_s
 from pipeline.core.secret import Secret
-from pipeline.routes._body import Base64File, Body, FilePart, JsonBody, JsonTree, MultipartBody, Upload, opened
+from pipeline.routes._body import Body, Upload, opened
 from pipeline.routes._connections import CLOSE_S, CONNECTIONS_PER_CLIENT, Clients, cause_of
 from pipeline.routes._guard import Guard
-from pipeline.routes._headers import Headers, MediaType, checked, is_sendable
-from pipeline.routes._json import JsonValue
+from pipeline.routes._headers import Headers, checked, is_sendable
 from pipeline.routes._stream import Answer, Asked, Stream, ensure_answer
-
-__all__ = [
-    "Answer",
-    "Base64File",
-    "Body",
-    "FilePart",
-    "Headers",
-    "Http",
-    "JsonBody",
-    "JsonTree",
-    "JsonValue",
-    "MediaType",
-]
-__all__ += ["MultipartBody", "Stream"]
 
 KEEP_IDLE_S = 4.0  # common servers drop an idle connection after five seconds
 MAX_GET_TRIES = 3
@@ -115,9 +100,8 @@ class Http:
         url = self._url(path)
         asked = Asked(path=path, model=model, is_post=True, safe=self._safe)
         async with opened(body, self._threads) as upload:
-            headers = {"Content-Type": body.content_type, "Content-Length": str(upload.length)}
             flight = _Flight(asked, self.timeouts.stretched(exchange.call_s), upload, exchange.sending)
-            request = self._request("POST", url, flight, extra=headers)
+            request = self._request(url, flight, body)
             async with self._fly(self._open, request, flight) as stream:
                 if stream.generation_id is not None:
                     await exchange.identified(stream.generation_id)
@@ -141,11 +125,32 @@ class Http:
 
     @asynccontextmanager
     async def fetching(
-        self, url: str, *, keyed: bool = True, also: frozenset[str] = frozenset(), deadline: float = math.inf
+        self,
+        url: str,
+        *,
+        keyed: bool = True,
+        also: frozenset[str] = frozenset(),
+        deadline: float = math.inf,
+        body: Body | None = None,
+        headers: Mapping[str, str] = {},
     ) -> AsyncIterator[tuple[Stream, Asked]]:
-        """One GET, whatever its status. `also` are origins that the settings name: no guard and no key for them."""
-        async with self._reach(_parsed(url), keyed=keyed, also=also, deadline=deadline) as found:
-            yield found
+        """One GET, whatever its status. `also` are origins that the settings name: no guard and no key for them.
+
+        With a body it is one POST, of something that may be told twice; `headers` go with it.
+        """
+        there = _parsed(url)
+        origin = _origin(there)
+        is_own = origin == self._origin
+        clients = self._open if is_own or origin in {_origin(_parsed(text)) for text in also} else self._guarded
+        if there.userinfo or (clients is self._guarded and there.scheme != "https"):
+            raise _no_address(f"{there.scheme}://{there.host}")
+        path = there.path if is_own else f"https://{display(there.host, 100)}"
+        asked = Asked(path=path, model=None, is_post=False, safe=self._safe)
+        async with opened(body, self._threads) as upload:
+            flight = _Flight(asked, self.timeouts, upload, trio.lowlevel.checkpoint, deadline=deadline)
+            request = self._request(there, flight, body, extra=headers, keyed=keyed and is_own, own=is_own)
+            async with self._fly(clients, request, flight) as stream:
+                yield stream, asked
 
     def join(self, reference: str, against: str | None = None) -> str:
         """What a reference in an answer means: absolute, or relative to `against` or the base URL's origin."""
@@ -162,27 +167,10 @@ class Http:
         return _origin(_parsed(url)) == self._origin
 
     async def _get_once(self, url: httpx.URL, max_bytes: int, deadline: float) -> Answer:
-        async with self._reach(url, keyed=True, also=frozenset(), deadline=deadline) as (stream, asked):
+        async with self.fetching(str(url), deadline=deadline) as (stream, asked):
             await ensure_answer(stream, asked, None)
             body = await stream.read_all(max_bytes)
             return Answer(status=stream.status, headers=stream.headers, body=body, media_type=stream.media_type)
-
-    @asynccontextmanager
-    async def _reach(
-        self, url: httpx.URL, *, keyed: bool, also: frozenset[str], deadline: float
-    ) -> AsyncIterator[tuple[Stream, Asked]]:
-        origin = _origin(url)
-        is_own = origin == self._origin
-        clients = self._open if is_own or origin in {_origin(_parsed(text)) for text in also} else self._guarded
-        if url.userinfo or (clients is self._guarded and url.scheme != "https"):
-            raise _no_address(f"{url.scheme}://{url.host}")
-        path = url.path if is_own else f"https://{display(url.host, 100)}"
-        asked = Asked(path=path, model=None, is_post=False, safe=self._safe)
-        async with opened(None, self._threads) as nothing:
-            flight = _Flight(asked, self.timeouts, nothing, trio.lowlevel.checkpoint, deadline=deadline)
-            request = self._request("GET", url, flight, keyed=keyed and is_own, own=is_own)
-            async with self._fly(clients, request, flight) as stream:
-                yield stream, asked
 
     @asynccontextmanager
     async def _fly(
@@ -197,9 +185,9 @@ class Http:
 
     def _request(
         self,
-        method: str,
         url: httpx.URL,
         flight: "_Flight",
+        body: Body | None,
         *,
         extra: Mapping[str, str] = {},
         keyed: bool = True,
@@ -212,9 +200,13 @@ class Http:
             "User-Agent": "mediaspool",
             **(self._headers if own else {}),
             **(self._bearer() if keyed else {}),
+            **(
+                {} if body is None else {"Content-Type": body.content_type, "Content-Length": str(flight.upload.length)}
+            ),
             **extra,
         }
-        return httpx.Request(method, url, headers=headers, stream=_Feed(flight.upload), extensions=flight.extensions)
+        method, feed = "GET" if body is None else "POST", _Feed(flight.upload)
+        return httpx.Request(method, url, headers=headers, stream=feed, extensions=flight.extensions)
 
     def _bearer(self) -> dict[str, str]:
         secret = self._key()

@@ -18,7 +18,8 @@ from pipeline.core.errors import (
     Throttled,
     Unavailable,
 )
-from pipeline.routes.http import Http, JsonBody
+from pipeline.routes._body import JsonBody
+from pipeline.routes.http import Http
 from tests.exchanges import RecordingExchange
 from tests.routes.servers import (
     FRAME,

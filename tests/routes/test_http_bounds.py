@@ -20,8 +20,9 @@ from pipeline.core.errors import (
     RouteClosed,
     Unavailable,
 )
+from pipeline.routes._body import Base64File, JsonBody
 from pipeline.routes._stream import Asked
-from pipeline.routes.http import FAILURES, Base64File, Http, JsonBody, failure_of
+from pipeline.routes.http import FAILURES, Http, failure_of
 from tests.exchanges import RecordingExchange
 from tests.routes.servers import (
     SOUND,

@@ -7,7 +7,8 @@ from pathlib import Path
 import trio
 
 from pipeline.core.drivers import Timeouts
-from pipeline.routes.http import Base64File, Http, JsonBody
+from pipeline.routes._body import Base64File, JsonBody
+from pipeline.routes.http import Http
 from tests.exchanges import RecordingExchange
 
 PATIENT = Timeouts(connect_s=30, first_byte_s=120, idle_s=120, total_s=200)
