@@ -15,7 +15,7 @@ from pipeline.core.model import Outcome, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
 from pipeline.report import command, next_command
 from pipeline.seat import Seat
-from pipeline.state.drops import REPORT_SUFFIX
+from pipeline.state.drops import is_manifest_name
 from pipeline.state.ledger_rows import JobRow, SpendRow
 from pipeline.state.spool import Spool
 
@@ -71,7 +71,7 @@ def status(seat: Seat) -> Answer:
             spool=display_path(spool.root),
             running=_running(os.path.join(spool.root, "lock")),
             counts=dict(ledger.counts()),
-            manifests={name: _count_files(os.path.join(spool.root, name)) for name in _WAITING},
+            manifests={name: _count_manifests(os.path.join(spool.root, name)) for name in _WAITING},
             problems=tuple(_job_line(row, seat) for row in ledger.jobs_with(PROBLEMS)),
             held=tuple(held_call(ledger, row, seat) for row in ledger.held_attempts()),
             waiting=tuple(held_call(ledger, row, seat) for row in ledger.submitted_attempts()),
@@ -110,9 +110,11 @@ def _running(lock: str) -> int | None:
     return int(held[0][4]) if held else None
 
 
-def _count_files(folder: str) -> int:
+def _count_manifests(folder: str) -> int:
+    """What a run could take, or took, for a manifest; whatever else lies there waits for nobody."""
     try:
-        return sum(not name.startswith(".") and not name.endswith(REPORT_SUFFIX) for name in os.listdir(folder))
+        with os.scandir(folder) as entries:
+            return sum(is_manifest_name(entry.name) and not entry.is_dir(follow_symlinks=False) for entry in entries)
     except FileNotFoundError:
         return 0
 

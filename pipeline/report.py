@@ -145,9 +145,8 @@ def next_command(outcome: Outcome, *, manifest: str | None = None, spool: str | 
         case "blocked":
             return command("status", spool)
         case "refused":
-            is_dropped = spool is not None and manifest is None
             return _by_problem(outcome, spool) or (
-                _about(outcome, "retry", spool) if is_dropped else _again("plan", manifest, spool)
+                _about(outcome, "retry", spool) if manifest is None else _again("plan", manifest, spool)
             )
         case "not-started":
             return _by_problem(outcome, spool) or _again("run", manifest, spool)

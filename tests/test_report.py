@@ -228,8 +228,9 @@ def test_the_command_of_a_spool_names_the_spool() -> None:
     )
 
 
-def test_a_refused_job_of_a_spool_runs_again_by_retry_because_its_manifest_may_have_been_put_away() -> None:
+def test_a_refused_job_whose_manifest_nobody_named_is_let_go_by_retry_for_that_may_be_put_away_or_gone() -> None:
     assert next_command(_outcome("refused"), spool="/srv/s") == "mediaspool retry --spool /srv/s a"
+    assert next_command(_outcome("refused")) == "mediaspool retry a"
 
 
 @pytest.mark.parametrize(("verdict", "verb"), [("refused", "plan"), ("not-started", "run")])

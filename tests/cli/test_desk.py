@@ -61,6 +61,25 @@ def test_status_before_the_first_run_is_empty_and_makes_nothing(folder: Folder) 
     assert not folder.spool.exists()
 
 
+def test_status_counts_as_manifests_what_a_run_would_take_for_one(failed: Folder) -> None:
+    (failed.spool / "incoming" / "a.toml").touch()
+    (failed.spool / "incoming" / "notes.txt").touch()
+    (failed.spool / "incoming" / "folder.toml").mkdir()
+    assert status(failed).manifests["incoming"] == 1
+
+
+def test_the_command_beside_a_refusal_takes_it_out_of_the_status_though_its_file_is_gone(folder: Folder) -> None:
+    odd = folder.record("a.mp3")
+    odd.write_bytes(b"<!doctype html><html></html>")
+    folder.run()
+    odd.unlink()
+    folder.run()
+    (problem,) = status(folder).problems
+    assert problem.next == f"mediaspool retry --spool {folder.spool} '{problem.id}'"
+    assert retry(folder, problem.id).jobs == (problem.id,)
+    assert status(folder).problems == ()
+
+
 def test_status_shows_counts_problems_and_the_last_run(failed: Folder) -> None:
     found = status(failed)
     (problem,) = found.problems
