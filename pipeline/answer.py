@@ -70,11 +70,15 @@ def joined(lines: Iterable[str]) -> str:
 
 
 def shown_path(path: str) -> str:
-    """A path for a person, relative where that is shorter, never with a character that a terminal would obey."""
+    """A path for a person, relative where that is shorter, never with a character that a terminal would obey.
+
+    It can be typed: what begins with a dash would be taken for an option.
+    """
     try:
         near = os.path.relpath(path)
     except OSError:  # the folder we stand in is gone
         near = path
+    near = f"./{near}" if near.startswith("-") else near
     return display_path(near if len(near) < len(path) else path)
 
 

@@ -107,3 +107,10 @@ def test_the_answer_names_what_was_written(folder: Folder) -> None:
     answer: Answer = starter.start(str(folder.root / "recordings"))
     assert answer.text.startswith("wrote ")
     assert answer.lines == crontab_line(str(folder.root / "recordings.toml")) + "\n"
+
+
+@pytest.mark.parametrize("name", ["-dash", "with space"])
+def test_the_command_that_it_proposes_can_be_typed_as_it_stands(shell: Shell, name: str) -> None:
+    (shell.folder.root / name).mkdir()
+    (line,) = [line for line in shell.type("init", "--", name, code=0).err.splitlines() if "mediaspool plan" in line]
+    assert "0 jobs" in shell.type(*shlex.split(line.partition(" mediaspool ")[2]), code=0).err
