@@ -15,7 +15,7 @@ import trio
 from pipeline.children import weights
 from pipeline.children.lanes import Lanes
 from pipeline.children.stage import FileRef
-from pipeline.core.drivers import Exchange, Health
+from pipeline.core.drivers import DriverFacts, Exchange, Health
 from pipeline.core.errors import UnsupportedOperation
 from pipeline.core.model import Refusal
 
@@ -47,6 +47,15 @@ def version(distribution: str) -> str:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return "absent"
+
+
+def require_known(facts: DriverFacts, operation: str, model: str | None) -> None:
+    """UnsupportedOperation unless the driver has the operation and, where one is named, the model."""
+    if operation not in facts.operations:
+        raise UnsupportedOperation(f"{facts.name} cannot {operation}")
+    if model is not None and model not in facts.models:
+        hint = f"leave the model out, or name {' or '.join(facts.models)}"
+        raise UnsupportedOperation(f"{facts.name} has no model {model!r}", code="model-unknown", hint=hint)
 
 
 def missing_extra(distribution: str, models: Iterable[weights.Model]) -> list[Refusal]:

@@ -41,11 +41,7 @@ class Hibari:
         self._lanes = lanes
 
     def bind(self, operation: str, model: str | None) -> Binding:
-        if operation not in FACTS.operations:
-            raise UnsupportedOperation(f"hibari cannot {operation}")
-        if model not in (None, HIBARI.name):
-            hint = f"leave the model out or name {HIBARI.name}"
-            raise UnsupportedOperation(f"hibari has no model {model!r}", code="model-unknown", hint=hint)
+        _local.require_known(FACTS, operation, model)
         _local.require_extra(DISTRIBUTION, (HIBARI,))
         engine = f"{DISTRIBUTION} {_local.version(DISTRIBUTION)} {HIBARI.identity} {PROFILE}"
         return Binding(route=self.route.id, model=HIBARI.name, engine=engine, paid=False)

@@ -53,11 +53,7 @@ class Pico:
         self._lanes = lanes
 
     def bind(self, operation: str, model: str | None) -> Binding:
-        if operation not in FACTS.operations:
-            raise UnsupportedOperation(f"pico cannot {operation}")
-        if model not in (None, MODEL):
-            hint = f"leave the model out or name {MODEL}"
-            raise UnsupportedOperation(f"pico has no model {model!r}", code="model-unknown", hint=hint)
+        _local.require_known(FACTS, operation, model)
         _local.require_extra(DISTRIBUTION, PICO.values())
         engine = f"{DISTRIBUTION} {_local.version(DISTRIBUTION)} {_WEIGHTS} {PROFILE}"
         return Binding(route=self.route.id, model=MODEL, engine=engine, paid=False)

@@ -42,11 +42,7 @@ class Pillow:
         self._lanes = lanes
 
     def bind(self, operation: str, model: str | None) -> Binding:
-        if operation not in FACTS.operations:
-            raise UnsupportedOperation(f"pillow cannot {operation}")
-        if model not in (None, MODEL):
-            hint = "leave the model out"
-            raise UnsupportedOperation(f"pillow has no model {model!r}", code="model-unknown", hint=hint)
+        _local.require_known(FACTS, operation, model)
         engine = f"{DISTRIBUTION} {_local.version(DISTRIBUTION)} {PROFILE}"
         return Binding(route=self.route.id, model=MODEL, engine=engine, paid=False)
 

@@ -63,11 +63,7 @@ class Stills:
         self._lanes = lanes
 
     def bind(self, operation: str, model: str | None) -> Binding:
-        if operation not in FACTS.operations:
-            raise UnsupportedOperation(f"stills cannot {operation}")
-        if model not in (None, MODEL):
-            hint = "leave the model out"
-            raise UnsupportedOperation(f"stills has no model {model!r}", code="model-unknown", hint=hint)
+        _local.require_known(FACTS, operation, model)
         engine = f"{DISTRIBUTION} {_local.version(DISTRIBUTION)} {PICTURES} {_local.version(PICTURES)} {PROFILE}"
         return Binding(route=self.route.id, model=MODEL, engine=engine, paid=False)
 

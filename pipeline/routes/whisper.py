@@ -72,12 +72,8 @@ class Whisper:
         )
 
     def bind(self, operation: str, model: str | None) -> Binding:
-        if operation not in self.facts.operations:
-            raise UnsupportedOperation(f"whisper cannot {operation}")
         chosen = model or self.route.models.get(operation, DEFAULT_MODEL)
-        if chosen not in self.facts.models:
-            hint = f"models here: {', '.join(self.facts.models)}"
-            raise UnsupportedOperation(f"whisper has no model {chosen!r}", code="model-unknown", hint=hint)
+        _local.require_known(self.facts, operation, chosen)
         _local.require_extra(DISTRIBUTION, self._packaged(chosen))
         return Binding(route=self.route.id, model=chosen, engine=self._engine(chosen), paid=False)
 
