@@ -7,6 +7,7 @@ sent, downloaded or repaired; the one file that is written is a probe in the spo
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ from pipeline.runtime import Drivers, engine_workers, look_at, open_drivers
 from pipeline.seat import Seat
 from pipeline.state.database import shared_disk_problem
 from pipeline.state.durable import free_bytes
+from pipeline.state.ledger_rows import RunRow
 from pipeline.state.linux import file_system_magic
 from pipeline.state.settings import GROUPS, settings_path
 from pipeline.state.spool import Spool
@@ -234,7 +236,8 @@ def _clock(name: str, seat: Seat) -> Finding:
     """No decision hangs on the clock, but settling, reports and retention read it."""
     now = seat.world.now()
     shown = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
-    with viewed(seat) as ledger:
+    last: list[RunRow] = []
+    with suppress(MediaspoolError), viewed(seat) as ledger:  # what is wrong with the ledger is its own finding
         last = ledger.last_runs(1)
     began = datetime.fromisoformat(last[0].started_at).timestamp() if last else 0.0
     if not MADE < now < FAR or began > now + CLOCK_MARGIN_S:

@@ -276,7 +276,7 @@ class Planner:
             if not expected:
                 return Refusal(
                     code="output-exists",
-                    message=f"the {product.name} file is already there and mediaspool did not write it",
+                    message=f"the {product.name} file is already there and mediaspool does not remember writing it",
                     hint="move it away, or run with --force to replace it",
                 )
             if self._intake.sha256(product.path) not in expected:

@@ -62,7 +62,7 @@ def test_a_ledger_that_is_no_database_is_bad(folder: Folder) -> None:
     folder.spool.mkdir()
     (folder.spool / "ledger.db").write_bytes(b"no database" * 1000)
     made = check(folder)
-    assert not finding(made, "ledger").ok
+    assert [item.check for item in made.findings if not item.ok] == ["ledger"]
     assert made.exit_code == 74
 
 
