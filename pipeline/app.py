@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from pipeline import __version__
 from pipeline.batch import Batch, Stop, run_plan
+from pipeline.broadcast import broadcasting
 from pipeline.core.budget import Budget
 from pipeline.core.confine import display
 from pipeline.core.errors import InputError, ManifestError, MediaspoolError
@@ -21,6 +22,7 @@ from pipeline.core.model import BadJob, Outcome, Place, refusal_identity
 from pipeline.discovery import discover
 from pipeline.intake import Intake
 from pipeline.manifest import Manifest, ManifestLimits, place_of, read_manifest
+from pipeline.metrics import write_metrics
 from pipeline.plan import Planner, decide_all
 from pipeline.prices import learn_prices
 from pipeline.recovery import recover
@@ -84,6 +86,7 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
         async with (
             watch_signals(stop, caught, grace_s=settings.drain_grace_s, time_limit_s=request.time_limit_s),
             open_runtime(settings, spool, world, roots=lane_roots(settings, spool, claims)) as runtime,
+            broadcasting(runtime) as cast,
         ):
             world.reached("claimed")
             await runtime.runner(begin, runtime, claims)
@@ -99,6 +102,7 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             result = await runtime.runner(report, runtime, readings, outcomes, stop, caught.signal)
             result = msgspec.structs.replace(result, unpriced=unpriced)
             await runtime.runner(finish, runtime, readings, result, request)
+            cast.report = result.whole
             world.reached("finished")
         return result
 
@@ -315,14 +319,24 @@ def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, reques
         if reading.claim.origin == "incoming":
             runtime.spool.finish(reading.claim, _destination(reading, item), report_json(item))
     runtime.ledger.finish_run(result.whole.exit_code)
-    if _is_at_rest(readings, result):
+    figures = runtime.settings.metrics.file
+    if figures is not None:
+        _tell_figures(runtime, figures, result.whole)
+    if _is_at_rest(readings, result) and not runtime.settings.notify.pings:  # whoever waits for a ping waits for each
         watched = {path for reading in readings if reading.manifest for path in _watched(reading.manifest)}
         write_marker(
             runtime.spool.root,
             watched=sorted(watched),
             settle_s=runtime.settings.manifest_settle_s,
             extra_files=[request.settings_file] if request.settings_file else [],
+            figures=figures,
         )
+
+
+def _tell_figures(runtime: Runtime, path: str, whole: RunReport) -> None:
+    error = write_metrics(path, runtime.ledger, whole, runtime.spool.root)
+    if error is not None:
+        runtime.log.event("figures-not-written", level="warning", code=error.code, reason=error.message)
 
 
 def _destination(reading: Reading, report: RunReport) -> Literal["done", "failed", "claimed"]:

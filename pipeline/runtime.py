@@ -27,6 +27,7 @@ from pipeline.core.errors import ConfigError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Doubt
 from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
+from pipeline.core.notices import Notifier
 from pipeline.core.secret import Secret
 from pipeline.publishing import Publisher
 from pipeline.routes import DRIVERS
@@ -43,6 +44,7 @@ from pipeline.trace.redact import Redactor
 from pipeline.worker import Bench
 
 FILE_THREADS = 4
+NOTIFIER = "pipeline.routes.notify:Notifier"
 ASSETS = "assets"  # answers are looked at by children, wherever the spool lies
 CLOSE_GRACE_S = 5.0
 
@@ -117,6 +119,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     bench: Bench
     doubt: Doubt
     budget: Budget
+    tools: Tools
     warnings: list[str]
 
 
@@ -285,8 +288,17 @@ def _assemble(
         bench=bench,
         doubt=doubt_of(settings),
         budget=Budget(caps_of(settings.caps, "run"), level="run"),
+        tools=tools,
         warnings=warnings,
     )
+
+
+def open_notifier(runtime: Runtime) -> Notifier | None:
+    """Who tells other machines of the run; None where the settings name nobody, so that nothing is imported for it."""
+    table, tools = runtime.settings.notify, runtime.tools
+    if not (table.pings or table.hooks):
+        return None
+    return cast("Notifier", _load(NOTIFIER)(table, find_key=tools.find_key, safe=tools.safe))
 
 
 def _open_debug(settings: Settings, spool: Spool, world: World, redactor: Redactor) -> DebugWriter:

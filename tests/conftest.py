@@ -1,9 +1,13 @@
-"""For all tests: live ones run only by name; where CI provides for privileged ones, a skip is a failure."""
+"""For all tests: live ones run only by name, a skip of what CI provides for fails, no clock decides a property."""
 
 import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 pytest_plugins = ["tests.standin.fixture"]
 REQUIRED = "MEDIASPOOL_REQUIRE_PRIVILEGED"

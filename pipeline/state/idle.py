@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline import __version__
 from pipeline.state.drops import is_ignored, is_manifest_name, stood_still
+from pipeline.state.pulse import beat
 
 MAX_WATCHED = 20_000
 MAX_MARKER_BYTES = 16_000_000
@@ -26,7 +27,7 @@ _MARKER, _BEGAN = "idle.json", "idle.began"
 _ENVIRONMENT = ("MEDIASPOOL_", "XDG_CONFIG_HOME", "CREDENTIALS_DIRECTORY")
 
 Mark = list[int]
-Marker = tuple[list[str | int], float, list[tuple[str, Mark | None]]]
+Marker = tuple[list[str | int], float, list[tuple[str, Mark | None]], str | None]
 
 
 class _TooMuchError(Exception):
@@ -34,18 +35,22 @@ class _TooMuchError(Exception):
 
 
 def is_idle(root: str) -> bool:
-    """True when a run would find everything as the last one left it."""
+    """True when a run would find everything as the last one left it. The file of figures then says that all is well."""
     try:
-        program, settle_s, entries = _read_marker(os.path.join(root, _MARKER))
+        program, settle_s, entries, figures = _read_marker(os.path.join(root, _MARKER))
         if program != _program():
             return False
         if any(not name.startswith(".") for name in os.listdir(os.path.join(root, "claimed"))):
             return False
         if _has_settled_drop(os.path.join(root, "incoming"), settle_s):
             return False
-        return all(_mark(path) == mark for path, mark in entries)
+        if not all(_mark(path) == mark for path, mark in entries):
+            return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
+    if figures is not None:
+        beat(figures)
+    return True
 
 
 def remove_marker(root: str) -> None:
@@ -59,17 +64,20 @@ def remove_marker(root: str) -> None:
         json.dump([time.time(), time.monotonic()], file)
 
 
-def write_marker(root: str, *, watched: Sequence[str], settle_s: float, extra_files: Sequence[str] = ()) -> bool:
+def write_marker(
+    root: str, *, watched: Sequence[str], settle_s: float, extra_files: Sequence[str] = (), figures: str | None = None
+) -> bool:
     """The last act of a run that left nothing to do. False, and no marker, when the next tick must look for itself.
 
     `watched` are files, and folders with all that is below them; `extra_files` such as the settings file likewise.
+    `figures` is a file that says when all was well, for the next tick to say so again.
     """
     root = os.path.realpath(root)
     try:
         entries = _snapshot(_code(), [*extra_files, os.path.join(root, "standing"), *watched], root)
         if not _is_older_than_look(entries, root):
             return False
-        _replace(root, json.dumps([_program(), settle_s, list(entries.items())]))
+        _replace(root, json.dumps([_program(), settle_s, list(entries.items()), figures]))
     except (OSError, ValueError, _TooMuchError):
         return False
     return True
@@ -78,8 +86,8 @@ def write_marker(root: str, *, watched: Sequence[str], settle_s: float, extra_fi
 def _read_marker(path: str) -> Marker:
     """Not checked further: whatever is wrong in it fails a comparison or raises, and both mean not idle."""
     with open(path, "rb") as file:
-        program, settle_s, entries = json.loads(file.read(MAX_MARKER_BYTES))
-    return program, settle_s, entries
+        program, settle_s, entries, figures = json.loads(file.read(MAX_MARKER_BYTES))
+    return program, settle_s, entries, figures
 
 
 def _program() -> list[str | int]:

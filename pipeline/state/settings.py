@@ -19,6 +19,7 @@ from pipeline.core.drivers import RouteConfig
 from pipeline.core.errors import ConfigError
 from pipeline.core.limits import parse_duration
 from pipeline.core.model import Limits, RouteId
+from pipeline.core.notices import MetricsTable, NotifyTable, check_notify
 from pipeline.core.secret import Secret
 from pipeline.state.pace_tables import PERIODS, CapTable, caps_of
 from pipeline.state.route_tables import (
@@ -102,6 +103,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     debug: DebugTable = DebugTable()
     log: LogTable = LogTable()
     engines: EngineTable = EngineTable()
+    notify: NotifyTable = NotifyTable()
+    metrics: MetricsTable = MetricsTable()
     manifest_settle: str = "2s"
     low_disk_mb: Annotated[int, Meta(ge=0)] = 500
     doubt_per_call_usd: Decimal = Decimal("0.02")
@@ -130,6 +133,8 @@ _TABLES: dict[str, type[Struct]] = {
     "debug": DebugTable,
     "log": LogTable,
     "engines": EngineTable,
+    "notify": NotifyTable,
+    "metrics": MetricsTable,
 }
 
 
@@ -151,14 +156,20 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
         settings = msgspec.convert(body, Settings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"the settings are wrong: {error}", hint="see docs/settings.md") from error
-    settings = msgspec.structs.replace(settings, roots=_absolute(settings.roots, settings_path(path, environ)))
+    file = settings_path(path, environ)
+    metrics = tuple(filter(None, (settings.metrics.file,)))
+    settings = msgspec.structs.replace(
+        settings,
+        roots=_absolute(settings.roots, file),
+        metrics=MetricsTable(file=next(iter(_absolute(metrics, file)), None)),
+    )
     _check(settings)
     return settings
 
 
-def _absolute(roots: Sequence[str], file: str) -> tuple[str, ...]:
-    """A relative root starts from the folder of the settings file, so that a folder can be moved with its settings."""
-    return tuple(os.path.normpath(os.path.join(os.path.dirname(file), root)) for root in roots)
+def _absolute(paths: Sequence[str], file: str) -> tuple[str, ...]:
+    """A relative path starts from the folder of the settings file, so that a folder can be moved with its settings."""
+    return tuple(os.path.normpath(os.path.join(os.path.dirname(file), path)) for path in paths)
 
 
 def settings_schema() -> dict[str, object]:
@@ -258,6 +269,7 @@ def _check(settings: Settings) -> None:
             raise ConfigError(f"the doubt allowance is {money}", hint="write an amount in USD, 0 to allow none")
     for period in PERIODS:
         caps_of(settings.caps, period)
+    check_notify(settings.notify)
     expand_routes(settings.default_route, route_configs(settings))
 
 

@@ -31,7 +31,9 @@ SIGNATURES = [
     b"\xff\xfea\0",
     b"WEBVTT\n",
 ]
-SHORT = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHORT = settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def check_verdict(verdict: Examination) -> None:

@@ -22,7 +22,9 @@ NOW = 1_800_000_000.0
 LEVELS: tuple[DebugLevel, ...] = ("digest", "redacted")
 PROMPT = "Dear Zebulon, the diagnosis of Wilhelmina is kept between Quentin and us."
 FILE = "Wilhelmina therapy 14 March.m4a"
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def _writer(folder: Path, *, level: DebugLevel = "digest", secrets: tuple[str, ...] = (), **bounds: int) -> DebugWriter:
@@ -267,7 +269,9 @@ def test_an_artifact_over_the_size_is_counted_and_not_written(tmp_path: Path, ar
     assert (writer.failures, list(tmp_path.iterdir())) == (1, [])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(text=st.text(max_size=400))
 def test_no_text_in_any_field_makes_it_raise_or_grow(tmp_path: Path, artifact: DebugArtifact, text: str) -> None:
     writer = _writer(tmp_path, level="redacted", max_kb=8)

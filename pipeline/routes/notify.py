@@ -1,0 +1,118 @@
+"""Notices to other machines: pings as healthchecks services take them, and one signed webhook.
+
+Promises: never raises, never takes longer than `NOTICE_S` in all, and tells nothing but numbers. Every address goes
+through the guard of `_guard` unless its origin is named in the settings; no address and no secret is in what is said of
+a failure. A notice may arrive twice: it has an id that stays the same.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from time import time
+
+import trio
+
+from pipeline.core.drivers import Timeouts
+from pipeline.core.errors import ConfigError, MediaspoolError, Unavailable
+from pipeline.core.notices import Notice, NotifyTable, hook_body
+from pipeline.core.secret import Secret
+from pipeline.routes._body import JsonBody
+from pipeline.routes._guard import Guard
+from pipeline.routes.http import Http
+
+NOTICE_S = 10.0
+TRIES = 3
+FIRST_WAIT_S = 0.5
+_NOWHERE = "https://nowhere.invalid"  # no address is ours, so none gets a key and every one is guarded
+_TIMEOUTS = Timeouts(connect_s=4, first_byte_s=5, idle_s=3, total_s=NOTICE_S)
+_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+FindKey = Callable[[str], Secret | None]
+
+
+class Notifier:
+    """Whom the settings name. Opened for one run, closed once."""
+
+    def __init__(
+        self, table: NotifyTable, *, find_key: FindKey, safe: Callable[[str], str], guard: Guard | None = None
+    ) -> None:
+        self._table = table
+        self._find_key = find_key
+        self._http = Http(_NOWHERE, timeouts=_TIMEOUTS, width=1, key=lambda: None, headers={}, safe=safe, guard=guard)
+
+    async def tell(self, notice: Notice) -> list[str]:
+        """Ping and webhook side by side. What did not get through, in words that name no address."""
+        lost: list[str] = []
+        with trio.move_on_after(NOTICE_S) as scope:
+            async with trio.open_nursery() as nursery:
+                if self._table.pings:
+                    nursery.start_soon(self._told, "ping", self._ping, notice, lost)
+                if self._table.hooks and self._is_due(notice):
+                    nursery.start_soon(self._told, "webhook", self._hook, notice, lost)
+        return [*lost, "nobody answered in time"] if scope.cancelled_caught else lost
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _told(
+        self, name: str, send: Callable[[Notice], Awaitable[None]], notice: Notice, lost: list[str]
+    ) -> None:
+        try:
+            await send(notice)
+        except MediaspoolError as error:
+            lost.append(f"the {name} did not get through: {error.message}")
+
+    def _is_due(self, notice: Notice) -> bool:
+        if notice.event == "start":
+            return False
+        match self._table.webhook_when:
+            case "always":
+                return True
+            case "news":
+                return notice.has_news
+            case "problems":
+                return bool(notice.exit_code)
+
+    async def _ping(self, notice: Notice) -> None:
+        address = self._address(self._table.ping_url, self._table.ping_key).rstrip("/")
+        end = "" if notice.event == "success" else f"/{notice.event}"
+        await self._post(f"{address}{end}", notice.summary.encode(), {"Content-Type": "text/plain; charset=utf-8"})
+
+    async def _hook(self, notice: Notice) -> None:
+        address = self._address(self._table.webhook_url, self._table.webhook_key)
+        body = hook_body(self._table.webhook_body, notice)
+        await self._post(address, body, {**self._signed(body), "X-Mediaspool-Delivery": f"{notice.run}-{notice.event}"})
+
+    def _address(self, url: str | None, key: str | None) -> str:
+        return url if url is not None else self._secret(key or "").strip()
+
+    def _secret(self, name: str) -> str:
+        secret = self._find_key(name)
+        if secret is None:
+            raise ConfigError(f"there is no secret {name}", hint="lay it into a file that only this user can read")
+        return secret.reveal()
+
+    def _signed(self, body: bytes) -> Mapping[str, str]:
+        """As services sign that others verify: over time and body, so that an old notice cannot be played again."""
+        if self._table.webhook_secret is None:
+            return {}
+        key, at = self._secret(self._table.webhook_secret).encode(), str(int(time()))
+        digest = hmac.new(key, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+        return {"X-Mediaspool-Timestamp": at, "X-Mediaspool-Signature": f"sha256={digest}"}
+
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        for number in range(TRIES):
+            try:
+                await self._post_once(url, body, headers)
+                return
+            except MediaspoolError as error:
+                if not error.retryable or number + 1 == TRIES:
+                    raise
+            await trio.sleep(FIRST_WAIT_S * 2**number)
+
+    async def _post_once(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        what, origins = JsonBody(pieces=(body,)), frozenset(self._table.origins)
+        async with self._http.fetching(url, keyed=False, also=origins, body=what, headers=headers) as (stream, _):
+            if stream.status in _BUSY:
+                raise Unavailable(f"status {stream.status}")
+            if not 200 <= stream.status < 300:
+                raise ConfigError(f"status {stream.status}", hint="check the address")
