@@ -1,84 +1,76 @@
-"""The kind `tts`: a text, or the text of a file, becomes one spoken recording.
+"""The kind `tts`: a text, or the text of a file, becomes one spoken recording, or one for each of its chapters.
 
-Owns how long text is cut, joined and judged. Promises: what cannot be spoken is refused before anything runs; every
-sentence is in the result, in order; speech that is too short or too long for its text, or silent, is `suspect`.
-Voices and languages are the driver's to refuse; encoding is asked of a media child.
+Owns what is asked and what is refused; how a text is cut, spoken, joined, judged and published is told beside it.
+Promises: what cannot be spoken is refused before anything runs; every sentence is in the result, in order; speech that
+does not fit its text is `suspect`. Voices and languages are the driver's to refuse.
 """
 
-from pathlib import Path
-from typing import Annotated
+import os
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from jobs._audio import Piece, SpeechFile, join_speech
 from jobs._captions import read_captions
+from jobs._chapters import ChapterText, chapters_of
 from jobs._hearing import AUTO, against_language
-from jobs._sentences import (
-    DEFAULT_LANGUAGE,
-    Chunk,
-    guess_language,
-    has_words,
-    plain_markdown,
-    speech_chunks,
-    spoken_size,
-)
+from jobs._recording import PLAYLIST, SpeechFormat, Spoken, file_per_chapter, one_file
+from jobs._sentences import DEFAULT_LANGUAGE, Chunk, guess_language, has_words, plain_markdown, speech_chunks
+from jobs._speaking import Manner, Reel, Take, join, levelled, speak_all
+from jobs._speech_signs import doubt, figures, parts_of
 from jobs._text import canonical, decode_text, flow
 from pipeline.core.errors import InputError, LimitExceeded
-from pipeline.core.kinds import Draft, JobContext, KindResult
+from pipeline.core.kinds import JobContext, KindResult
 from pipeline.core.model import Family, Limits, Refusal, Source
-from pipeline.core.operations import AudioFormat, Operation, Speak
+from pipeline.core.operations import Operation, Speak
 from pipeline.core.portions import DEFAULT_PORTION, Portion
 
-MAX_CHARS = 100_000
-MAX_TEXT_BYTES = 1_000_000
-MAX_PIECE_BYTES = 64_000_000
+MAX_CHARS = 2_000_000
+MAX_TEXT_BYTES = 8_000_000
+CHAPTER_PAUSE_S = 1.5
+LEAST_LUFS, MOST_LUFS = -40.0, -8.0
 SAMPLE_TEXT = "This is a test."
 
-# Letters (see `spoken_size`) a second at speed 1. Measured on both engines, 18 texts in five languages: 7.7 to 19.0
-# at speeds up to 2. Outside of these bounds a voice has swallowed or invented something.
-SLOWEST_LETTERS_PER_S = 4.0
-FASTEST_LETTERS_PER_S = 25.0
-FULLY_HEEDED_SPEED = 2.0  # the English engine speaks hardly faster than this, whatever is asked
-JUDGED_LETTERS = 20
-
-_MEDIA_TYPES: dict[AudioFormat, str] = {
-    "wav": "audio/wav",
-    "mp3": "audio/mpeg",
-    "opus": "audio/ogg",
-    "flac": "audio/flac",
-    "m4a": "audio/mp4",
-}
 _CAPTIONS = frozenset({"text/vtt", "application/x-subrip"})
 _SPOKEN_TYPES = frozenset({"text/plain", "text/markdown"}) | _CAPTIONS
 
 
 class TtsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`text`, or the job's input; `language` "auto" reads it from the text's little words; `speed` 1 is the voice's."""
+    """`text`, or the job's input; `language` "auto" reads it from the text's little words; `speed` 1 is the voice's.
+
+    `chapters`: a file for each heading, or one m4b with marks. `loudness` is a target in LUFS; without one the parts
+    are made as loud as each other and no more.
+    """
 
     text: str | None = None
     voice: str | None = None
     language: str = AUTO
     speed: Annotated[float, Meta(ge=0.25, le=4.0)] = 1.0
-    format: AudioFormat = "wav"
+    format: SpeechFormat | None = None
+    chapters: Literal["files", "m4b"] | None = None
+    loudness: Annotated[float, Meta(ge=LEAST_LUFS, le=MOST_LUFS)] | None = None
+    title: Annotated[str, Meta(max_length=200)] | None = None
 
 
 class Tts:
     """Implements `core.kinds.Divides`."""
 
     name = "tts"
-    version = 2
+    version = 3
     spec: type[msgspec.Struct] = TtsSpec
     families: frozenset[Family] = frozenset({"text"})
     asks: frozenset[str] = frozenset({"speak"})
     limits = Limits(max_input_bytes=MAX_TEXT_BYTES, max_output_bytes=2_000_000_000, max_chars=MAX_CHARS)
 
     def products(self, spec: msgspec.Struct) -> tuple[str, ...]:
-        return (_mine(spec).format,)
+        """Chapters as files are named by their headings, which nobody has read yet: the playlist stands for them."""
+        mine = _mine(spec)
+        return (PLAYLIST,) if mine.chapters == "files" else (_format(mine),)
 
     def check(self, spec: msgspec.Struct, source: Source | None) -> list[Refusal]:
         mine = _mine(spec)
-        reasons = against_language(mine.language)
+        reasons = [*against_language(mine.language), *_against_format(mine)]
         if mine.text is None:
             return [*reasons, *_against_source(source)]
         if source is not None:
@@ -95,31 +87,95 @@ class Tts:
         if mine.text is None:
             language = DEFAULT_LANGUAGE if mine.language == AUTO else mine.language
             return (_speak(mine, SAMPLE_TEXT, language),)
-        text = canonical(mine.text)
-        return tuple(_speak(mine, chunk.text, _language(mine, text)) for chunk in _chunks(text, portion))
+        chapters, language = _chapters(mine, canonical(mine.text)), _language(mine, canonical(mine.text))
+        return tuple(_speak(mine, chunk.text, language) for chapter in chapters for chunk in _chunks(chapter, portion))
 
     async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult:
         mine = _mine(spec)
-        text = canonical(mine.text) if mine.text is not None else await _read(ctx)
+        text, is_markdown = (canonical(mine.text), False) if mine.text is not None else await _read(ctx, mine)
         _refuse_unspeakable(text, ctx.limits.max_chars)
-        chunks, language = _chunks(text, ctx.portion), _language(mine, text)
-        wav = ctx.scratch / "speech.wav"
-        with join_speech(wav, max_bytes=ctx.limits.max_output_bytes) as speech:
-            pieces = [await _speak_into(speech, chunk, ctx, _speak(mine, chunk.text, language)) for chunk in chunks]
-        path = await _encoded(ctx, wav, mine.format, language)
-        reason = _doubt(chunks, pieces, mine.speed)
-        return KindResult(
-            verdict="suspect" if reason else "done",
-            drafts=(Draft(name=mine.format, media_type=_MEDIA_TYPES[mine.format], path=path),),
-            reason=reason,
-            facts=_facts(text, language, pieces, speech.seconds),
-            audio_seconds=speech.seconds,
-        )
+        chapters, language = _chapters(mine, text, is_markdown=is_markdown), _language(mine, text)
+        chunks = [_chunks(chapter, ctx.portion) for chapter in chapters]
+        every = [chunk for of_chapter in chunks for chunk in of_chapter]
+        takes = await speak_all(ctx, every, [_speak(mine, chunk.text, language) for chunk in every])
+        spoken = await _joined(ctx, mine, chapters, chunks, levelled(takes, mine.loudness))
+        return await _published(ctx, mine, spoken, {"language": language, "characters": str(len(text))})
+
+
+async def _joined(
+    ctx: JobContext,
+    spec: TtsSpec,
+    chapters: Sequence[ChapterText],
+    chunks: Sequence[Sequence[Chunk]],
+    takes: Sequence[Take],
+) -> list[Spoken]:
+    """The chapters in order, each from its own takes, with a longer pause between two of them."""
+    manner, spoken, used = Manner(shape=takes[0].sound, speed=spec.speed), [], 0
+    for number, (chapter, own) in enumerate(zip(chapters, chunks, strict=True)):
+        mine, used = takes[used : used + len(own)], used + len(own)
+        is_last = number + 1 == len(chapters) or spec.chapters == "files"
+        pause = 0.0 if is_last else CHAPTER_PAUSE_S / spec.speed
+        reels = await join(ctx, mine, manner, name=f"chapter-{number:04d}", end_pause_s=pause)
+        spoken.append(Spoken(title=chapter.title, reels=tuple(reels)))
+    return spoken
+
+
+async def _published(ctx: JobContext, spec: TtsSpec, spoken: Sequence[Spoken], facts: dict[str, str]) -> KindResult:
+    tags = {"language": facts["language"], **_tags(ctx, spec, spoken)}
+    are_files = spec.chapters == "files"
+    make = file_per_chapter if are_files else one_file
+    made = await make(ctx, spoken, _format(spec), tags)
+    parts = [
+        part
+        for number, group in enumerate(_by_file(spoken, are_files), start=1)
+        for part in parts_of(group, file=number if are_files else 0)
+    ]
+    reason = doubt(parts, spec.speed)
+    told = facts | figures(parts, made.sounds)
+    return KindResult(
+        verdict="suspect" if reason else "done",
+        drafts=made.drafts,
+        reason=reason,
+        facts=told | ({"chapters": str(len(spoken))} if spec.chapters else {}),
+        audio_seconds=sum(sound.seconds for sound in made.sounds),
+    )
+
+
+def _by_file(spoken: Sequence[Spoken], are_files: bool) -> list[list[Reel]]:
+    reels = [list(chapter.reels) for chapter in spoken]
+    return reels if are_files else [[reel for own in reels for reel in own]]
+
+
+def _tags(ctx: JobContext, spec: TtsSpec, spoken: Sequence[Spoken]) -> dict[str, str]:
+    """What a player shows. Of the source its name alone, never where it lies."""
+    name = os.path.basename(ctx.source.path).encode("utf-8", "replace").decode() if ctx.source is not None else ""
+    heading = spoken[0].title if spec.chapters else ""
+    title = spec.title or heading or os.path.splitext(name)[0]
+    return ({"title": title} if title else {}) | ({"comment": f"source: {name}"} if name else {})
 
 
 def _mine(spec: msgspec.Struct) -> TtsSpec:
     assert isinstance(spec, TtsSpec)
     return spec
+
+
+def _format(spec: TtsSpec) -> SpeechFormat:
+    return spec.format or ("m4b" if spec.chapters == "m4b" else "wav")
+
+
+def _against_format(spec: TtsSpec) -> list[Refusal]:
+    if (spec.chapters == "m4b") == (_format(spec) == "m4b"):
+        return []
+    if spec.chapters is None:
+        message, hint = "an m4b is a book with chapter marks", 'write chapters = "m4b", or ask for m4a'
+    else:
+        message = f"chapters = {spec.chapters!r} does not go with the format {_format(spec)}"
+        hint = "leave the format out" if spec.chapters == "m4b" else "ask for mp3, opus, flac, m4a or wav"
+    return [Refusal(code="job-invalid", message=message, hint=hint)]
+
+
+def _chapters(spec: TtsSpec, text: str, *, is_markdown: bool = False) -> list[ChapterText]:
+    return chapters_of(text, is_markdown=is_markdown) if spec.chapters else [ChapterText(title="", text=text)]
 
 
 def _against_source(source: Source | None) -> list[Refusal]:
@@ -156,61 +212,22 @@ def _language(spec: TtsSpec, text: str) -> str:
     return guess_language(text) if spec.language == AUTO else spec.language
 
 
-def _chunks(text: str, portion: Portion) -> list[Chunk]:
-    return [chunk for chunk in speech_chunks(text, portion) if has_words(chunk.text)]
+def _chunks(chapter: ChapterText, portion: Portion) -> list[Chunk]:
+    return [chunk for chunk in speech_chunks(chapter.text, portion) if has_words(chunk.text)]
 
 
 def _speak(spec: TtsSpec, text: str, language: str) -> Speak:
     return Speak(text=text, language=language, voice=spec.voice, speed=spec.speed)
 
 
-async def _read(ctx: JobContext) -> str:
+async def _read(ctx: JobContext, spec: TtsSpec) -> tuple[str, bool]:
+    """The canonical text, and whether it is still Markdown: chapters are found by its headings."""
     if ctx.source is None:
         raise InputError("there is nothing to speak", code="input-missing", hint="give the job a text or an input")
     text = decode_text(await ctx.read_source(max_bytes=MAX_TEXT_BYTES))
     if ctx.source.media.media_type in _CAPTIONS:
-        return flow(read_captions(text))
-    if ctx.source.media.media_type == "text/markdown":
-        text = plain_markdown(text)
-    return canonical(text)
-
-
-async def _speak_into(speech: SpeechFile, chunk: Chunk, ctx: JobContext, operation: Speak) -> Piece:
-    asset = await ctx.call(operation)
-    body = await ctx.read_asset(asset, max_bytes=MAX_PIECE_BYTES)
-    return speech.append(body, pause_s=chunk.pause_s / operation.speed)
-
-
-async def _encoded(ctx: JobContext, wav: Path, wanted: AudioFormat, language: str) -> Path:
-    if wanted == "wav":
-        return wav
-    path = ctx.scratch / f"speech-encoded.{wanted}"
-    await ctx.encode(wav, path, media_type=_MEDIA_TYPES[wanted], tags={"language": language})
-    return path
-
-
-def _doubt(chunks: list[Chunk], pieces: list[Piece], speed: float) -> str:
-    """A reason not to trust the recording, or nothing. Judged part by part, so one lost sentence is noticed."""
-    silent = sum(piece.is_silent for piece in pieces)
-    if silent:
-        return f"{silent} of {len(pieces)} parts are silent"
-    odd = sum(not _is_plausible(chunk, piece, speed) for chunk, piece in zip(chunks, pieces, strict=True))
-    return f"{odd} of {len(pieces)} parts are too short or too long for their text" if odd else ""
-
-
-def _is_plausible(chunk: Chunk, piece: Piece, speed: float) -> bool:
-    letters = spoken_size(chunk.text)
-    pace = letters / piece.seconds
-    is_slow = pace < SLOWEST_LETTERS_PER_S * min(speed, FULLY_HEEDED_SPEED)
-    return letters < JUDGED_LETTERS or not (is_slow or pace > FASTEST_LETTERS_PER_S * speed)
-
-
-def _facts(text: str, language: str, pieces: list[Piece], seconds: float) -> dict[str, str]:
-    pace = spoken_size(text) / sum(piece.seconds for piece in pieces)
-    return {
-        "language": language,
-        "characters": str(len(text)),
-        "parts": str(len(pieces)),
-        "seconds": f"{seconds:.2f}",
-        "letters_per_second": f"{pace:.1f}",
-    }
+        return flow(read_captions(text)), False
+    is_markdown = ctx.source.media.media_type == "text/markdown"
+    if is_markdown and not spec.chapters:
+        return canonical(plain_markdown(text)), False
+    return canonical(text), is_markdown

@@ -18,7 +18,8 @@ from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError, Stop
 from pipeline.core.model import Decision, Job, JobId, Outcome, Place, Verdict
 from pipeline.plan import GOOD, Parent, Planner, is_changing
 from pipeline.state.roots import Roots
-from pipeline.worker import Bench, Terms, Unfinished, end_job, run_job, settle, still_waiting
+from pipeline.work import Bench, Terms
+from pipeline.worker import Unfinished, end_job, run_job, settle, still_waiting
 
 HERE = "here"
 HERE_WIDTH = 2

@@ -16,7 +16,7 @@ from pipeline.core.drivers import Driver, portion_of
 from pipeline.core.errors import InDoubt, MediaspoolError, Stopped, UnsupportedOperation
 from pipeline.core.limits import Doubt
 from pipeline.core.model import Binding, CallKey, Clock, Place, Reached, Runner, Sha256
-from pipeline.core.operations import Operation, call_key
+from pipeline.core.operations import Operation, call_key, operation_name
 from pipeline.core.portions import Portion
 from pipeline.core.retry import FIRST_DELAY_S, delay_s
 from pipeline.course import Call, CallOwner, Made
@@ -116,6 +116,14 @@ class Caller:
     def portion(self, binding: Binding) -> Portion:
         """How much text one call of this binding may carry."""
         return portion_of(self._drivers(binding.route), binding)
+
+    def width(self, binding: Binding) -> int:
+        """How many calls the route takes at once."""
+        return self._drivers(binding.route).route.width
+
+    def bind(self, route: str, operation: Operation) -> Binding:
+        """The binding of a route's own default model."""
+        return self._drivers(route).bind(operation_name(operation), None)
 
     async def ensure_unchanged(self, path: str, sha256: Sha256) -> None:
         """InputChanging unless the file holds the bytes of that hash. Asked after it was read: the hash is older."""

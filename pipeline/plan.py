@@ -47,6 +47,7 @@ from pipeline.core.model import (
     refusal_identity,
 )
 from pipeline.intake import Intake
+from pipeline.publishing import product_path
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, JobRow
 
@@ -253,7 +254,7 @@ class Planner:
     def _compare_products(self, decision: Decision, row: JobRow) -> Decision:
         states = [self._product_state(product) for product in row.products]
         wanted = {product.name: product.path for product in decision.job.products}
-        moved = row.verdict in _MADE and not all(_is_at(product, wanted) for product in row.products)
+        moved = row.verdict in _MADE and not all(_is_at(product, wanted, decision.job) for product in row.products)
         if "missing" in states or moved:
             obstacle = self._obstacle(decision.job)
             if obstacle is not None:
@@ -300,11 +301,11 @@ class Planner:
         return Decision(job=job, choice="refused", reasons=reasons)
 
 
-def _is_at(product: Product, wanted: Mapping[str, str]) -> bool:
+def _is_at(product: Product, wanted: Mapping[str, str], job: Job) -> bool:
     """Does it lie where it should? Its ending may be that of its content instead of the announced one."""
-    path = wanted.get(product.name)
-    if path is None or path == product.path:
-        return path is not None
+    path = wanted.get(product.name, product_path(job, product.name))
+    if path == product.path:
+        return True
     is_announced = path.endswith(f".{product.name}")
     return is_announced and os.path.splitext(path)[0] == os.path.splitext(product.path)[0]
 

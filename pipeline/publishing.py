@@ -37,7 +37,7 @@ from pipeline.state.folders import held as folders_held
 from pipeline.state.folders import is_there
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import FileFacts, IntendedProduct
-from pipeline.state.roots import Roots
+from pipeline.state.roots import MAX_OUTPUT_NAME_BYTES, Roots
 from pipeline.state.store import Publication, Store, part_name
 
 RECEIPT_SCHEMA = 1
@@ -211,8 +211,24 @@ def _publications(decision: Decision, made: Sequence[_Made], receipt: JobReceipt
 
 def _places(job: Job, drafts: Sequence[Draft]) -> Places:
     """Where each product goes: as announced, or with the ending of its content where that is another one."""
+    announced = {product.name for product in job.products}
+    return {
+        draft.name: _landing(product_path(job, draft.name), draft)
+        if draft.name in announced
+        else (product_path(job, draft.name), False)
+        for draft in drafts
+    }
+
+
+def product_path(job: Job, name: str) -> str:
+    """Where the product of this name goes: as announced, else beside the first one, by its name without the ending."""
     announced = {product.name: product.path for product in job.products}
-    return {draft.name: _landing(announced[draft.name], draft) for draft in drafts}
+    if name in announced:
+        return announced[name]
+    first = job.products[0]
+    folder, stem = os.path.split(first.path.removesuffix(f".{first.name}"))
+    room = MAX_OUTPUT_NAME_BYTES - len(os.fsencode(name)) - 1
+    return os.path.join(folder, f"{os.fsdecode(os.fsencode(stem)[:room])}.{name}")
 
 
 def _landing(path: str, draft: Draft) -> tuple[str, bool]:

@@ -41,7 +41,7 @@ from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter
 from pipeline.trace.logs import Log
 from pipeline.trace.redact import Redactor
-from pipeline.worker import Bench
+from pipeline.work import Bench
 
 FILE_THREADS = 4
 NOTIFIER = "pipeline.routes.notify:Notifier"

@@ -55,7 +55,7 @@ from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter
 from pipeline.trace.logs import Log
 from pipeline.trace.redact import Redactor
-from pipeline.worker import Bench
+from pipeline.work import Bench
 from tests.scripted import wav
 
 ANSWER = wav(0.05)

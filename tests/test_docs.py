@@ -28,7 +28,6 @@ from jobs._scoring import (
     UNHEARD_S,
 )
 from jobs._subtitles import MAX_COLUMNS, MAX_CUE_S, MAX_LINES
-from jobs.tts import FASTEST_LETTERS_PER_S, SLOWEST_LETTERS_PER_S
 from pipeline import preview
 from pipeline.children import weights
 from pipeline.children.picture_work import STEP_NAMES, parse_step
@@ -38,7 +37,6 @@ from pipeline.core.confine import MAX_NAME_BYTES
 from pipeline.core.errors import CODES
 from pipeline.core.model import Family
 from pipeline.core.operations import Segment, Transcript, Word
-from pipeline.core.portions import DEFAULT_PORTION
 from pipeline.manifest_folder import fixed_prefix
 from pipeline.manifest_model import (
     DEFAULT_FOLDER_SETTLE_S,
@@ -162,8 +160,6 @@ def test_the_numbers_on_the_page_of_manifests_are_those_in_the_code() -> None:
     assert f"less than {COVERED_SHARE:.0%} of {COVERED_MIN_S:g}".replace("%", " %") in said
     assert f"up to {LONGEST_LOOP_WORDS} words {LOOP_MIN_REPEATS} times in a row, {LOOP_MIN_WORDS} words at" in said
     assert f"more than {FASTEST_CHARS_PER_S:g} characters a second" in said
-    assert f"most {DEFAULT_PORTION.max_chars} characters" in said
-    assert f"slower than {SLOWEST_LETTERS_PER_S:g} or faster than {FASTEST_LETTERS_PER_S:g} letters a second" in said
     assert f"{(limits['transcription'].max_input_bytes or 0) // 10**6} MB and 24 hours of input" in said
     assert f"{limits['tts'].max_chars:,} characters" in said
     assert f"{bounds.max_bytes // 10**6} MB (JSONL {bounds.max_jsonl_bytes // 10**6} MB)" in said

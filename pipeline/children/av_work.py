@@ -2,19 +2,23 @@
 
 from msgspec import Struct
 
+from pipeline.core.sound import Chapter, Sound
+
 MIN_RATE, MAX_RATE = 4_000, 192_000
 MAX_CHANNELS = 16
 
 
 class EncodeParams(Struct, frozen=True, kw_only=True):
-    """The source is always a WAV of our own making."""
+    """The sources are always WAVs of our own making, one after the other, all of one rate and as many channels."""
 
     media_type: str
     tags: dict[str, str] = {}
+    chapters: tuple[Chapter, ...] = ()
 
 
 class EncodeFacts(Struct, frozen=True, kw_only=True):
-    """`seconds` was counted in the finished file, read back."""
+    """`seconds` and `sound` were taken from the finished file, read back."""
 
     seconds: float
     size: int
+    sound: Sound

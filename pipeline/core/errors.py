@@ -189,7 +189,7 @@ class CapReached(BudgetExhausted):
 
 
 class Stopped(MediaspoolError):
-    """The run drains, and this job has sent nothing yet."""
+    """The run drains: this job has sent nothing yet, or the next run goes on with the parts that are left."""
 
     outcome: ClassVar[Ends] = "not-started"
     default_code = "stopped"

@@ -4,7 +4,7 @@ A kind never sees the ledger, the store or a route. It reaches a provider only t
 process only through the context, and the output folder only by returning drafts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, cast
@@ -13,21 +13,24 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core.hearing import Survey
-from pipeline.core.model import Asset, Family, Limits, Refusal, Source, Verdict
+from pipeline.core.model import Asset, Family, Limits, Media, Refusal, Source, Verdict
 from pipeline.core.operations import MediaRef, Operation, Transcript
 from pipeline.core.portions import DEFAULT_PORTION, Portion
+from pipeline.core.sound import Change, Chapter, Sound
 
 Sources = Mapping[str, Source]
 """Further inputs of a job by slot: the field of its spec that names the file, with its number where that is a list."""
 
 NO_SOURCES: Sources = MappingProxyType({})
 
+NO_CHANGE = Change()
 MAX_TRANSCRIPT_BYTES = 256_000_000
 
 
 class Draft(Struct, frozen=True, kw_only=True):
     """A product before it is published: `content`, or a file in scratch or among the assets, and what it must be.
 
+    A name that the kind did not announce is a product beside the first one: `01.mp3` of `book.m3u` is `book.01.mp3`.
     `extension` is what the content is called where it is not what was announced: the product is then named by it.
     """
 
@@ -84,9 +87,20 @@ class JobContext(Protocol):
     scratch: Path
     portion: Portion
     """How much text one call of the job's route may carry."""
+    width: int
+    """How many calls the job's route takes at once."""
 
-    async def call(self, operation: Operation) -> Asset:
-        """The answer to one operation, from its receipt where there is one. The asset's bytes are checked."""
+    async def call(self, operation: Operation, *, route: str | None = None) -> Asset:
+        """The answer to one operation, from its receipt where there is one. The asset's bytes are checked.
+
+        `route` is another one than the job's, with its own default model.
+        """
+
+    def file_name(self, draft: str) -> str:
+        """What the product of that name is called in the output folder, unless its content asks for another ending."""
+
+    def is_stopping(self) -> bool:
+        """Does the run drain? A job of many calls begins no more of them then: the next run goes on."""
 
     async def ask(self, operation: Operation) -> Answered:
         """As `call`, for answers of several payloads and for what the driver told of them."""
@@ -109,8 +123,29 @@ class JobContext(Protocol):
     async def survey(self, recording: Source | MediaRef, *, track: int = 0) -> Survey:
         """Decode one audio track once in a media child: its length, level, speech and pauses. Asked once a job."""
 
-    async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
-        """Encode a WAV into `target` as `media_type` in a media child; both lie in `scratch`."""
+    async def weigh(self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE) -> Sound:
+        """Decode a sound, or a WAV in `scratch`, in a media child: what it is after `change`.
+
+        Its samples go to `target` in `scratch`, 16-bit little-endian, where there is one.
+        """
+
+    async def encode(
+        self,
+        sources: Sequence[Path],
+        target: Path,
+        *,
+        media_type: str,
+        tags: Mapping[str, str],
+        chapters: Sequence[Chapter] = (),
+        seconds: float = 0.0,
+    ) -> Sound:
+        """Encode WAVs, one after the other, into `target` as `media_type` in a media child; all lie in `scratch`.
+
+        `seconds` is how long they are. The finished file was decoded again, and is what it says.
+        """
+
+    async def refer(self, path: Path, media: Media, *, seconds: float) -> MediaRef:
+        """A file in `scratch`, to be sent: under the hash of its bytes."""
 
     async def pdf_text(self, source: Source) -> str:
         """The text of a PDF, extracted in a media child within the job's page and character limits."""

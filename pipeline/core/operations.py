@@ -27,7 +27,10 @@ class MediaRef(Struct, frozen=True, kw_only=True):
 
 
 class Speak(Struct, frozen=True, kw_only=True, tag="speak"):
-    """Text to speech. `language` is a BCP 47 tag; `speed` 1.0 is the voice's own pace. The answer is audio."""
+    """Text to speech. `language` is a BCP 47 tag; `speed` 1.0 is the voice's own pace. The answer is audio.
+
+    `format` "wav" stands for samples; a model that makes none may answer in another format, under its true name.
+    """
 
     text: str
     language: str

@@ -4,43 +4,72 @@ No av here and no bytes: a caller builds a spec, sends it through `Lanes.run("me
 demuxer comes from the recognised Media; a Media without one cannot be opened at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pipeline.children.av_work import EncodeParams
+from pipeline.children.av_work import EncodeFacts, EncodeParams
 from pipeline.children.pdf_work import PdfFacts
+from pipeline.children.sound_work import WeighParams
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
 from pipeline.core.errors import InputError, UnsupportedOperation
 from pipeline.core.model import Media
+from pipeline.core.sound import Change, Chapter, Sound
 
 ENCODE_DEADLINE_S = 600.0
+SLOWEST_ENCODING = 0.2  # of real time, reading back too; measured is a tenth of it
+WEIGH_DEADLINE_S = 3600.0
 PDF_DEADLINE_S = 300.0
 ENCODABLE = frozenset({"audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4"})
 NO_LIMITS = StageLimits()
 
 
 def encode(
-    source: FileRef,
+    sources: Sequence[FileRef],
     target: FileRef,
     *,
     media_type: str,
     tags: Mapping[str, str] | None = None,
+    chapters: Sequence[Chapter] = (),
+    seconds: float = 0.0,
     limits: StageLimits = NO_LIMITS,
 ) -> StageSpec:
-    """A WAV of ours as `media_type`; the target is read back before the stage answers."""
+    """WAVs of ours, one after the other, as one `media_type`; the target is read back before the stage answers.
+
+    `seconds` is their length, which the deadline grows with.
+    """
     if media_type not in ENCODABLE:
         raise UnsupportedOperation(
             f"{media_type} cannot be encoded", hint=f"ask for one of {', '.join(sorted(ENCODABLE))}"
         )
     return StageSpec(
         stage="av_stage:encode",
-        inputs=(source,),
+        inputs=tuple(sources),
         output=target,
-        params=_raw(EncodeParams(media_type=media_type, tags=dict(tags or {}))),
+        params=_raw(EncodeParams(media_type=media_type, tags=dict(tags or {}), chapters=tuple(chapters))),
         limits=limits,
-        deadline_s=ENCODE_DEADLINE_S,
+        deadline_s=ENCODE_DEADLINE_S + seconds * SLOWEST_ENCODING,
     )
+
+
+def encode_facts(result: StageResult) -> EncodeFacts:
+    return msgspec.json.decode(result.facts, type=EncodeFacts)
+
+
+def weigh(ref: FileRef, demuxer: str, target: FileRef | None, *, change: Change, limits: StageLimits) -> StageSpec:
+    """Decode a sound to its last sample and tell what it is; write what the change makes of it, as bare samples."""
+    return StageSpec(
+        stage="sound_stage:weigh",
+        inputs=(ref,),
+        output=target,
+        params=_raw(WeighParams(demuxer=demuxer, change=change)),
+        limits=limits,
+        deadline_s=WEIGH_DEADLINE_S,
+    )
+
+
+def sound_facts(result: StageResult) -> Sound:
+    return msgspec.json.decode(result.facts, type=Sound)
 
 
 def pdf_text(ref: FileRef, *, max_pages: int | None = None, max_chars: int | None = None) -> StageSpec:

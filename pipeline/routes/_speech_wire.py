@@ -40,6 +40,7 @@ _WIRE: Mapping[AudioFormat, tuple[str, ...]] = {
     "flac": ("flac",),
     "m4a": (),
 }
+DECODED = ("flac", "mp3", "opus")
 SAMPLE_BYTES = 2
 ASSUMED_RATE, ASSUMED_CHANNELS = 24_000, 1
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 8_000, 192_000, 8
@@ -57,8 +58,14 @@ class Sound(Struct, frozen=True, kw_only=True):
 
 
 def wire_format(wanted: AudioFormat, speech: SpeechModel) -> str | None:
-    """What to ask the server for, None where nothing that it makes will do."""
-    return next((form for form in speech.formats if form in _WIRE[wanted]), None)
+    """What to ask the server for, None where nothing that it makes will do.
+
+    A model without samples answers a wish for wav in the best that it has, under its true name; the job decodes it.
+    """
+    own = next((form for form in speech.formats if form in _WIRE[wanted]), None)
+    if own is not None or wanted != "wav":
+        return own
+    return next((form for form in DECODED if form in speech.formats), None)
 
 
 def request(ask: Speak, model: str, speech: SpeechModel) -> dict[str, JsonTree]:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.real_time
 
 
 def encode(lanes: Lanes, path: str) -> StageSpec:
-    return av.encode(lanes.ref(path), lanes.scratch(".flac"), media_type="audio/flac")
+    return av.encode([lanes.ref(path)], lanes.scratch(".flac"), media_type="audio/flac")
 
 
 def test_a_file_is_named_by_its_innermost_root(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_a_cancelled_caller_returns_only_when_the_child_is_gone(lanes: Lan
     """Ten minutes of Opus take longer than a second; afterwards nobody makes or writes the file again."""
     (tmp_path / "in" / "long.wav").write_bytes(tone(600.0, rate=48_000))
     target = lanes.scratch(".ogg")
-    spec = av.encode(lanes.ref(f"{tmp_path}/in/long.wav"), target, media_type="audio/ogg")
+    spec = av.encode([lanes.ref(f"{tmp_path}/in/long.wav")], target, media_type="audio/ogg")
     with trio.move_on_after(1.0) as scope:
         await lanes.run("media", spec)
     assert scope.cancelled_caught
@@ -108,7 +108,7 @@ async def test_a_cancelled_caller_returns_only_when_the_child_is_gone(lanes: Lan
 
 async def test_closing_while_somebody_waits_is_an_engine_error(lanes: Lanes, tmp_path: Path) -> None:
     (tmp_path / "in" / "long.wav").write_bytes(tone(600.0, rate=48_000))
-    spec = av.encode(lanes.ref(f"{tmp_path}/in/long.wav"), lanes.scratch(".ogg"), media_type="audio/ogg")
+    spec = av.encode([lanes.ref(f"{tmp_path}/in/long.wav")], lanes.scratch(".ogg"), media_type="audio/ogg")
     closer = threading.Timer(0.5, lanes.close)
     closer.start()
     with pytest.raises(EngineError):

@@ -105,7 +105,7 @@ def test_invariant_27_decoding_a_playlist_opens_nothing_else(zoo: Zoo) -> None:
 
 async def test_invariant_27_encoding_a_playlist_opens_nothing_else(lanes: Lanes, zoo: Zoo) -> None:
     for playlist in zoo.playlists():
-        spec = av.encode(lanes.ref(str(playlist)), lanes.scratch(".flac"), media_type="audio/flac")
+        spec = av.encode([lanes.ref(str(playlist))], lanes.scratch(".flac"), media_type="audio/flac")
         assert await refused(lanes, "media", spec), playlist.name
         assert not zoo.was_fooled(), playlist.name
 

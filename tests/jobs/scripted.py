@@ -4,15 +4,18 @@ import hashlib
 import math
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import trio
 
+from pipeline.children.lanes import stage_error
+from pipeline.children.run import run_stage
+from pipeline.children.stage import FileRef, StageLimits
 from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.hearing import Quiet, Survey
-from pipeline.core.kinds import NO_SOURCES, Answered, ClipFacts, PictureFacts, Sources
+from pipeline.core.kinds import NO_CHANGE, NO_SOURCES, Answered, ClipFacts, PictureFacts, Sources
 from pipeline.core.model import Asset, Family, Limits, Media, Sha256, Source
 from pipeline.core.operations import (
     Complete,
@@ -30,6 +33,8 @@ from pipeline.core.operations import (
     Word,
 )
 from pipeline.core.portions import DEFAULT_PORTION, Portion
+from pipeline.core.sound import Change, Chapter, Sound
+from pipeline.media import av
 from pipeline.media.containers import recognise
 from pipeline.media.wav import wrap_pcm
 
@@ -107,7 +112,8 @@ def spoken(text: str, *, start: float = 0.0, length: float = 4.0, with_words: bo
 def tone(seconds: float, *, rate: int = RATE, edge_s: float = 0.0, amplitude: int = 8000, channels: int = 1) -> bytes:
     """PCM of a 220 Hz tone with digital silence before and after it."""
     edge = [0] * int(edge_s * rate)
-    sound = [int(amplitude * math.sin(place * 2 * math.pi * 220 / rate)) for place in range(int(seconds * rate))]
+    wave = [amplitude * math.sin(place * 2 * math.pi * 220 / rate) for place in range(int(seconds * rate))]
+    sound = [max(-32768, min(int(sample), 32767)) for sample in wave]
     samples = [sample for sample in [*edge, *sound, *edge] for _ in range(channels)]
     return struct.pack(f"<{len(samples)}h", *samples)
 
@@ -142,27 +148,43 @@ class ScriptedContext:
         parts: Callable[[Operation], list[bytes]] | None = None,
         survey: Survey | None = None,
         portion: Portion = DEFAULT_PORTION,
+        heard: Callable[[Operation], bytes] | None = None,
+        width: int = 1,
     ) -> None:
         self.source = source
         self.more = more
         self.limits = limits or Limits()
         self.scratch = scratch
         self.portion = portion
+        self.width = width
+        self.stops_after: int | None = None
         self.calls: list[Operation] = []
+        self.elsewhere: list[tuple[str, Operation]] = []
         self.encodings: list[tuple[str, dict[str, str]]] = []
+        self.chapters: list[list[Chapter]] = []
         self.pictures: list[str] = []
         self.surveyed: list[int] = []
         self._picture = picture
         self._clip = clip
         self._facts = facts or {}
         self._parts = parts
+        self._heard = heard or answer or (lambda operation: b"")
         self._survey = survey
         self._body = body
         self._answer = answer
         self._pdf = pdf
         self._assets: dict[str, bytes] = {}
 
-    async def call(self, operation: Operation) -> Asset:
+    def is_stopping(self) -> bool:
+        return self.stops_after is not None and len(self.calls) >= self.stops_after
+
+    def file_name(self, draft: str) -> str:
+        return f"book.{draft}"
+
+    async def call(self, operation: Operation, *, route: str | None = None) -> Asset:
+        if route is not None:
+            self.elsewhere.append((route, operation))
+            return self._asset(self._heard(operation))
         return (await self.ask(operation)).assets[0]
 
     async def ask(self, operation: Operation) -> Answered:
@@ -222,11 +244,40 @@ class ScriptedContext:
         self.surveyed.append(track)
         return self._survey
 
-    async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
+    async def weigh(self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE) -> Sound:
+        """As the child does it, in this process."""
         await trio.lowlevel.checkpoint()
-        assert source.parent == target.parent == self.scratch
-        self.encodings.append((media_type, tags))
-        target.write_bytes(media_type.encode() + source.read_bytes())
+        path = sound if isinstance(sound, Path) else Path(sound.path)
+        demuxer = "wav" if isinstance(sound, Path) else av.demuxer_of(sound.media)
+        there = None if target is None else FileRef(root="scratch", path=target.name)
+        ref = FileRef(root="scratch", path=path.name)
+        spec = av.weigh(ref, demuxer, there, change=change, limits=StageLimits())
+        result = run_stage(spec, {"scratch": str(self.scratch)})
+        if result.code is not None:
+            raise stage_error(result.code, result.message)
+        return av.sound_facts(result)
+
+    async def encode(
+        self,
+        sources: Sequence[Path],
+        target: Path,
+        *,
+        media_type: str,
+        tags: Mapping[str, str],
+        chapters: Sequence[Chapter] = (),
+        seconds: float = 0.0,
+    ) -> Sound:
+        assert {source.parent for source in sources} == {target.parent} == {self.scratch}
+        self.encodings.append((media_type, dict(tags)))
+        self.chapters.append(list(chapters))
+        target.write_bytes(media_type.encode() + b"".join(source.read_bytes() for source in sources))
+        sounds = [await self.weigh(source) for source in sources]
+        return msgspec.structs.replace(sounds[0], seconds=sum(sound.seconds for sound in sounds))
+
+    async def refer(self, path: Path, media: Media, *, seconds: float) -> MediaRef:
+        await trio.lowlevel.checkpoint()
+        digest = Sha256(hashlib.sha256(path.read_bytes()).hexdigest())
+        return MediaRef(sha256=digest, path=str(path), size=path.stat().st_size, media=media, seconds=seconds)
 
     async def pdf_text(self, source: Source) -> str:
         await trio.lowlevel.checkpoint()

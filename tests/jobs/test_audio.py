@@ -1,27 +1,29 @@
 """Joining speech: one true WAV, trimmed, faded, paused; the only user of pydub."""
 
-import contextlib
 import subprocess
 import sys
+import tempfile
 import wave
+from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs._audio import EDGE_MS, join_speech
+from jobs._audio import EDGE_MS, join_speech, one_wav
 from pipeline.core.errors import ContractError, LimitExceeded, StoreError
-from pipeline.media.wav import wrap_pcm
-from tests.jobs.scripted import speech, tone
+from pipeline.media.containers import examine
+from pipeline.media.wav import Pcm
+from tests.jobs.scripted import RATE, speech, tone
 
 EDGES_S = 2 * EDGE_MS / 1000
 
 
-def join(path: Path, *bodies: bytes, max_bytes: int | None = None) -> None:
-    with join_speech(path, max_bytes=max_bytes) as joined:
-        for body in bodies:
-            joined.append(body, pause_s=0)
+def pcm(seconds: float, *, rate: int = RATE, edge_s: float = 0.3, amplitude: int = 8000, channels: int = 1) -> Pcm:
+    samples = tone(seconds, rate=rate, edge_s=edge_s, amplitude=amplitude, channels=channels)
+    return Pcm(rate=rate, channels=channels, samples=samples)
 
 
 def samples(path: Path) -> tuple[int, bytes]:
@@ -29,96 +31,136 @@ def samples(path: Path) -> tuple[int, bytes]:
         return reader.getframerate(), reader.readframes(reader.getnframes())
 
 
+def sounding(path: Path) -> list[tuple[float, float]]:
+    """From where to where there is sound, in seconds."""
+    rate, data = samples(path)
+    levels = [abs(int.from_bytes(data[at : at + 2], "little", signed=True)) for at in range(0, len(data), 2)]
+    window = rate // 100
+    loud = [max(levels[at : at + window]) > 500 for at in range(0, len(levels), window)]
+    edges = [at for at, (before, now) in enumerate(zip([False, *loud], [*loud, False], strict=True)) if before != now]
+    return [(start / 100, end / 100) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
 def test_pieces_become_one_wav_with_measured_pauses(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    with join_speech(path, max_bytes=None) as joined:
-        first = joined.append(speech(1.0), pause_s=9.0)
-        joined.append(speech(0.5), pause_s=0.25)
-    rate, pcm = samples(path)
-    assert len(pcm) / 2 / rate == joined.seconds
+    with join_speech(path) as joined:
+        first = joined.append(pcm(1.0), pause_s=9.0)
+        second = joined.append(pcm(0.5), pause_s=0.25)
+    rate, data = samples(path)
+    assert len(data) / 2 / rate == joined.seconds
     assert joined.seconds == pytest.approx(1.0 + 0.25 + 0.5 + 2 * EDGES_S, abs=0.03)
     assert first.seconds == pytest.approx(1.0 + EDGES_S, abs=0.02)
+    assert first.at_s == 0.0
+    assert second.at_s == pytest.approx(first.seconds + 0.25, abs=0.001)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.floats(0.05, 0.6), st.floats(0, 0.5), st.floats(0, 0.8)), min_size=1, max_size=6))
+def test_joining_loses_no_sound_and_says_none_twice(pieces: list[tuple[float, float, float]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.wav"
+        with join_speech(path) as joined:
+            placed = [joined.append(pcm(length, edge_s=edge), pause_s=pause) for length, edge, pause in pieces]
+        found = sounding(path)
+    sound = sum(end - start for start, end in found)
+    assert sound == pytest.approx(sum(length for length, _, _ in pieces), abs=0.03 * len(pieces))
+    pauses = sum(pause for _, _, pause in pieces[1:])
+    assert joined.seconds == pytest.approx(sum(piece.seconds for piece in placed) + pauses, abs=0.001 * len(pieces))
+    assert all(later.at_s >= piece.at_s + piece.seconds - 0.001 for piece, later in pairwise(placed))
 
 
 def test_silence_at_the_edges_of_a_piece_is_trimmed_whatever_its_length(tmp_path: Path) -> None:
-    with join_speech(tmp_path / "a.wav", max_bytes=None) as joined:
-        short = joined.append(speech(0.4, edge_s=0.1), pause_s=0)
-        long = joined.append(speech(0.4, edge_s=2.0), pause_s=0)
+    with join_speech(tmp_path / "a.wav") as joined:
+        short = joined.append(pcm(0.4, edge_s=0.1), pause_s=0)
+        long = joined.append(pcm(0.4, edge_s=2.0), pause_s=0)
     assert short.seconds == pytest.approx(long.seconds, abs=0.02)
 
 
 def test_a_seam_is_faded_so_that_it_cannot_click(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    loud = wrap_pcm(b"\x00\x60" * 8000, rate=16_000, channels=1)
-    with join_speech(path, max_bytes=None) as joined:
-        joined.append(loud, pause_s=0)
-    _, pcm = samples(path)
-    assert abs(int.from_bytes(pcm[:2], "little", signed=True)) < 2000
-    assert abs(int.from_bytes(pcm[-2:], "little", signed=True)) < 2000
-    assert pcm[8000:8002] == b"\x00\x60"
+    with join_speech(path) as joined:
+        joined.append(Pcm(rate=RATE, channels=1, samples=b"\x00\x60" * 8000), pause_s=0)
+    _, data = samples(path)
+    assert abs(int.from_bytes(data[:2], "little", signed=True)) < 2000
+    assert abs(int.from_bytes(data[-2:], "little", signed=True)) < 2000
+    assert data[8000:8002] == b"\x00\x60"
 
 
-def test_a_silent_piece_is_told_apart(tmp_path: Path) -> None:
-    with join_speech(tmp_path / "a.wav", max_bytes=None) as joined:
-        assert joined.append(wrap_pcm(bytes(16_000), rate=16_000, channels=1), pause_s=0).is_silent
-        assert not joined.append(speech(0.2), pause_s=0).is_silent
+def test_a_piece_is_placed_at_its_time_and_cut_where_its_time_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    with join_speech(path) as joined:
+        joined.place(pcm(0.5), at_s=1.0, until_s=2.0)
+        long = joined.place(pcm(1.5), at_s=2.0, until_s=3.0)
+        joined.place(pcm(0.4), at_s=3.0, until_s=4.0)
+        joined.pad_to(4.0)
+    assert joined.seconds == 4.0
+    assert long.seconds == pytest.approx(1.5, abs=0.04)
+    starts = [start for start, _ in sounding(path)]
+    assert starts == pytest.approx([1.0, 2.0, 3.0], abs=0.03)
 
 
 def test_stereo_stays_stereo(tmp_path: Path) -> None:
-    with join_speech(tmp_path / "a.wav", max_bytes=None) as joined:
-        joined.append(wrap_pcm(tone(0.5, channels=2), rate=16_000, channels=2), pause_s=0)
+    with join_speech(tmp_path / "a.wav") as joined:
+        joined.append(pcm(0.5, channels=2), pause_s=0)
     with wave.open(str(tmp_path / "a.wav")) as reader:
-        assert (reader.getnchannels(), reader.getnframes()) == (2, round(joined.seconds * 16_000))
+        assert (reader.getnchannels(), reader.getnframes()) == (2, round(joined.seconds * RATE))
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"", "reply-damaged"),
-        (b"<html>no</html>" * 10, "reply-damaged"),
-        (wrap_pcm(b"", rate=16_000, channels=1), "reply-empty"),
-        (speech(0.5)[:-100], "reply-damaged"),
-    ],
-)
-def test_what_is_no_speech_is_refused(tmp_path: Path, body: bytes, code: str) -> None:
-    with pytest.raises(ContractError) as caught:
-        join(tmp_path / "a.wav", body)
-    assert caught.value.code == code
+def test_speech_without_a_sample_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError) as caught, join_speech(tmp_path / "a.wav") as joined:
+        joined.append(Pcm(rate=RATE, channels=1, samples=b""), pause_s=0)
+    assert caught.value.code == "reply-empty"
 
 
 def test_pieces_of_different_rates_are_refused_and_not_joined_at_the_wrong_speed(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match="differ"):
-        join(tmp_path / "a.wav", speech(0.2), speech(0.2, rate=24_000))
+    with join_speech(tmp_path / "a.wav") as joined:
+        joined.append(pcm(0.2), pause_s=0)
+        with pytest.raises(ContractError, match="differ"):
+            joined.append(pcm(0.2, rate=24_000), pause_s=0)
 
 
-def test_a_file_that_would_be_too_large_stops_at_the_limit(tmp_path: Path) -> None:
-    path = tmp_path / "a.wav"
+async def test_wavs_become_one_with_its_tags_and_a_true_header(tmp_path: Path) -> None:
+    reels = [tmp_path / "1.wav", tmp_path / "2.wav"]
+    for reel in reels:
+        reel.write_bytes(speech(0.5))
+    whole = tmp_path / "whole.wav"
+    await one_wav(reels, whole, tags={"title": "Été", "comment": "source: a.txt", "track": "1"}, max_bytes=None)
+    rate, data = samples(whole)
+    assert (rate, data) == (RATE, b"".join(samples(reel)[1] for reel in reels))
+    with whole.open("rb") as file:
+        found = examine(file, whole.stat().st_size)
+    assert found.ok
+    assert found.seconds == pytest.approx(2.2, abs=0.001)
+    with av.open(str(whole)) as made:
+        assert made.metadata == {"title": "Été", "comment": "source: a.txt"}
+
+
+async def test_a_file_that_would_be_too_large_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "1.wav").write_bytes(speech(1.0))
     with pytest.raises(LimitExceeded) as caught:
-        join(path, *[speech(0.5)] * 100, max_bytes=40_000)
+        await one_wav([tmp_path / "1.wav"], tmp_path / "whole.wav", tags={}, max_bytes=20_000)
     assert caught.value.code == "limit-bytes"
-    assert path.stat().st_size <= 40_044
+    assert not (tmp_path / "whole.wav").exists()
+
+
+def break_off(path: Path) -> None:
+    with join_speech(path) as joined:
+        joined.append(pcm(0.5), pause_s=0)
+        raise ZeroDivisionError
 
 
 def test_a_broken_off_file_is_no_wav(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    with pytest.raises(ContractError):
-        join(path, speech(0.5), b"garbage")
+    with pytest.raises(ZeroDivisionError):
+        break_off(path)
     assert path.stat().st_size > 16_000
     assert not path.read_bytes().startswith(b"RIFF")
 
 
 def test_a_full_disk_is_a_store_error() -> None:
-    with pytest.raises(StoreError) as caught:
-        join(Path("/dev/full"), speech(1.0))
+    with pytest.raises(StoreError) as caught, join_speech(Path("/dev/full")) as joined:
+        joined.append(pcm(1.0), pause_s=0)
     assert caught.value.code == "disk-full"
-
-
-@settings(max_examples=60)
-@given(tail=st.binary(max_size=200), kept=st.integers(0, 60))
-def test_any_bytes_are_joined_or_refused_as_a_broken_contract(tail: bytes, kept: int) -> None:
-    body = speech(0.01, edge_s=0)[:kept] + tail
-    with contextlib.suppress(ContractError):
-        join(Path("/dev/null"), body)
 
 
 def test_importing_pydub_warns_nobody_and_starts_nothing() -> None:

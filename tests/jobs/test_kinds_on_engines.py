@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.kinds import KindResult
 from pipeline.core.model import Asset, Media, RouteId, Sha256, Source
 from pipeline.core.operations import AudioFormat, Operation, Speak, Transcribe, operation_name
+from pipeline.core.sound import Chapter, Sound
 from pipeline.media import av
 from pipeline.media.containers import examine
 from pipeline.media.wav import wrap_pcm
@@ -37,9 +38,8 @@ class EngineContext(ScriptedContext):
     def __init__(self, lanes: Lanes, scratch: Path, source: Source | None = None) -> None:
         super().__init__(scratch, source=source)
         self._lanes = lanes
-        self._bodies: dict[str, bytes] = {}
 
-    async def call(self, operation: Operation) -> Asset:
+    async def call(self, operation: Operation, *, route: str | None = None) -> Asset:
         driver = self._driver(operation)
         binding = driver.bind(operation_name(operation), None)
         assert driver.check(operation, binding) == []
@@ -47,9 +47,10 @@ class EngineContext(ScriptedContext):
         reply = await driver.perform(operation, binding, received)
         assert reply.usd == Decimal(0)
         digest = Sha256(hashlib.sha256(received.body).hexdigest())
-        self._bodies[digest] = received.body
-        media = Media(media_type=reply.media_type, family="audio", extension="bin")
-        return Asset(sha256=digest, path="", size=len(received.body), media=media)
+        path = self.scratch / f"asset-{digest}"
+        path.write_bytes(received.body)
+        media = Media(media_type=reply.media_type, family="audio", extension="bin", demuxer="wav")
+        return Asset(sha256=digest, path=str(path), size=len(received.body), media=media)
 
     def _driver(self, operation: Operation) -> Driver:
         if isinstance(operation, Transcribe):
@@ -61,16 +62,26 @@ class EngineContext(ScriptedContext):
             else open_pico(route("pico"), tools(self._lanes))
         )
 
-    async def encode(self, source: Path, target: Path, *, media_type: str, tags: dict[str, str]) -> None:
-        spec = av.encode(self._lanes.ref(str(source)), self._lanes.ref(str(target)), media_type=media_type, tags=tags)
-        await self._lanes.run("media", spec)
+    async def encode(
+        self,
+        sources: Sequence[Path],
+        target: Path,
+        *,
+        media_type: str,
+        tags: Mapping[str, str],
+        chapters: Sequence[Chapter] = (),
+        seconds: float = 0.0,
+    ) -> Sound:
+        refs, there = [self._lanes.ref(str(source)) for source in sources], self._lanes.ref(str(target))
+        spec = av.encode(refs, there, media_type=media_type, tags=tags, chapters=chapters, seconds=seconds)
+        return av.encode_facts(await self._lanes.run("media", spec)).sound
 
     async def pdf_text(self, source: Source) -> str:
         result = await self._lanes.run("media", av.pdf_text(self._lanes.ref(source.path)))
         return av.pdf_facts(result).text
 
     async def read_asset(self, asset: Asset, *, max_bytes: int) -> bytes:
-        return self._bodies[asset.sha256][:max_bytes]
+        return Path(asset.path).read_bytes()[:max_bytes]
 
     async def read_source(self, *, max_bytes: int) -> bytes:
         assert self.source is not None

@@ -1,19 +1,31 @@
 """The kind `tts`."""
 
+import struct
 import wave
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 import pytest
+import trio
 
 from jobs.tts import MAX_CHARS, Tts, TtsSpec
-from pipeline.core.errors import ContractError, InputError, LimitExceeded, MediaspoolError, UnsupportedOperation
-from pipeline.core.kinds import KindResult
+from pipeline.core.errors import (
+    ContractError,
+    InputError,
+    LimitExceeded,
+    MediaspoolError,
+    Stopped,
+    Unavailable,
+    UnsupportedOperation,
+)
+from pipeline.core.kinds import Answered, KindResult
 from pipeline.core.model import Limits
 from pipeline.core.operations import AudioFormat, Operation, Speak
 from pipeline.core.portions import DEFAULT_PORTION, Portion
-from tests.jobs.scripted import ScriptedContext, fitting_speech, source, speaking, speech
+from pipeline.media.wav import wrap_pcm
+from tests.jobs.scripted import RATE, ScriptedContext, fitting_speech, source, speaking, speech, tone
+from tests.standin.sound import encoded
 
 KIND = Tts()
 LONG = "\n\n".join(" ".join(f"Sentence number {number} of a longer text." for number in range(30)) for _ in range(2))
@@ -118,9 +130,9 @@ SENTENCE = "This sentence is long enough to be judged by its length."
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (speech(0.5), "1 of 1 parts are too short or too long for their text"),
-        (speech(30.0), "1 of 1 parts are too short or too long for their text"),
-        (speech(4.0, amplitude=10), "1 of 1 parts are silent"),
+        (speech(0.5), "1 of 1 parts are too short or too long for their text; listen at 0:00:00"),
+        (speech(30.0), "1 of 1 parts are too short or too long for their text; listen at 0:00:00"),
+        (speech(4.0, amplitude=10), "1 of 1 parts are silent; listen at 0:00:00"),
     ],
     ids=["swallowed", "endless", "silent"],
 )
@@ -181,6 +193,150 @@ async def test_a_file_that_cannot_be_spoken_is_refused_when_it_is_read(tmp_path:
         await KIND.run(TtsSpec(), ctx)
     assert caught.value.code == code
     assert ctx.calls == []
+
+
+class SlowContext(ScriptedContext):
+    """The first calls answer last. `fails_at` is the number of the call that fails at once."""
+
+    def __init__(self, scratch: Path, *, width: int, fails_at: int | None = None) -> None:
+        super().__init__(scratch, answer=speaking, width=width)
+        self.most = self.begun = self.under_way = self.ended = 0
+        self._fails_at = fails_at
+
+    async def ask(self, operation: Operation) -> Answered:
+        number, self.begun, self.under_way = self.begun, self.begun + 1, self.under_way + 1
+        self.most = max(self.most, self.under_way)
+        try:
+            answer = await super().ask(operation)
+            if number == self._fails_at:
+                raise Unavailable("not now")
+            await trio.sleep(0.02 * max(4 - number, 0))
+            self.ended += 1
+            return answer
+        finally:
+            self.under_way -= 1
+
+
+async def test_parts_are_spoken_side_by_side_and_joined_in_order(tmp_path: Path) -> None:
+    slow, plain = SlowContext(tmp_path / "a", width=3), context(tmp_path / "b")
+    for ctx in (slow, plain):
+        ctx.scratch.mkdir()
+    made = [(await KIND.run(TtsSpec(text=LONG), ctx)).drafts[0].path for ctx in (slow, plain)]
+    assert slow.most == 3
+    assert made[0] is not None
+    assert made[1] is not None
+    assert made[0].read_bytes() == made[1].read_bytes()
+
+
+async def test_a_failed_part_lets_the_others_end_and_begins_no_more(tmp_path: Path) -> None:
+    ctx = SlowContext(tmp_path, width=2, fails_at=1)
+    with pytest.raises(Unavailable):
+        await KIND.run(TtsSpec(text=LONG), ctx)
+    assert (len(ctx.calls), ctx.ended, ctx.under_way) == (2, 1, 0)
+    assert len(KIND.operations(TtsSpec(text=LONG), None)) > 2
+
+
+async def test_a_run_that_drains_ends_between_two_parts(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    ctx.stops_after = 2
+    with pytest.raises(Stopped, match="2 of"):
+        await KIND.run(TtsSpec(text=LONG), ctx)
+    assert len(ctx.calls) == 2
+
+
+def levels(path: Path | None, count: int) -> list[float]:
+    """The peak in each of `count` equal stretches of a WAV, of full scale."""
+    assert path is not None
+    with wave.open(str(path)) as reader:
+        data = reader.readframes(reader.getnframes())
+    numbers = [abs(value) / 32768 for value in struct.unpack(f"<{len(data) // 2}h", data)]
+    size = len(numbers) // count
+    return [max(numbers[at * size : (at + 1) * size]) for at in range(count)]
+
+
+async def test_one_part_is_as_loud_as_the_next(tmp_path: Path) -> None:
+    loud = iter([3000, 6000, 3000, 1500, 3000, 3000])
+    result = await KIND.run(
+        TtsSpec(text=LONG), context(tmp_path, answer=lambda operation: speech(2.0, amplitude=next(loud)))
+    )
+    found = levels(result.drafts[0].path, int(result.facts["parts"]))
+    assert found == pytest.approx([3000 / 32768] * len(found), rel=0.08)
+
+
+@pytest.mark.parametrize("target", [-16.0, -23.0])
+async def test_a_target_of_loudness_is_met_and_told(tmp_path: Path, target: float) -> None:
+    result = await KIND.run(TtsSpec(text=SENTENCE, loudness=target), context(tmp_path))
+    assert float(result.facts["loudness_lufs"]) == pytest.approx(target, abs=0.5)
+    assert float(result.facts["peak"]) <= 0.9
+
+
+async def test_an_answer_in_another_format_or_rate_is_decoded_to_the_first(tmp_path: Path) -> None:
+    first, second = speech(3.0, rate=16_000), encoded("mp3", 3.0)
+    bodies = iter([first, second, *[speech(3.0, rate=44_100)] * 6])
+    result = await KIND.run(TtsSpec(text=LONG), context(tmp_path, answer=lambda operation: next(bodies)))
+    assert result.drafts[0].path is not None
+    with wave.open(str(result.drafts[0].path)) as reader:
+        assert reader.getframerate() == 16_000
+        assert reader.getnframes() / 16_000 == pytest.approx(3.3 * int(result.facts["parts"]), rel=0.08)
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (wrap_pcm(tone(2.0) + bytes(RATE * 2 * 6) + tone(2.0), rate=RATE, channels=1), "mostly silence"),
+        (speech(4.0, amplitude=200_000), "clipped"),
+    ],
+    ids=["hole", "clipped"],
+)
+async def test_silence_and_clipping_are_suspect_with_their_figures(tmp_path: Path, answer: bytes, what: str) -> None:
+    result = await said(tmp_path, SENTENCE, answer)
+    assert (result.verdict, what in result.reason) == ("suspect", True)
+    assert float(result.facts["longest_silence_s"]) > 5 or float(result.facts["clipped_share"]) > 0.1
+
+
+async def test_tags_tell_title_and_source_and_no_path(tmp_path: Path) -> None:
+    body = b"Good morning."
+    ctx = context(tmp_path, source=source("text/plain", body), body=body)
+    await KIND.run(TtsSpec(format="mp3", title="Morning"), ctx)
+    ((_, tags),) = ctx.encodings
+    assert tags == {"language": "en", "title": "Morning", "comment": "source: canary-name.txt"}
+
+
+BOOK = "# The Book\n\n## Loomings\n\nCall me Ishmael, said somebody.\n\n## The *Carpet*-Bag\n\nI stuffed a shirt.\n"
+
+
+async def test_a_book_becomes_a_file_for_each_heading_and_a_playlist(tmp_path: Path) -> None:
+    ctx = context(tmp_path, source=source("text/markdown"), body=BOOK.encode())
+    result = await KIND.run(TtsSpec(chapters="files", format="mp3"), ctx)
+    assert [draft.name for draft in result.drafts] == ["m3u", "01-loomings.mp3", "02-the-carpet-bag.mp3"]
+    assert KIND.products(TtsSpec(chapters="files", format="mp3")) == ("m3u",)
+    wanted = ["The Book", "Loomings", "Call me Ishmael, said somebody.", "The Carpet-Bag", "I stuffed a shirt."]
+    assert spoken_texts(ctx) == wanted
+    listed = (result.drafts[0].content or b"").decode().splitlines()
+    assert [line for line in listed if not line.startswith("#")] == [
+        "book.01-loomings.mp3",
+        "book.02-the-carpet-bag.mp3",
+    ]
+    assert [tags["title"] for _, tags in ctx.encodings] == ["Loomings", "The Carpet-Bag"]
+    assert result.facts["chapters"] == "2"
+
+
+async def test_a_book_becomes_one_file_with_marks(tmp_path: Path) -> None:
+    ctx = context(tmp_path, source=source("text/markdown"), body=BOOK.encode())
+    result = await KIND.run(TtsSpec(chapters="m4b"), ctx)
+    assert [(draft.name, draft.media_type) for draft in result.drafts] == [("m4b", "audio/mp4")]
+    ((first, second),) = ctx.chapters
+    assert (first.title, second.title, first.start_s) == ("Loomings", "The Carpet-Bag", 0.0)
+    assert second.start_s == first.end_s
+    assert second.end_s == pytest.approx(result.audio_seconds)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"chapters": "files", "format": "m4b"}, {"chapters": "m4b", "format": "mp3"}, {"format": "m4b"}]
+)
+def test_chapters_and_formats_that_do_not_go_together_are_refused(wrong: dict[str, str]) -> None:
+    spec = msgspec.convert({"text": "Hello.", **wrong}, TtsSpec)
+    assert [refusal.code for refusal in KIND.check(spec, None)] == ["job-invalid"]
 
 
 async def test_the_limits_of_the_job_hold(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""From chunks of text to levelled speech in WAVs: each chunk its own call, weighed, made even, and joined in order.
+
+A chunk that is spoken is a take; takes are joined to reels of about ten minutes, so that neither memory nor the size of
+one WAV bounds a text. Promises: parts are spoken side by side and joined in order; one part is as loud as the next; an
+answer in another format or rate than the first is decoded to it here. Judges nothing (`_speech_signs` does).
+"""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from jobs._audio import Piece, join_speech
+from jobs._parts import in_order
+from jobs._sentences import Chunk
+from pipeline.core.errors import ContractError, InputError
+from pipeline.core.kinds import JobContext
+from pipeline.core.model import Asset
+from pipeline.core.operations import Speak
+from pipeline.core.sound import Change, Sound
+from pipeline.media.wav import Pcm
+
+REEL_S = 600.0
+EVEN_DB = 0.5  # less is not heard
+MOST_EVENING_DB = 9.0
+MOST_GAIN_DB = 30.0
+MAX_PIECE_BYTES = 600_000_000
+
+
+class Take(Struct, frozen=True, kw_only=True):
+    """One chunk, spoken. `gain_db` makes it as loud as the others, or as loud as was asked."""
+
+    chunk: Chunk
+    asset: Asset
+    sound: Sound
+    gain_db: float = 0.0
+
+
+class Reel(Struct, frozen=True, kw_only=True):
+    """A WAV of several takes. `pieces` says where each of them begins in it."""
+
+    path: Path
+    seconds: float
+    takes: tuple[Take, ...]
+    pieces: tuple[Piece, ...]
+
+
+async def speak_all(ctx: JobContext, chunks: Sequence[Chunk], asks: Sequence[Speak]) -> list[Take]:
+    """Every chunk spoken by its own call, in order."""
+
+    async def speak(number: int) -> Take:
+        asset = await ctx.call(asks[number])
+        try:
+            sound = await ctx.weigh(asset)
+        except InputError as error:
+            code = "reply-empty" if error.code == "input-empty" else "reply-damaged"
+            raise ContractError(f"the speech {error.message}", code=code) from error
+        return Take(chunk=chunks[number], asset=asset, sound=sound)
+
+    return await in_order(ctx, len(asks), speak)
+
+
+def levelled(takes: Sequence[Take], target_lufs: float | None) -> list[Take]:
+    """With gains to the target; without one, to the loudness in the middle of all, and no further than is sensible."""
+    known = [take.sound.lufs for take in takes if take.sound.lufs is not None]
+    if not known:
+        return list(takes)
+    wanted = statistics.median_low(known) if target_lufs is None else target_lufs
+    most = MOST_EVENING_DB if target_lufs is None else MOST_GAIN_DB
+    return [_with_gain(take, wanted, most) for take in takes]
+
+
+def _with_gain(take: Take, wanted: float, most: float) -> Take:
+    if take.sound.lufs is None:
+        return take
+    gain = min(max(wanted - take.sound.lufs, -most), most)
+    return msgspec.structs.replace(take, gain_db=round(gain, 2) if abs(gain) >= EVEN_DB else 0.0)
+
+
+async def samples_of(ctx: JobContext, take: Take, shape: Sound, *, tempo: float = 1.0) -> Pcm:
+    """The take as it is joined, in the rate and channels of `shape`."""
+    change = Change(rate=shape.rate, channels=shape.channels, gain_db=take.gain_db, tempo=tempo)
+    path = ctx.scratch / "take.pcm"
+    await ctx.weigh(take.asset, path, change=change)
+    try:
+        with path.open("rb") as file:
+            samples = file.read(MAX_PIECE_BYTES + 1)
+    finally:
+        path.unlink(missing_ok=True)
+    if len(samples) > MAX_PIECE_BYTES:
+        raise ContractError(f"one part has more than {MAX_PIECE_BYTES} bytes of samples", code="reply-damaged")
+    return Pcm(rate=shape.rate, channels=shape.channels, samples=samples)
+
+
+class Manner(Struct, frozen=True, kw_only=True):
+    """How takes are joined: in the rate and channels of `shape`, pauses shortened by `speed`."""
+
+    shape: Sound
+    speed: float = 1.0
+
+
+async def join(ctx: JobContext, takes: Sequence[Take], manner: Manner, *, name: str, end_pause_s: float) -> list[Reel]:
+    """The takes in order, in WAVs of about REEL_S; `end_pause_s` of silence at the very end."""
+    reels: list[Reel] = []
+    left = list(takes)
+    while left:
+        path = ctx.scratch / f"{name}-{len(reels):04d}.wav"
+        reels.append(await _reel(ctx, left, manner, path, end_pause_s=end_pause_s))
+        left = left[len(reels[-1].takes) :]
+    return reels
+
+
+async def _reel(ctx: JobContext, takes: Sequence[Take], manner: Manner, path: Path, *, end_pause_s: float) -> Reel:
+    pieces: list[Piece] = []
+    with join_speech(path) as speech:
+        for take in takes:
+            if speech.seconds >= REEL_S:
+                break
+            pcm = await samples_of(ctx, take, manner.shape)
+            pieces.append(speech.append(pcm, pause_s=take.chunk.pause_s / manner.speed))
+        is_last = len(pieces) == len(takes)
+        speech.pause(end_pause_s if is_last else takes[len(pieces)].chunk.pause_s / manner.speed)
+        seconds = speech.seconds
+    return Reel(path=path, seconds=seconds, takes=tuple(takes[: len(pieces)]), pieces=tuple(pieces))

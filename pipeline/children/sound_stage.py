@@ -1,0 +1,221 @@
+"""The sound stage: a sound decoded, weighed, and perhaps written again as samples. Runs in the media lane.
+
+Loudness is FFmpeg's EBU R128 meter; everything else is counted here. As a stream: it holds one frame at a time.
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from fractions import Fraction
+
+import av
+import av.error
+import msgspec
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.filter import Graph
+from numpy.typing import NDArray
+
+from pipeline.children import audio, files
+from pipeline.children.sound_work import WeighParams
+from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.core.errors import InputError
+from pipeline.core.sound import Change, Sound
+
+FULL_SCALE = 32768.0
+FLAT = 32767  # a sample here or at the other end, with a neighbour that is too, was cut off
+FRAME_S = 0.05
+CEILING = 10 ** (-1 / 20)
+SILENCE = 10 ** (-50 / 20)
+LEAST_LUFS = -69.0  # the meter's word for silence is -70
+STEREO = 2
+Pcm = NDArray[np.int16]
+
+
+def weigh(spec: StageSpec, roots: Roots) -> StageResult:
+    """A Sound as facts; its samples in the output, if there is one."""
+    params = msgspec.json.decode(spec.params, type=WeighParams)
+    with files.source(spec.inputs[0], roots) as source, audio.opened(source, params.demuxer) as container:
+        stream = audio.audio_stream(container, 0)
+        decoder = audio.Decoder(container, stream, max_seconds=spec.limits.max_seconds)
+        rate = params.change.rate or decoder.rate
+        channels = params.change.channels or min(stream.codec_context.channels, STEREO)
+        meter = SoundMeter(rate, channels)
+        sink = files.sink(spec.output, roots, spec.limits.max_output_bytes) if spec.output else nullcontext()
+        with sink as written, audio.ffmpeg_errors():
+            for pcm in samples(decoder, params.change, rate, channels):
+                meter.add(pcm)
+                if written is not None:
+                    written.write(pcm.astype("<i2", copy=False).tobytes())
+    if not meter.frames:
+        raise InputError("no audio can be decoded", code="input-empty")
+    return StageResult(output=spec.output, facts=msgspec.Raw(msgspec.json.encode(meter.told())))
+
+
+class SoundMeter:
+    """What the samples so far have told. `add` takes interleaved samples of whole frames."""
+
+    def __init__(self, rate: int, channels: int) -> None:
+        self.frames = 0
+        self._rate, self._channels = rate, channels
+        self._loudness = Loudness(rate, channels)
+        self._silence = Silence(round(rate * FRAME_S))
+        self._peak = self._flat = 0
+        self._last: Pcm | None = None
+
+    def add(self, pcm: Pcm) -> None:
+        frames = pcm.reshape(-1, self._channels)
+        self.frames += len(frames)
+        self._peak = max(self._peak, int(np.abs(frames.astype(np.int32)).max(initial=0)))
+        self._note_flat(frames)
+        self._silence.add(frames)
+        self._loudness.add(pcm)
+
+    def _note_flat(self, frames: Pcm) -> None:
+        whole = frames if self._last is None else np.concatenate([self._last, frames])
+        flat = np.abs(whole.astype(np.int32)) >= FLAT
+        self._flat += int((flat[1:] & flat[:-1]).sum())
+        self._last = frames[-1:]
+
+    def told(self) -> Sound:
+        lufs = self._loudness.told()
+        return Sound(
+            seconds=self.frames / self._rate,
+            rate=self._rate,
+            channels=self._channels,
+            lufs=round(lufs, 2) if lufs is not None and lufs > LEAST_LUFS else None,
+            peak=round(min(self._peak / FULL_SCALE, 1.0), 5),
+            clipped=round(self._flat / (self.frames * self._channels or 1), 6),
+            silence=round(self._silence.share(), 4),
+            longest_silence_s=round(self._silence.longest * FRAME_S, 2),
+        )
+
+
+class Silence:
+    """Stretches below the bound, in frames of FRAME_S; `longest` counts those between two sounds."""
+
+    def __init__(self, size: int) -> None:
+        self.longest = 0
+        self._size = size
+        self._held: list[Pcm] = []
+        self._count = self._silent = self._frames = self._run = 0
+        self._has_sounded = False
+
+    def add(self, frames: Pcm) -> None:
+        self._held.append(frames)
+        self._count += len(frames)
+        if self._count < self._size:
+            return
+        whole = np.concatenate(self._held)
+        used = len(whole) // self._size * self._size
+        levels = (
+            np.square(whole[:used].astype(np.float32) / FULL_SCALE).mean(axis=1).reshape(-1, self._size).mean(axis=1)
+        )
+        for is_silent in levels < SILENCE**2:
+            self._note(bool(is_silent))
+        self._held, self._count = [whole[used:]], len(whole) - used
+
+    def _note(self, is_silent: bool) -> None:
+        self._frames += 1
+        if is_silent:
+            self._silent += 1
+            self._run += 1
+            return
+        if self._has_sounded:
+            self.longest = max(self.longest, self._run)
+        self._has_sounded, self._run = True, 0
+
+    def share(self) -> float:
+        return self._silent / self._frames if self._frames else 0.0
+
+
+class Loudness:
+    """The integrated loudness in LUFS, by FFmpeg's meter."""
+
+    def __init__(self, rate: int, channels: int) -> None:
+        self._rate, self._layout = rate, _layout(channels)
+        self._graph = _chain(rate, self._layout, ("ebur128", "metadata=1:framelog=quiet"))
+        self._pushed = 0
+        self._told: str | None = None
+
+    def add(self, pcm: Pcm) -> None:
+        frame = _frame(pcm, self._layout, self._rate, self._pushed)
+        self._pushed += frame.samples
+        self._graph.push(frame)
+        self._drain()
+
+    def told(self) -> float | None:
+        self._graph.push(None)
+        self._drain()
+        return None if self._told is None else float(self._told)
+
+    def _drain(self) -> None:
+        for frame in _pulled(self._graph):
+            self._told = frame.metadata.get("lavfi.r128.I", self._told)
+
+
+def samples(decoder: audio.Decoder, change: Change, rate: int, channels: int) -> Iterator[Pcm]:
+    """Interleaved samples in this shape, changed as asked."""
+    resampler = AudioResampler(format="s16", layout=_layout(channels), rate=rate)
+    for frame in _changed(_resampled(decoder, resampler), change, rate, _layout(channels)):
+        yield frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
+
+
+def _resampled(decoder: audio.Decoder, resampler: AudioResampler) -> Iterator[AudioFrame]:
+    for frame in decoder.frames():
+        frame.pts = None  # odd timestamps must not move samples
+        yield from resampler.resample(frame)
+    yield from resampler.resample(None)
+
+
+def _changed(frames: Iterator[AudioFrame], change: Change, rate: int, layout: str) -> Iterator[AudioFrame]:
+    filters: list[tuple[str, str]] = []
+    if change.tempo != 1.0:
+        filters.append(("atempo", f"{change.tempo:.4f}"))
+    if change.gain_db != 0.0:
+        filters.append(("volume", f"{change.gain_db:.2f}dB:precision=double"))
+        filters.append(("alimiter", f"limit={CEILING:.4f}:level=0:latency=1:attack=2:release=40"))
+    if not filters:
+        yield from frames
+        return
+    graph, pushed = _chain(rate, layout, *filters), 0
+    for frame in frames:
+        frame.pts, frame.time_base = pushed, Fraction(1, rate)
+        pushed += frame.samples
+        graph.push(frame)
+        yield from _pulled(graph)
+    graph.push(None)
+    yield from _pulled(graph)
+
+
+def _chain(rate: int, layout: str, *filters: tuple[str, str]) -> Graph:
+    """A filter between two doors, samples of 16 bits at both."""
+    graph = Graph()
+    last = graph.add_abuffer(sample_rate=rate, format="s16", layout=layout, time_base=Fraction(1, rate))
+    for name, arguments in (*filters, ("aformat", f"sample_fmts=s16:channel_layouts={layout}:sample_rates={rate}")):
+        step = graph.add(name, arguments)
+        last.link_to(step)
+        last = step
+    last.link_to(graph.add("abuffersink"))
+    graph.configure()
+    return graph
+
+
+def _pulled(graph: Graph) -> Iterator[AudioFrame]:
+    while True:
+        try:
+            frame = graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        assert isinstance(frame, AudioFrame)  # the chain has no other door
+        yield frame
+
+
+def _frame(pcm: Pcm, layout: str, rate: int, at: int) -> AudioFrame:
+    frame = AudioFrame.from_ndarray(pcm.reshape(1, -1), "s16", layout)
+    frame.rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+    return frame
+
+
+def _layout(channels: int) -> str:
+    return "mono" if channels == 1 else "stereo"
