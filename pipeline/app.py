@@ -1,11 +1,11 @@
 """One function per thing a user can ask: run and plan. Read `run` for the whole main path, step by step.
 
-lock -> claim -> recover -> read -> plan -> run -> report -> finish
+lock -> claim -> recover -> read -> plan -> run -> report -> finish -> pages
 """
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -23,6 +23,8 @@ from pipeline.discovery import discover
 from pipeline.intake import Intake
 from pipeline.manifest import Manifest, ManifestLimits, place_of, read_manifest
 from pipeline.metrics import write_metrics
+from pipeline.pages.cards import Material
+from pipeline.pages.writing import write_pages
 from pipeline.plan import Planner, decide_all
 from pipeline.prices import learn_prices
 from pipeline.recovery import recover
@@ -66,13 +68,14 @@ class Result(Struct, frozen=True, kw_only=True):
     """What a run did: one report per manifest that could be read or not, and one over all of them.
 
     `unsettled` counts the files that were written a moment ago and are left for the next run, `unpriced` the calls
-    whose price the provider was asked for and did not know yet.
+    whose price the provider was asked for and did not know yet. `page` is where a person may look at it all.
     """
 
     reports: tuple[RunReport, ...]
     whole: RunReport
     unsettled: int = 0
     unpriced: int = 0
+    page: str | None = None
 
 
 async def run(request: RunRequest, settings: Settings, world: World, caught: Caught | None = None) -> Result:
@@ -101,8 +104,10 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             unpriced = await prices(runtime, stop)
             result = await runtime.runner(report, runtime, readings, outcomes, stop, caught.signal)
             result = msgspec.structs.replace(result, unpriced=unpriced)
-            await runtime.runner(finish, runtime, readings, result, request)
+            kept = await runtime.runner(finish, runtime, readings, result, request)
             cast.report = result.whole
+            world.reached("reported")
+            result = await pages(runtime, readings, result, kept, stop)
             world.reached("finished")
         return result
 
@@ -311,13 +316,12 @@ def _warnings(runtime: Runtime) -> list[str]:
     return runtime.warnings + low + ([f"{lost} debug artifacts could not be written"] if lost else [])
 
 
-def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, request: RunRequest) -> None:
-    """Reports to disk, manifests to where they belong, and the idle marker if nothing is left to do."""
-    for reading, item in zip(readings, result.reports, strict=True):
-        if has_news(item):
-            runtime.spool.write_report(f"{runtime.run}-{reading.claim.name}", report_json(item))
-        if reading.claim.origin == "incoming":
-            runtime.spool.finish(reading.claim, _destination(reading, item), report_json(item))
+def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, request: RunRequest) -> list[tuple[str, ...]]:
+    """Reports to disk, manifests to where they belong, and the idle marker if nothing is left to do.
+
+    The paths of the reports of each manifest.
+    """
+    kept = [tuple(_keep(runtime, *item)) for item in zip(readings, result.reports, strict=True)]
     runtime.ledger.finish_run(result.whole.exit_code)
     figures = runtime.settings.metrics.file
     if figures is not None:
@@ -331,12 +335,40 @@ def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, reques
             extra_files=[request.settings_file] if request.settings_file else [],
             figures=figures,
         )
+    return kept
+
+
+def _keep(runtime: Runtime, reading: Reading, item: RunReport) -> Iterator[str]:
+    if has_news(item):
+        yield runtime.spool.write_report(f"{runtime.run}-{reading.claim.name}", report_json(item))
+    if reading.claim.origin == "incoming":
+        yield runtime.spool.finish(reading.claim, _destination(reading, item), report_json(item))
 
 
 def _tell_figures(runtime: Runtime, path: str, whole: RunReport) -> None:
     error = write_metrics(path, runtime.ledger, whole, runtime.spool.root)
     if error is not None:
         runtime.log.event("figures-not-written", level="warning", code=error.code, reason=error.message)
+
+
+async def pages(
+    runtime: Runtime, readings: Sequence[Reading], result: Result, kept: Sequence[tuple[str, ...]], stop: Stop
+) -> Result:
+    """A page beside each report with news. The verdicts stand already: what cannot be written is a warning."""
+    news = [
+        Material(
+            report=item,
+            jobs=reading.manifest.jobs if reading.manifest else (),
+            roots=reading.roots,
+            typed=reading.claim.path if reading.claim.origin == "file" else None,
+            kept=reports,
+        )
+        for reading, item, reports in zip(readings, result.reports, kept, strict=True)
+        if has_news(item)
+    ]
+    made = await write_pages(runtime, news, lambda: stop.reason is not None)
+    whole = msgspec.structs.replace(result.whole, warnings=(*result.whole.warnings, *made.warnings))
+    return msgspec.structs.replace(result, whole=whole, page=made.first)
 
 
 def _destination(reading: Reading, report: RunReport) -> Literal["done", "failed", "claimed"]:

@@ -7,7 +7,7 @@ input, a ledger, or a manifest that still needs somebody. Dry unless told: witho
 import os
 import re
 import stat
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from pipeline.answer import SCHEMA, Answer, counted, joined, shown_size
 from pipeline.core.confine import display, display_path
 from pipeline.core.errors import StoreError
 from pipeline.held import viewed
+from pipeline.pages.index_page import write_index
 from pipeline.report import command
 from pipeline.seat import Seat
 from pipeline.state.idle import remove_marker
@@ -26,7 +27,7 @@ KEEP_DAYS = 30.0
 UNUSED_ASSET_DAYS = 7.0
 MAX_SHOWN = 5
 _ANY = re.compile(r"[^.].*", re.DOTALL)
-_REPORT = re.compile(r"[^.].*\.report\.json", re.DOTALL)
+_REPORT = re.compile(r"[^.].*\.report\.(json|html)", re.DOTALL)
 _ARTIFACT = re.compile(r"[A-Za-z0-9_-]{1,80}\.json")
 _ASSET = re.compile(r"([0-9a-f]{64})\.[a-z0-9.]{1,20}")
 _ASSET_FOLDER = re.compile(r"[0-9a-f]{2}")
@@ -74,6 +75,7 @@ def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answ
         if is_real:
             for _, files in found:
                 _delete(files)
+            _index_anew(seat, spool, found)
     made = _cleaned(spool, found, is_deleted=is_real)
     return Answer(text=joined(_lines(made, seat)), record=made)
 
@@ -147,6 +149,13 @@ def _delete(files: list[_Old]) -> None:
             raise StoreError(
                 f"'{display(file.path)}' cannot be deleted: {error.strerror}", hint="check owner and mode"
             ) from error
+
+
+def _index_anew(seat: Seat, spool: Spool, found: Sequence[tuple[_Rule, Sequence[_Old]]]) -> None:
+    """The index leads to no page that is gone."""
+    if any(rule.folder == "reports" and files for rule, files in found):
+        with viewed(seat) as ledger:
+            write_index(spool, ledger)
 
 
 def _cleaned(spool: Spool, found: list[tuple[_Rule, list[_Old]]], *, is_deleted: bool) -> Cleaned:

@@ -115,6 +115,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     drivers: Drivers
     kinds: Mapping[str, Kind]
     debug: DebugWriter
+    redactor: Redactor
     log: Log
     bench: Bench
     doubt: Doubt
@@ -284,6 +285,7 @@ def _assemble(
         drivers=drivers,
         kinds=kinds,
         debug=debug,
+        redactor=redactor,
         log=log,
         bench=bench,
         doubt=doubt_of(settings),

@@ -19,6 +19,7 @@ from pipeline import app, preview
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_path
 from pipeline.app import Result, RunRequest
 from pipeline.batch import Unwatched, Watch
+from pipeline.core.confine import display_path
 from pipeline.core.errors import RunBusy
 from pipeline.progress import Bar, is_lively, is_watched
 from pipeline.report import RunReport, has_news, report_json, summary
@@ -43,9 +44,13 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class ShiftReport(RunReport, frozen=True, kw_only=True):
-    """The object of `run`. `unsettled` files were written a moment ago and wait for the next run."""
+    """The object of `run`. `unsettled` files were written a moment ago and wait for the next run.
+
+    `page` is the report for people, of the run or over its runs.
+    """
 
     unsettled: int = 0
+    page: str | None = None
 
 
 class Skipped(Struct, frozen=True, kw_only=True):
@@ -99,7 +104,8 @@ def _watching(is_live: bool) -> Iterator[Watch]:
 def _answer(seat: Seat, order: Order, result: Result, *, is_by_hand: bool) -> Answer:
     whole = result.whole
     told = msgspec.json.decode(report_json(whole), type=ShiftReport)  # as it may be shown: every name escaped
-    record = msgspec.structs.replace(told, unsettled=result.unsettled)
+    page = display_path(result.page) if result.page is not None else None
+    record = msgspec.structs.replace(told, unsettled=result.unsettled, page=page)
     return Answer(text=_text(seat, order, result, is_by_hand=is_by_hand), record=record, exit_code=whole.exit_code)
 
 
@@ -111,7 +117,8 @@ def _text(seat: Seat, order: Order, result: Result, *, is_by_hand: bool) -> str:
     if len(order.files) == 1:  # what was typed, so that the next command can be
         whole = msgspec.structs.replace(whole, manifest=order.files[0])
     waiting = [f"{counted(result.unsettled, 'file')} still settling: for the next run"] if result.unsettled else []
-    return summary(whole, spool=seat.spool) + joined(waiting)
+    look = [f"report: {shown_path(result.page)}"] if result.page is not None and whole.exit_code else []
+    return summary(whole, spool=seat.spool) + joined((*waiting, *look))
 
 
 def _let_settle(seat: Seat, files: Sequence[str]) -> None:

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-pytest_plugins = ["tests.standin.fixture"]
-REQUIRED = "MEDIASPOOL_REQUIRE_PRIVILEGED"
+pytest_plugins = ["tests.standin.fixture", "tests.browser"]
+REQUIRED = {"privileged": "MEDIASPOOL_REQUIRE_PRIVILEGED", "browser": "MEDIASPOOL_REQUIRE_BROWSER"}
+"""By marker: the variable that says that there is no reason to skip."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,7 +28,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.skipped and item.get_closest_marker("privileged") and os.environ.get(REQUIRED):
-        report.outcome = "failed"
-        report.longrepr = f"skipped although {REQUIRED} is set: {report.longrepr}"
+    for marker, required in REQUIRED.items():
+        if report.skipped and item.get_closest_marker(marker) and os.environ.get(required):
+            report.outcome = "failed"
+            report.longrepr = f"skipped although {required} is set: {report.longrepr}"
     return report

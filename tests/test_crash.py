@@ -21,7 +21,7 @@ from tests.makers import Folder
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(900)]
 
 BEFORE = ["claimed", "recovered", "planned", "opened", "sending", "first-bytes", "staged"]
-AFTER = ["received", "adopted", "stored", "made", "intended", "published", "settled", "ran", "finished"]
+AFTER = ["received", "adopted", "stored", "made", "intended", "published", "settled", "ran", "reported", "finished"]
 POINTS = [*BEFORE, *AFTER]
 AFTER_A_CALL = AFTER[AFTER.index("stored") :]
 CALLS = 2

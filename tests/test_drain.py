@@ -23,7 +23,7 @@ CALLS = 2
 CODES = {"TERM": 143, "INT": 130}
 EARLY = ["claimed", "recovered"]
 AT_WORK = ["opened", "sending", "staged", "received", "intended", "settled"]
-DONE = ["ran", "finished"]
+DONE = ["ran", "reported", "finished"]
 SETTINGS = 'manifest_settle = "0s"\ndrain_grace = "50s"\n'
 
 

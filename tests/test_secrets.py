@@ -6,6 +6,7 @@ Which file may hold which canary is said once, in `MAY_HOLD`; everywhere else th
 import base64
 import contextlib
 import fnmatch
+import html
 import json
 import os
 import signal
@@ -58,6 +59,8 @@ MAY_HOLD: Mapping[str, frozenset[str]] = {
     "spool/failed/notes.toml": frozenset({"prompt", "remark"}),
     "spool/claimed/notes.toml": frozenset({"prompt", "remark"}),
     "spool/*.report.json": frozenset({"file name", "engine"}),
+    "spool/*.report.html": frozenset({"transcript", "input text", "file name", "engine"}),
+    "spool/reports/index.html": frozenset(),
     "spool/ledger.db*": frozenset({"file name", "engine"}),
     "spool/idle.json": frozenset({"file name"}),
     "stream: summary": frozenset({"file name", "engine"}),
@@ -120,12 +123,13 @@ LOUDNESS = [("off", "text"), ("digest", "json"), ("redacted", "text")]
 
 
 def forms(canary: str) -> set[bytes]:
-    """The canary as it may stand in a file: plain, escaped for a URL or for JSON, in hex, in base64 at each offset."""
+    """The canary as it may stand in a file: plain, escaped for URL, JSON or HTML, in hex, in base64 at each offset."""
     body = canary.encode()
     found = {body, quote(canary, safe="").encode(), quote_plus(canary).encode(), body.hex().encode()}
     found |= {
         quote(canary).encode(),
         json.dumps(canary)[1:-1].encode(),
+        html.escape(canary).encode(),
         os.fsencode(canary),
         body.hex().upper().encode(),
     }
@@ -148,7 +152,8 @@ def test_the_search_itself_finds_every_canary_in_every_encoding() -> None:
     for name, canary in CANARIES.items():
         for pad in ("", "x", "xy", "xyz"):
             text = (pad + canary + " and more").encode()
-            for form in (text, base64.b64encode(text), text.hex().encode(), quote(text).encode(), json.dumps(canary)):
+            plain = (text, html.escape(text.decode()).encode(), quote(text).encode(), json.dumps(canary))
+            for form in (*plain, base64.b64encode(text), text.hex().encode()):
                 assert name in held_by(form if isinstance(form, bytes) else form.encode())
 
 
@@ -241,6 +246,7 @@ def test_what_should_be_there_is_there(tmp_path: Path) -> None:
     assert any("transcript" in held for name, held in seen.items() if name.endswith(".srt"))
     assert "file name" in seen["spool/ledger.db (rows)"]
     assert {"prompt", "remark"} <= seen["spool/done/notes.toml"]
+    assert {"transcript", "input text", "file name"} <= seen["spool/done/notes.toml.report.html"]
 
 
 def test_an_engine_is_heard_but_not_with_what_it_repeats(tmp_path: Path) -> None:

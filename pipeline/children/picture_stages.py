@@ -16,6 +16,8 @@ from pipeline.children.picture_work import (
     RetouchParams,
     SaveFacts,
     SaveParams,
+    ThumbnailFacts,
+    ThumbnailParams,
     parse_steps,
 )
 from pipeline.children.stage import Roots, StageResult, StageSpec
@@ -35,6 +37,16 @@ def save(spec: StageSpec, roots: Roots) -> StageResult:
     picture = pictures.upright(spec.inputs[0], roots, params.media_type, params.max_pixels)
     media_type = params.target_type or params.media_type
     return _written(picture, spec, roots, media_type, exact=True)
+
+
+def thumbnail(spec: StageSpec, roots: Roots) -> StageResult:
+    """ThumbnailFacts of one input: small enough to go in a message, so nothing is written."""
+    params = msgspec.json.decode(spec.params, type=ThumbnailParams)
+    with pictures.opened(spec.inputs[0], roots, params.media_type, None) as picture:
+        width, height = pictures.shown_size(picture)
+        small = pictures.thumbnail(picture, params.side)
+    webp = pictures.webp_within(small, params.max_bytes)
+    return StageResult(facts=_raw(ThumbnailFacts(width=width, height=height, webp=webp)))
 
 
 def composite(spec: StageSpec, roots: Roots) -> StageResult:

@@ -150,6 +150,14 @@ class SaveParams(Struct, frozen=True, kw_only=True):
     max_pixels: int | None = None
 
 
+class ThumbnailParams(Struct, frozen=True, kw_only=True):
+    """A small picture for a page: `side` bounds its width and its height, `max_bytes` what it weighs."""
+
+    media_type: str
+    side: int
+    max_bytes: int
+
+
 class CompositeParams(Struct, frozen=True, kw_only=True):
     """Media types of original, edited and mask, in this order."""
 
@@ -173,6 +181,14 @@ class LookFacts(Struct, frozen=True, kw_only=True):
     frames: int = 1
     has_alpha: bool = False
     is_turned: bool = False
+
+
+class ThumbnailFacts(Struct, frozen=True, kw_only=True):
+    """Width and height are those of the whole picture as it is shown; `webp` is small enough for a message."""
+
+    width: int
+    height: int
+    webp: bytes
 
 
 class SaveFacts(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ The only module that opens a picture. Promises: no other decoder than the recogn
 frames are compared with their bounds before anything is loaded; what Pillow stumbles over is a damaged input.
 """
 
+import io
 import struct
 import warnings
 import zlib
@@ -21,6 +22,7 @@ from pipeline.core.errors import EngineError, InputError, LimitExceeded
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/gif": "GIF"}
 JPEG_QUALITY = 90
 CAREFUL_JPEG_QUALITY = 95
+THUMBNAIL_QUALITIES = (75, 50, 25, 5)
 _ORIENTATION = 0x0112
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 # Everything that Pillow is known to raise on a malformed file; it does not wrap what its parsers meet.
@@ -85,6 +87,32 @@ def look(picture: ImageFile) -> LookFacts:
         width, height = height, width
     turned = isinstance(orientation, int) and 2 <= orientation <= 8
     return LookFacts(width=width, height=height, frames=frames, has_alpha=has_alpha(picture), is_turned=turned)
+
+
+def thumbnail(picture: ImageFile, side: int) -> Image.Image:
+    """The first frame as it is shown, within `side`; a JPEG is decoded no larger than it has to be."""
+    picture.draft("RGB", (2 * side, 2 * side))
+    picture.load()
+    shown = ImageOps.exif_transpose(picture)
+    small = shown.convert("RGBA" if has_alpha(shown) else "RGB")
+    small.thumbnail((side, side))
+    return small
+
+
+def shown_size(picture: ImageFile) -> tuple[int, int]:
+    """Width and height as it is shown; nothing is decoded for it."""
+    width, height = picture.size
+    return (height, width) if picture.getexif().get(_ORIENTATION, 1) in _SIDEWAYS else (width, height)
+
+
+def webp_within(picture: Image.Image, max_bytes: int) -> bytes:
+    """As good as the bound allows; LimitExceeded where nothing is small enough."""
+    for quality in THUMBNAIL_QUALITIES:
+        made = io.BytesIO()
+        picture.save(made, "WEBP", quality=quality)
+        if made.tell() <= max_bytes:
+            return made.getvalue()
+    raise LimitExceeded(f"a small picture has more than {max_bytes} bytes", code="limit-bytes")
 
 
 def has_alpha(picture: Image.Image) -> bool:

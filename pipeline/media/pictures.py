@@ -6,13 +6,22 @@ the facts. The format that may open a file comes from the recognised Media.
 
 import msgspec
 
-from pipeline.children.picture_work import CompositeParams, LookFacts, LookParams, SaveFacts, SaveParams
+from pipeline.children.picture_work import (
+    CompositeParams,
+    LookFacts,
+    LookParams,
+    SaveFacts,
+    SaveParams,
+    ThumbnailFacts,
+    ThumbnailParams,
+)
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
 from pipeline.children.video_work import PosterFacts, PosterParams
 from pipeline.core.model import Media
 from pipeline.media.av import demuxer_of
 
 DEADLINE_S = 120.0
+THUMBNAIL_DEADLINE_S = 5.0
 MAX_WRITTEN_BYTES = 1_000_000_000
 
 
@@ -20,6 +29,14 @@ def look(ref: FileRef, media: Media, *, max_pixels: int | None) -> StageSpec:
     """Decode a picture whole and tell what it is."""
     params = LookParams(media_type=media.media_type, max_pixels=max_pixels)
     return StageSpec(stage="picture_stages:look", inputs=(ref,), params=_raw(params), deadline_s=DEADLINE_S)
+
+
+def thumbnail(ref: FileRef, media: Media, *, side: int, max_bytes: int) -> StageSpec:
+    """A picture small enough to stand inside a page."""
+    params = ThumbnailParams(media_type=media.media_type, side=side, max_bytes=max_bytes)
+    return StageSpec(
+        stage="picture_stages:thumbnail", inputs=(ref,), params=_raw(params), deadline_s=THUMBNAIL_DEADLINE_S
+    )
 
 
 def save(ref: FileRef, media: Media, target: FileRef, *, media_type: str | None, max_pixels: int | None) -> StageSpec:
@@ -49,6 +66,10 @@ def poster(ref: FileRef, media: Media, target: FileRef, *, media_type: str, max_
 
 def look_facts(result: StageResult) -> LookFacts:
     return msgspec.json.decode(result.facts, type=LookFacts)
+
+
+def thumbnail_facts(result: StageResult) -> ThumbnailFacts:
+    return msgspec.json.decode(result.facts, type=ThumbnailFacts)
 
 
 def save_facts(result: StageResult) -> SaveFacts:

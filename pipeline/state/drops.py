@@ -7,6 +7,7 @@ import os
 
 MANIFEST_SUFFIXES = (".toml", ".json", ".jsonl", ".ndjson")
 REPORT_SUFFIX = ".report.json"
+PAGE_SUFFIX = ".report.html"
 RECEIPT_SUFFIX = ".receipt.json"
 _ENDINGS = (".part", ".tmp", ".crdownload", RECEIPT_SUFFIX)
 _BEGINNINGS = (".", "~syncthing~")

@@ -188,6 +188,10 @@ class Ledger:
         """
         return self._db.all(attempt_row, sql.OPEN_ATTEMPTS, MAX_ROWS)
 
+    def attempts_of_run(self) -> list[AttemptRow]:
+        """What this run has opened or adopted, oldest first."""
+        return self._db.all(attempt_row, sql.ATTEMPTS_OF_RUN, self._run, MAX_ROWS)
+
     def submitted_attempts(self) -> list[AttemptRow]:
         """What providers work on, oldest first."""
         return self._db.all(attempt_row, sql.SUBMITTED_ATTEMPTS, MAX_ROWS)

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from pipeline.core.confine import display, is_safe_name
 from pipeline.core.errors import ConfigError, RunBusy
-from pipeline.state.drops import REPORT_SUFFIX, is_manifest_name, stood_still
+from pipeline.state.drops import PAGE_SUFFIX, REPORT_SUFFIX, is_manifest_name, stood_still
 from pipeline.state.durable import NEW_FILE, PRIVATE, border, remove, sync_folder, write_all
 from pipeline.state.linux import rename_without_replace
 
@@ -28,6 +28,7 @@ MAX_CLAIMS = 1000
 MAX_NAME_BYTES = 200  # leaves room for a number and for ".report.json"
 MAX_REPORTS = 1000
 MAX_NOTE_BYTES = 65_536
+INDEX = "index.html"
 _FOLDERS = (
     "incoming",
     "standing",
@@ -162,7 +163,7 @@ class Spool:
             name = _free_name(self._folder(to), claim.name)
             path = self._write_note(self._folder(to, name + REPORT_SUFFIX), report)
             _move(claim.path, self._folder(to, name))
-            remove(self._folder("claimed", here + REPORT_SUFFIX))
+            _remove_report(self._folder("claimed", here))
             remove(self._folder("claimed", _note_name(here)))
         return path
 
@@ -173,7 +174,7 @@ class Spool:
             if os.path.lexists(target):
                 return False
             _move(path, target)
-            remove(path + REPORT_SUFFIX)
+            _remove_report(path)
         return True
 
     def write_report(self, name: str, report: bytes) -> str:
@@ -182,10 +183,29 @@ class Spool:
             name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         with border(self.reports):
             path = self._write_note(os.path.join(self.reports, name + REPORT_SUFFIX), report)
-            kept = sorted((entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self.reports))
-            for _, old in kept[:-MAX_REPORTS]:
-                remove(old)
+            for old in self.kept_reports()[:-MAX_REPORTS]:
+                _remove_report(old.removesuffix(REPORT_SUFFIX))
         return path
+
+    def kept_reports(self, suffix: str = REPORT_SUFFIX) -> list[str]:
+        """The reports of runs, or their pages, oldest first."""
+        found = []
+        with border(self.reports), os.scandir(self.reports) as entries:
+            for entry in entries:
+                if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
+                    with contextlib.suppress(FileNotFoundError):  # somebody deletes it in this instant
+                        found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.path))
+        return [path for _, path in sorted(found)]
+
+    def write_page(self, report: str, page: bytes) -> str:
+        """Put a page beside the report that `finish` or `write_report` wrote, whole or not at all."""
+        with border(report):
+            return self._write_note(report.removesuffix(REPORT_SUFFIX) + PAGE_SUFFIX, page)
+
+    def write_index(self, page: bytes) -> str:
+        """The page over the runs whose pages lie in `reports/`."""
+        with border(self.reports):
+            return self._write_note(os.path.join(self.reports, INDEX), page)
 
     def _folder(self, *names: str) -> str:
         return os.path.join(self.root, *names)
@@ -283,6 +303,12 @@ def _oddity(name: str, found: os.stat_result) -> str | None:
 
 def _safe_name(name: str) -> str:
     return f"refused-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}{os.path.splitext(name.lower())[1]}"
+
+
+def _remove_report(path: str) -> None:
+    """Of a manifest or a run: for programs and for people."""
+    remove(path + REPORT_SUFFIX)
+    remove(path + PAGE_SUFFIX)
 
 
 def _note_name(name: str) -> str:

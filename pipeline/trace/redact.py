@@ -43,6 +43,7 @@ class _Known(Struct, frozen=True):
     """Finds a set of values in every encoding: `plain` as they are, `packed` as base64 or hex."""
 
     values: frozenset[str]
+    spellings: tuple[str, ...]
     plain: re.Pattern[str]
     packed: re.Pattern[str]
 
@@ -51,8 +52,11 @@ class _Known(Struct, frozen=True):
         long_enough = frozenset(value for value in values if len(value) >= MIN_SECRET_CHARS)
         if not long_enough:
             return None
-        plain = _pattern(form for value in long_enough for form in _plain_forms(value))
-        return cls(long_enough, plain, _pattern(form for value in long_enough for form in _packed_forms(value)))
+        plain = {form for value in long_enough for form in _plain_forms(value)}
+        packed = {form for value in long_enough for form in _packed_forms(value)}
+        escaped = {form for value in long_enough for form in _escaped_forms(value)}
+        spellings = tuple(sorted(plain | packed | escaped, key=len, reverse=True))
+        return cls(long_enough, spellings, _pattern(plain), _pattern(packed))
 
     def find(self, reading: Reading) -> Iterator[Span]:
         joined = squeezed(reading)
@@ -91,6 +95,12 @@ class Redactor:
             for known in (self._known, private):
                 spans += known.find(reading) if known is not None else ()
         return _masked(window, spans, max_chars)
+
+    def known(self, text: str) -> str:
+        """A text of any length, for the person whose text it is: only known secrets go, in their usual spellings."""
+        for spelling in self._known.spellings if self._known is not None else ():
+            text = text.replace(spelling, MASK)
+        return text
 
     def value(self, value: JsonValue) -> JsonValue:
         """A JSON value of the same shape, with what is private masked and what is too much left out."""
@@ -186,9 +196,13 @@ def _plain_forms(secret: str) -> Iterator[str]:
         yield from (form for form in forms if len(form) >= MIN_SECRET_CHARS)
 
 
+def _escaped_forms(secret: str) -> tuple[str, ...]:
+    return json.dumps(secret)[1:-1], quote(secret, "", errors="replace"), _plus(secret)
+
+
 def _packed_forms(secret: str) -> Iterator[str]:
     """Base64 at the three offsets that a run can have, and hex, of the secret plain and escaped."""
-    for form in {secret, json.dumps(secret)[1:-1], quote(secret, "", errors="replace"), _plus(secret)}:
+    for form in {secret, *_escaped_forms(secret)}:
         body = form.encode("utf-8", "surrogatepass")
         yield body.hex()
         for offset in range(3):

@@ -45,6 +45,15 @@ def files(folder: Folder) -> set[str]:
     return {str(path.relative_to(folder.root)) for path in found}
 
 
+def test_the_index_leads_to_no_page_that_was_cleaned(used: Folder) -> None:
+    index = used.spool / "reports" / "index.html"
+    assert ".report.html" in index.read_text()
+    clean(used, is_real=True)
+    assert ".report.html" not in index.read_text()
+    assert "There is no page yet." in index.read_text()
+    assert list((used.spool / "reports").iterdir()) == [index]
+
+
 def test_a_look_deletes_nothing(used: Folder) -> None:
     before = files(used)
     made = clean(used)

@@ -403,6 +403,28 @@ def test_the_oldest_of_too_many_reports_go(spool: Spool) -> None:
     assert "7.report.json" not in kept
 
 
+def test_the_page_of_a_report_goes_with_it(spool: Spool) -> None:
+    for number in range(MAX_REPORTS):
+        Path(spool.reports, f"{number}.report.json").touch()
+        Path(spool.reports, f"{number}.report.html").touch()
+    os.utime(Path(spool.reports, "7.report.json"), (1, 1))
+    Path(spool.reports, "index.html").touch()
+    spool.write_page(spool.write_report("new", b"{}"), b"<p>")
+    kept = names(spool, "reports")
+    assert "7.report.html" not in kept
+    assert len(kept) == 2 * MAX_REPORTS + 1
+    assert Path(spool.reports, "new.report.html").read_bytes() == b"<p>"
+
+
+def test_a_manifest_that_goes_back_into_incoming_leaves_no_report_and_no_page(spool: Spool) -> None:
+    drop(spool, "notes.toml")
+    (found,) = claim(spool)
+    spool.write_page(spool.finish(found, "failed", b"{}"), b"<p>")
+    assert names(spool, "failed") == ["notes.toml", "notes.toml.report.html", "notes.toml.report.json"]
+    assert spool.requeue(os.path.join(spool.root, "failed", "notes.toml"), "notes.toml")
+    assert names(spool, "failed") == []
+
+
 # crashes
 
 

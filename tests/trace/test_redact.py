@@ -180,3 +180,16 @@ def test_a_redactor_prints_no_secret() -> None:
 
 def test_an_empty_or_tiny_secret_does_not_mask_everything() -> None:
     assert Redactor(["", " ", "ab"]).text("abc and more") == "abc and more"
+
+
+USUAL = ["plain", "upper case", "percent", "percent, form", "json", "hex", "base64 at 0"]
+
+
+@FEW
+@given(name=st.sampled_from(USUAL), secret=SECRETS)
+def test_invariant_21_the_owner_s_own_text_loses_known_secrets_and_nothing_else(name: str, secret: str) -> None:
+    redactor = Redactor([secret])
+    assert ENCODINGS[name](secret) not in redactor.known(f"before {ENCODINGS[name](secret)} after")
+    text = "a very long transcript, token=abcdef0123456789abcdef0123456789 and all, " * 100
+    assert Redactor().known(text) == text
+    assert carries(secret, text) or redactor.known(text) == text
