@@ -49,12 +49,20 @@ class _Heading(Struct, frozen=True, kw_only=True):
     title: str
 
 
-def chapters_of(text: str, *, is_markdown: bool) -> list[ChapterText]:
-    """At least one where the text has words; a text without headings is one chapter without a title."""
+class Book(Struct, frozen=True, kw_only=True):
+    """A text in chapters; `title` is empty where no heading stands above those of the chapters."""
+
+    title: str
+    chapters: tuple[ChapterText, ...]
+
+
+def book_of(text: str, *, is_markdown: bool) -> Book:
+    """At least one chapter where the text has words; a text without headings is one chapter without a title."""
     lines = text.split("\n")
     headings = list(_markdown_headings(lines) if is_markdown else _plain_headings(lines))
     found = [_chapter(lines, start, end, is_markdown) for start, end in _spans(headings, len(lines))]
-    return _joined([chapter for chapter in found if has_words(chapter.text)])
+    title = headings[0].title if headings and headings[0].level < _chapter_level(headings) else ""
+    return Book(title=title, chapters=tuple(_joined([chapter for chapter in found if has_words(chapter.text)])))
 
 
 def _spans(headings: Sequence[_Heading], count: int) -> Iterator[tuple[_Heading, int]]:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from jobs._captions import read_captions
-from jobs._chapters import ChapterText, chapters_of
+from jobs._chapters import Book, ChapterText, book_of
 from jobs._hearing import AUTO, against_language
 from jobs._recording import PLAYLIST, SpeechFormat, Spoken, file_per_chapter, one_file
 from jobs._sentences import DEFAULT_LANGUAGE, Chunk, guess_language, has_words, plain_markdown, speech_chunks
@@ -87,19 +87,22 @@ class Tts:
         if mine.text is None:
             language = DEFAULT_LANGUAGE if mine.language == AUTO else mine.language
             return (_speak(mine, SAMPLE_TEXT, language),)
-        chapters, language = _chapters(mine, canonical(mine.text)), _language(mine, canonical(mine.text))
-        return tuple(_speak(mine, chunk.text, language) for chapter in chapters for chunk in _chunks(chapter, portion))
+        book, language = _book(mine, canonical(mine.text)), _language(mine, canonical(mine.text))
+        return tuple(
+            _speak(mine, chunk.text, language) for chapter in book.chapters for chunk in _chunks(chapter, portion)
+        )
 
     async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult:
         mine = _mine(spec)
         text, is_markdown = (canonical(mine.text), False) if mine.text is not None else await _read(ctx, mine)
         _refuse_unspeakable(text, ctx.limits.max_chars)
-        chapters, language = _chapters(mine, text, is_markdown=is_markdown), _language(mine, text)
-        chunks = [_chunks(chapter, ctx.portion) for chapter in chapters]
+        book, language = _book(mine, text, is_markdown=is_markdown), _language(mine, text)
+        chunks = [_chunks(chapter, ctx.portion) for chapter in book.chapters]
         every = [chunk for of_chapter in chunks for chunk in of_chapter]
         takes = await speak_all(ctx, every, [_speak(mine, chunk.text, language) for chunk in every])
-        spoken = await _joined(ctx, mine, chapters, chunks, levelled(takes, mine.loudness))
-        return await _published(ctx, mine, spoken, {"language": language, "characters": str(len(text))})
+        spoken = await _joined(ctx, mine, book.chapters, chunks, levelled(takes, mine.loudness))
+        tags = {"language": language, **_tags(ctx, mine.title or book.title)}
+        return await _published(ctx, mine, spoken, tags, {"language": language, "characters": str(len(text))})
 
 
 async def _joined(
@@ -120,8 +123,9 @@ async def _joined(
     return spoken
 
 
-async def _published(ctx: JobContext, spec: TtsSpec, spoken: Sequence[Spoken], facts: dict[str, str]) -> KindResult:
-    tags = {"language": facts["language"], **_tags(ctx, spec, spoken)}
+async def _published(
+    ctx: JobContext, spec: TtsSpec, spoken: Sequence[Spoken], tags: dict[str, str], facts: dict[str, str]
+) -> KindResult:
     are_files = spec.chapters == "files"
     make = file_per_chapter if are_files else one_file
     made = await make(ctx, spoken, _format(spec), tags)
@@ -146,11 +150,10 @@ def _by_file(spoken: Sequence[Spoken], are_files: bool) -> list[list[Reel]]:
     return reels if are_files else [[reel for own in reels for reel in own]]
 
 
-def _tags(ctx: JobContext, spec: TtsSpec, spoken: Sequence[Spoken]) -> dict[str, str]:
+def _tags(ctx: JobContext, title: str) -> dict[str, str]:
     """What a player shows. Of the source its name alone, never where it lies."""
     name = os.path.basename(ctx.source.path).encode("utf-8", "replace").decode() if ctx.source is not None else ""
-    heading = spoken[0].title if spec.chapters else ""
-    title = spec.title or heading or os.path.splitext(name)[0]
+    title = title or os.path.splitext(name)[0]
     return ({"title": title} if title else {}) | ({"comment": f"source: {name}"} if name else {})
 
 
@@ -174,8 +177,10 @@ def _against_format(spec: TtsSpec) -> list[Refusal]:
     return [Refusal(code="job-invalid", message=message, hint=hint)]
 
 
-def _chapters(spec: TtsSpec, text: str, *, is_markdown: bool = False) -> list[ChapterText]:
-    return chapters_of(text, is_markdown=is_markdown) if spec.chapters else [ChapterText(title="", text=text)]
+def _book(spec: TtsSpec, text: str, *, is_markdown: bool = False) -> Book:
+    if spec.chapters is not None:
+        return book_of(text, is_markdown=is_markdown)
+    return Book(title="", chapters=(ChapterText(title="", text=text),))
 
 
 def _against_source(source: Source | None) -> list[Refusal]:

@@ -1,11 +1,13 @@
 """A real run in a process of its own that kills itself with SIGKILL at one chosen instant.
 
-`python -m tests.crash_child SPOOL CONFIG point:NAME` dies when the main path passes the named point;
+`python -m tests.crash_child SPOOL CONFIG point:NAME` dies when the main path passes the named point,
+`point:NAME@N` when it does so for the N-th time;
 `audit:N` dies at the N-th change of the file system (open for writing, rename, link, remove, mkdir);
 `full:NAME` can write no further byte into any file from that point on; the exit code is the program's;
 `none` runs to the end and prints how many such changes there were.
 """
 
+import itertools
 import os
 import resource
 import signal
@@ -67,7 +69,9 @@ def fill() -> None:
 
 
 def at(name: str, act: Callable[[], None]) -> Reached:
-    return lambda point: act() if point == name else None
+    wanted, _, times = name.partition("@")
+    passed = itertools.count(1)
+    return lambda point: act() if point == wanted and next(passed) == int(times or 1) else None
 
 
 def main(spool: str, config: str, kill: str) -> int:

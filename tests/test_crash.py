@@ -7,8 +7,6 @@ ticket. Invariants 1, 3, 4 and 5, for the scripted route.
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from pipeline.core.model import RunId
 from pipeline.runtime import utc_now
 from pipeline.state.ledger import Ledger
+from tests.crash_support import run_child, strays
 from tests.makers import Folder
 
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(900)]
@@ -69,18 +68,6 @@ def make_deferred_spool(root: Path) -> Folder:
     folder = make_spool(root, paid=True, deferred="yes", parts="2")
     folder.config.write_text(folder.config.read_text().replace("width = 2", "width = 1"))
     return folder
-
-
-def run_child(folder: Folder, kill: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.crash_child", str(folder.spool), str(folder.config), kill]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
-def strays(folder: Folder) -> list[str]:
-    """Files that nobody owns: parts, staged payloads, manifests that are neither done nor failed."""
-    found = [path for path in folder.root.rglob("*") if path.name.endswith(".part") or "staging" in path.parts]
-    left = [path for name in ("incoming", "claimed") for path in (folder.spool / name).iterdir()]
-    return [str(path) for path in (*found, *left) if path.is_file()]
 
 
 def held(folder: Folder) -> int:

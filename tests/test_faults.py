@@ -13,9 +13,10 @@ from pipeline.core.model import RunId
 from pipeline.report import exit_code
 from pipeline.runtime import utc_now
 from pipeline.state.ledger import Ledger
+from tests.crash_support import run_child, strays
 from tests.disks import Disk, mounted
 from tests.makers import Folder, verdicts
-from tests.test_crash import held, make_deferred_spool, make_spool, missing, run_child, strays
+from tests.test_crash import held, make_deferred_spool, make_spool, missing
 
 pytestmark = [pytest.mark.real_time]
 

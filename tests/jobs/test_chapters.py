@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs._chapters import MAX_SLUG_BYTES, chapter_names, chapters_of, playlist
+from jobs._chapters import MAX_SLUG_BYTES, book_of, chapter_names, playlist
 from jobs._sentences import has_words, plain_markdown
 from jobs._text import canonical
 from pipeline.core.confine import is_safe_name
@@ -40,7 +40,7 @@ Third.
 
 
 def told(text: str, *, is_markdown: bool) -> list[tuple[str, str]]:
-    chapters = chapters_of(canonical(text), is_markdown=is_markdown)
+    chapters = book_of(canonical(text), is_markdown=is_markdown).chapters
     return [(chapter.title, " ".join(chapter.text.split())) for chapter in chapters]
 
 
@@ -55,6 +55,14 @@ def test_markdown_headings_of_the_highest_repeated_level_and_above_begin_chapter
         "Two",
         "Three",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [("# B\n\n## C\n\nx\n\n## D\n\ny\n", "B"), ("# C\n\nx\n\n# D\n\ny\n", ""), ("# C\n\nx\n", ""), ("x\n", "")],
+)
+def test_a_book_is_called_by_the_heading_above_its_chapters(text: str, title: str) -> None:
+    assert book_of(text, is_markdown=True).title == title
 
 
 def test_a_title_with_nothing_below_it_belongs_to_the_chapter_that_follows() -> None:
@@ -97,7 +105,7 @@ lines = st.sampled_from(
 def test_every_word_is_in_exactly_one_chapter_in_order(written: list[str], is_markdown: bool) -> None:
     text = canonical("\n".join(written))
     plain = plain_markdown(text) if is_markdown else text
-    joined = " ".join(chapter.text for chapter in chapters_of(text, is_markdown=is_markdown))
+    joined = " ".join(chapter.text for chapter in book_of(text, is_markdown=is_markdown).chapters)
     assert joined.split() == (plain.split() if has_words(plain) else [])
 
 
