@@ -94,6 +94,7 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             world.reached("claimed")
             await runtime.runner(begin, runtime, claims)
             await runtime.runner(recover, runtime.ledger, runtime.store, spool)
+            await runtime.runner(runtime.pacer.begin, runtime.ledger)
             world.reached("recovered")
             readings = await runtime.runner(read, runtime, claims, request)
             await discover(runtime, (job for item in readings if item.manifest for job in item.manifest.jobs))
@@ -217,7 +218,7 @@ async def prices(runtime: Runtime, stop: Stop) -> int:
     if stop.reason is not None:
         return 0
     drivers = runtime.drivers
-    return await learn_prices(runtime.ledger, runtime.runner, drivers, routes=drivers.opened)
+    return await learn_prices(runtime.ledger, runtime.runner, drivers, routes=drivers.opened, pacer=runtime.pacer)
 
 
 def report(

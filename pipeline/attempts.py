@@ -32,7 +32,7 @@ from pipeline.core.operations import media_of, texts_of
 from pipeline.course import Call, Course, Made
 from pipeline.exchange import ANSWERS, Payload, Receiving
 from pipeline.state.durable import digest_file
-from pipeline.state.ledger import Ledger
+from pipeline.state.ledger import Ledger, new_attempt_id
 from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter, safe_message
@@ -55,9 +55,10 @@ ANSWER_TYPES: Mapping[str, tuple[str, ...]] = {
 
 
 class Bill:
-    """What a call counts against the caps: nothing until it was sent, then what its end says."""
+    """What an attempt counts against the caps: nothing until it was sent, then what its end says."""
 
     def __init__(self) -> None:
+        self.attempt = new_attempt_id()
         self.used = Estimate()
 
 
@@ -91,7 +92,7 @@ class Attempts:
     async def make(self, call: Call, bill: Bill, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
         """The answer, or an error whose facts say what became of the attempt. `resumed` is sent already."""
         await self._files(self._store.ensure_room, _room(call))
-        exchange = await self._runner(self._open, call, resumed)
+        exchange = await self._runner(self._open, call, bill, resumed)
         self._reached("resumed" if resumed else "opened")
         with closing(exchange):
             return await self._perform(Course(call, exchange), bill, number)
@@ -139,12 +140,12 @@ class Attempts:
             error.hint = safe_message(error.hint, self._redactor, hide)
             raise
 
-    def _open(self, call: Call, resumed: AttemptRow | None) -> Receiving:
+    def _open(self, call: Call, bill: Bill, resumed: AttemptRow | None) -> Receiving:
         if resumed is not None:
             self._ledger.adopt_attempt(resumed.id)
         kinds = ANSWER_TYPES[call.name]
         return Receiving(
-            resumed.id if resumed else self._opened(call),
+            resumed.id if resumed else self._opened(call, bill),
             store=self._store,
             ledger=self._ledger,
             runner=self._runner,
@@ -158,7 +159,7 @@ class Attempts:
             resumed=resumed,
         )
 
-    def _opened(self, call: Call) -> AttemptId:
+    def _opened(self, call: Call, bill: Bill) -> AttemptId:
         return self._ledger.open_attempt(
             call=call.key,
             place=call.owner.place,
@@ -167,6 +168,7 @@ class Attempts:
             operation=call.name,
             paid=call.binding.paid,
             worst_usd=call.worst().usd,
+            attempt=bill.attempt,
         )
 
     async def _keep(self, course: Course, reply: Reply) -> Made:

@@ -21,6 +21,7 @@ from pipeline.core.portions import Portion
 from pipeline.core.retry import FIRST_DELAY_S, delay_s
 from pipeline.course import Call, CallOwner, Made
 from pipeline.gates import Gate
+from pipeline.pacing import NotYet, Pacer
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
@@ -54,8 +55,11 @@ class Caller:
         redactor: Redactor,
         clock: Clock,
         reached: Reached,
+        pacer: Pacer,
     ) -> None:
         self._ledger = ledger
+        self._pacer = pacer
+        self._reached = reached
         self._store = store
         self._runner = runner
         self._drivers = drivers
@@ -196,26 +200,44 @@ class Caller:
                 return await self._attempt(call, number=tries)
             except MediaspoolError as error:
                 wait = delay_s(error, tries=tries, jitter=random.random())  # noqa: S311  # spreads load, guards nothing
+                if error.slows:
+                    await self._pacer.rest(call.driver.route, self._gate(call).rest_s)
                 if wait is None:
                     raise
             await trio.sleep(wait)
 
     async def _attempt(self, call: Call, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
-        async with self._gate(call).seat():
-            if not call.owner.may_begin():
-                raise Stopped("the run was stopped before its first call", hint="run again")
-            if resumed is not None:
-                return await self._attempts.make(call, Bill(), resumed=resumed)
-            return await self._reserved(call, number)
+        gate = self._gate(call)
+        while True:
+            try:
+                async with gate.seat():
+                    if not call.owner.may_begin():
+                        raise Stopped("the run was stopped before its first call", hint="run again")
+                    if resumed is not None:
+                        return await self._gone_on_with(call, resumed)
+                    return await self._reserved(call, number)
+            except NotYet as later:
+                await gate.sleep(later.wait_s)
+
+    async def _gone_on_with(self, call: Call, row: AttemptRow) -> Made:
+        made = await self._attempts.make(call, Bill(), resumed=row)
+        if made.receipt.usd is not None:
+            await self._pacer.price(row.id, made.receipt.usd)
+        return made
 
     async def _reserved(self, call: Call, number: int) -> Made:
-        """One attempt, for which its worst case is reserved before it begins."""
-        budget = call.owner.budget
-        reserved, bill = budget.reserve(call.worst()), Bill()
+        """One attempt, for which its worst case is reserved before it begins: in this run, then among all runs."""
+        budget, bill = call.owner.budget, Bill()
+        reserved, is_booked = budget.reserve(call.worst()), False
         try:
+            is_booked = await self._pacer.take(bill.attempt, call.driver.route, call.operation, reserved)
+            self._reached("booked")
             return await self._attempts.make(call, bill, number=number)
         finally:
             budget.settle(reserved, bill.used)
+            if is_booked:
+                with trio.CancelScope(shield=True):
+                    await self._pacer.settle(bill.attempt, bill.used)
 
     def _gate(self, call: Call) -> Gate:
         config = call.driver.route

@@ -146,13 +146,13 @@ class Course:
 
     @property
     def used(self) -> Estimate:
-        """What it counts against the caps: its price, or its worst case unless it surely cost nothing."""
+        """What it counts against the caps. Without a price its worst case stays, unless it surely cost nothing."""
         worst = self.call.worst()
         if self.made is not None:
             return replace(worst, usd=self.made.receipt.usd)
         if self.is_surely_free:
             return Estimate(requests=worst.requests if self.exchange.is_sent else 0)
-        return worst if self.told_usd is None else replace(worst, usd=self.told_usd)
+        return replace(worst, usd=self.told_usd)
 
 
 def _is_final(error: MediaspoolError) -> bool:

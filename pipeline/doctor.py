@@ -7,7 +7,7 @@ sent, downloaded or repaired; the one file that is written is a probe in the spo
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -16,12 +16,13 @@ from pipeline import __version__
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_size
 from pipeline.children.limits import available_mb, usable_cores
 from pipeline.core.confine import display, display_path
-from pipeline.core.errors import MediaspoolError
+from pipeline.core.errors import MediaspoolError, PaceBroken
 from pipeline.core.limits import MEGABYTE
 from pipeline.core.model import RouteId
 from pipeline.held import viewed
 from pipeline.media.sniff import libmagic_version
 from pipeline.namesakes import namesakes
+from pipeline.pacing import cap_uses, pace_path
 from pipeline.report import PRECEDENCE
 from pipeline.runtime import Drivers, engine_workers, look_at, open_drivers
 from pipeline.seat import Seat
@@ -29,7 +30,8 @@ from pipeline.state.database import shared_disk_problem
 from pipeline.state.durable import free_bytes
 from pipeline.state.ledger_rows import RunRow
 from pipeline.state.linux import file_system_magic
-from pipeline.state.settings import GROUPS, settings_path
+from pipeline.state.pace import Pace, Used
+from pipeline.state.settings import GROUPS, route_configs, settings_path
 from pipeline.state.spool import Spool
 from pipeline.trace.redact import Redactor
 
@@ -263,6 +265,27 @@ def _ledger(name: str, seat: Seat) -> Finding:
     return Finding(check=name, ok=True, summary=f"sound, {counted(jobs, 'job')}")
 
 
+def _pace(name: str, seat: Seat) -> Finding:
+    """What all runs of this user share. Broken, it matters only where something is to be kept in it."""
+    path = pace_path(seat.world.environ)
+    is_needed = bool(cap_uses(seat.settings.caps, Used(day=""))) or any(
+        config.rates for config in route_configs(seat.settings).values()
+    )
+    try:
+        pace = Pace.view(path, look=seat.world.look)
+        if pace is None:
+            return Finding(check=name, ok=True, summary="none yet; the first run that needs it makes it")
+        with closing(pace):
+            damage, used = pace.check(), pace.used()
+    except PaceBroken as error:
+        code = IO_ERROR if is_needed else 0
+        return Finding(check=name, ok=False, summary=display(error.message), hint=display(error.hint), exit_code=code)
+    if damage is not None:
+        hint = "see docs/operations.md, days and months"
+        return Finding(check=name, ok=False, summary=display(damage), hint=hint, exit_code=IO_ERROR if is_needed else 0)
+    return Finding(check=name, ok=True, summary=f"sound; {used.of_month.usd} USD are booked in {used.day[:7]}")
+
+
 _CHECKS: dict[str, Callable[[str, Seat], Finding]] = {
     "settings": _settings,
     "libmagic": _libmagic,
@@ -272,6 +295,7 @@ _CHECKS: dict[str, Callable[[str, Seat], Finding]] = {
     "spool": _spool,
     "clock": _clock,
     "ledger": _ledger,
+    "pace": _pace,
 }
 
 

@@ -42,6 +42,16 @@ class Gate:
             self._limiter.total_tokens = self._tempo.seats(self._under_way)
             self._limiter.release()
 
+    @property
+    def rest_s(self) -> float:
+        """Seconds that the route rests from now on."""
+        return self._tempo.wait_s(trio.current_time())
+
+    async def sleep(self, seconds: float) -> None:
+        """Until then, or until the route closes."""
+        with trio.move_on_after(seconds):
+            await self._closed.wait()
+
     def close(self, error: MediaspoolError) -> None:
         """Nothing more, and nobody waits any longer. The first reason stays."""
         self._why = self._why or error
@@ -49,12 +59,10 @@ class Gate:
 
     async def _take(self) -> None:
         while True:
-            wait_s = self._tempo.wait_s(trio.current_time())
-            if wait_s:
-                with trio.move_on_after(wait_s):
-                    await self._closed.wait()
+            if self.rest_s:
+                await self.sleep(self.rest_s)
             await self._limiter.acquire()
-            if self._why is None and not self._tempo.wait_s(trio.current_time()):
+            if self._why is None and not self.rest_s:
                 return
             self._limiter.release()
             if self._why is not None:

@@ -10,9 +10,11 @@ from decimal import Decimal
 from msgspec import Struct
 
 from pipeline.answer import SCHEMA, Answer, counted, joined
+from pipeline.core.budget import CapUse
 from pipeline.core.confine import display, display_path
 from pipeline.core.model import Outcome, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
+from pipeline.pacing import cap_uses, look_at_pace
 from pipeline.report import command, next_command
 from pipeline.seat import Seat
 from pipeline.state.drops import is_manifest_name
@@ -60,6 +62,7 @@ class Status(Struct, frozen=True, kw_only=True):
     waiting: tuple[HeldCall, ...]
     open_attempts: int
     spend: tuple[SpendRow, ...]
+    caps: tuple[CapUse, ...]
     runs: tuple[RunLine, ...]
 
 
@@ -77,6 +80,7 @@ def status(seat: Seat) -> Answer:
             waiting=tuple(held_call(ledger, row, seat) for row in ledger.submitted_attempts()),
             open_attempts=len(ledger.open_attempts()),
             spend=tuple(ledger.spend()),
+            caps=cap_uses(seat.settings.caps, look_at_pace(seat.world.environ, seat.world.look)),
             runs=tuple(
                 RunLine(id=run.id, started_at=run.started_at, finished_at=run.finished_at, exit_code=run.exit_code)
                 for run in ledger.last_runs(LAST_RUNS)
@@ -140,6 +144,9 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
     if waiting:
         yield "manifests: " + ", ".join(waiting)
     yield from _spend_lines(found.spend)
+    for use in found.caps:
+        used = "nobody knows how much" if use.used is None else f"{use.used.normalize():f}"
+        yield f"{use.cap}: {used} of {use.most.normalize():f} {use.unit} used by all runs here"
 
 
 def _doing(found: Status) -> str:

@@ -57,7 +57,7 @@ _MADE: frozenset[str] = frozenset({"done", "suspect"})
 _PASSING: frozenset[str | None] = frozenset(
     {
         *("input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"),
-        "price-unknown",
+        *("price-unknown", "limit-rate"),
     }
 )
 _OF_LIMITS: frozenset[str | None] = frozenset(code for code in CODES if code.startswith("limit-"))

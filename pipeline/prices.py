@@ -11,6 +11,7 @@ import trio
 from pipeline.core.drivers import Driver, TellsPrices
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.model import Runner
+from pipeline.pacing import Pacer
 from pipeline.state.ledger import MAX_ROWS, Ledger
 from pipeline.state.ledger_rows import AttemptRow
 
@@ -19,7 +20,7 @@ DEADLINE_S = 20.0
 
 
 async def learn_prices(
-    ledger: Ledger, runner: Runner, drivers: Callable[[str], Driver], *, routes: Collection[str]
+    ledger: Ledger, runner: Runner, drivers: Callable[[str], Driver], *, routes: Collection[str], pacer: Pacer
 ) -> int:
     """Ask about the unpriced calls of these routes. How many of those asked about are still without a price."""
     rows = [row for row in await runner(ledger.unpriced, MAX_ROWS) if row.route in routes]
@@ -39,6 +40,8 @@ async def learn_prices(
                 continue
             unknown += usd is None
             await runner(ledger.set_price, row.id, usd)
+            if usd is not None:
+                await pacer.price(row.id, usd)
     return unknown
 
 

@@ -5,6 +5,7 @@ needs it: a run in which all is unchanged starts no engine and no child.
 """
 
 import importlib
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -29,11 +30,13 @@ from pipeline.core.limits import Doubt
 from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
 from pipeline.core.notices import Notifier
 from pipeline.core.secret import Secret
+from pipeline.pacing import Pacer, budget_of, look_at_pace, pace_path
 from pipeline.publishing import Publisher
 from pipeline.routes import DRIVERS
 from pipeline.routes._tools import Tools
 from pipeline.state.ledger import Ledger
 from pipeline.state.pace_tables import caps_of
+from pipeline.state.pace_time import Moment, boot_id, steady_s
 from pipeline.state.runner import ThreadRunner
 from pipeline.state.settings import Settings, expand_routes, find_secret, route_configs
 from pipeline.state.spool import Spool
@@ -59,6 +62,12 @@ class World(Struct, frozen=True, kw_only=True):
     reached: Reached
     drivers: Mapping[str, str] = msgspec.field(default_factory=lambda: DRIVERS)
     watch: Watch = Unwatched()
+    steady: Callable[[], float] = steady_s
+    boot: Callable[[], str] = boot_id
+
+    def look(self) -> Moment:
+        """Both clocks at once."""
+        return Moment(wall=self.now(), steady=self.steady(), boot=self.boot())
 
 
 class Drivers:
@@ -121,6 +130,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     doubt: Doubt
     budget: Budget
     tools: Tools
+    pacer: Pacer
     warnings: list[str]
 
 
@@ -172,6 +182,7 @@ async def open_runtime(
             yield opened
         finally:
             await opened.drivers.aclose()
+            opened.pacer.close()
     finally:
         lanes.close()
         ledger.close()
@@ -184,7 +195,8 @@ def open_view(settings: Settings, root: str, world: World) -> Iterator[Runtime]:
     ledger = Ledger.view(spool.ledger_path, clock=world.clock)
     lanes = _open_lanes(settings, spool, {})
     try:
-        yield _assemble(settings, spool, world, run=new_run_id(), redactor=Redactor(), ledger=ledger, lanes=lanes)
+        opened = _assemble(settings, spool, world, run=new_run_id(), redactor=Redactor(), ledger=ledger, lanes=lanes)
+        yield msgspec.structs.replace(opened, budget=budget_of(settings.caps, look_at_pace(world.environ, world.look)))
     finally:
         lanes.close()
         ledger.close()
@@ -246,6 +258,7 @@ def _assemble(
     store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
     tools = driver_tools(lanes, world, redactor, spool.catalogues, warnings)
     drivers, kinds = Drivers(settings, tools, world.drivers), load_kinds()
+    pacer = _pacer(settings, spool, world, tools.warn)
     debug, log = _open_debug(settings, spool, world, redactor), _open_log(settings, world, redactor)
     bench = Bench(
         ledger=ledger,
@@ -265,6 +278,7 @@ def _assemble(
             redactor=redactor,
             clock=world.clock,
             reached=world.reached,
+            pacer=pacer,
         ),
         kinds=kinds,
         runner=runner,
@@ -289,8 +303,9 @@ def _assemble(
         log=log,
         bench=bench,
         doubt=doubt_of(settings),
-        budget=Budget(caps_of(settings.caps, "run"), level="run"),
         tools=tools,
+        budget=budget_of(settings.caps, None),
+        pacer=pacer,
         warnings=warnings,
     )
 
@@ -301,6 +316,19 @@ def open_notifier(runtime: Runtime) -> Notifier | None:
     if not (table.pings or table.hooks):
         return None
     return cast("Notifier", _load(NOTIFIER)(table, find_key=tools.find_key, safe=tools.safe))
+
+
+def _pacer(settings: Settings, spool: Spool, world: World, warn: Callable[[str], None]) -> Pacer:
+    return Pacer(
+        pace_path(world.environ),
+        spool=os.path.realpath(spool.root),
+        look=world.look,
+        runner=ThreadRunner(),
+        day=caps_of(settings.caps, "day"),
+        month=caps_of(settings.caps, "month"),
+        patience_s=settings.pace_wait_s,
+        warn=warn,
+    )
 
 
 def _open_debug(settings: Settings, spool: Spool, world: World, redactor: Redactor) -> DebugWriter:

@@ -49,7 +49,7 @@ class Folder:
         self.spool = root / "spool"
         self.log = io.StringIO()
         self.reached: Reached = lambda _point: None
-        self.environ: dict[str, str] = {}
+        self.environ: dict[str, str] = {"XDG_STATE_HOME": str(root / "state")}
         self.now = FAR_FUTURE
         (root / "recordings").mkdir(parents=True)
         self.manifest = root / "notes.toml"

@@ -8,9 +8,9 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import trio
@@ -21,13 +21,11 @@ from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
 from pipeline.core import errors
 from pipeline.core.budget import Budget
-from pipeline.core.drivers import Driver, DriverFacts, Exchange, Health, Reply, RouteConfig
+from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.kinds import Draft, JobContext, Kind, KindResult
 from pipeline.core.limits import Doubt
 from pipeline.core.model import (
-    Binding,
     Caps,
-    Estimate,
     Family,
     Job,
     JobId,
@@ -44,10 +42,12 @@ from pipeline.core.model import (
 )
 from pipeline.core.operations import Operation, Speak
 from pipeline.intake import Intake
+from pipeline.pacing import Pacer
 from pipeline.plan import Planner, decide_all
 from pipeline.publishing import Publisher
 from pipeline.recovery import recover
 from pipeline.state.ledger import Ledger
+from pipeline.state.pace_time import Moment
 from pipeline.state.roots import Roots
 from pipeline.state.runner import InlineRunner
 from pipeline.state.spool import Spool
@@ -56,28 +56,12 @@ from pipeline.trace.debug import DebugWriter
 from pipeline.trace.logs import Log
 from pipeline.trace.redact import Redactor
 from pipeline.work import Bench
-from tests.scripted import wav
+from tests.player import Act as Act
+from tests.player import Played, Player
 
-ANSWER = wav(0.05)
 NOW = "2026-11-20T06:00:00+00:00"
+NOW_S = datetime.fromisoformat(NOW).timestamp()
 HANG_S = 1e9
-
-
-class Act(Struct, frozen=True, kw_only=True):
-    """What one call does: waits, then ends as `ok`, an error class or `bug`. The first tries may be `unavailable`.
-
-    `on` is the route to which this happens; every other one just answers. `doubtful` tries end without a verdict.
-    With `is_deferred` the provider goes on alone, and answers `after_s` later whoever asks. `parts` are payloads; all
-    but the last come before the end.
-    """
-
-    after_s: float = 0.0
-    ends: str = "ok"
-    unavailable: int = 0
-    doubtful: int = 0
-    on: str | None = None
-    is_deferred: bool = False
-    parts: int = 1
 
 
 class ActSpec(Struct, frozen=True, kw_only=True):
@@ -131,96 +115,6 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-class Played(Struct, frozen=True, kw_only=True):
-    """A call that was really sent: `text` is the name of its job or of what jobs share, `call` all of it."""
-
-    route: str
-    text: str
-    call: str
-    at: float
-
-
-class Player:
-    """The driver of the rig. It writes down what was sent when, and how many were on their way at once.
-
-    `mood` is asked with the number of calls under way, and may turn one away.
-    """
-
-    def __init__(self, route: RouteConfig, *, paid: bool) -> None:
-        self.route = route
-        self.facts = DriverFacts(
-            name="player", operations=frozenset({"speak"}), media_out=frozenset({"audio/wav"}), paid=paid
-        )
-        self.sent: list[Played] = []
-        self.resumed: list[Played] = []
-        self.usd = Decimal("0.10") if paid else Decimal(0)
-        self.worst_usd: Decimal | Literal["usd"] | None = "usd"
-        self.now = self.most = 0
-        self.turned_away: list[float] = []
-        self.mood: Callable[[int], errors.MediaspoolError | None] = lambda _under_way: None
-        self._ready_at: dict[str, float] = {}
-        self._tries: Counter[str] = Counter()
-
-    def bind(self, operation: str, model: str | None) -> Binding:
-        return Binding(route=self.route.id, model="one", engine="player 1", paid=self.facts.paid)
-
-    def check(self, operation: Operation, binding: Binding) -> list[Refusal]:
-        return []
-
-    def estimate(self, operation: Operation, binding: Binding) -> Estimate:
-        return Estimate(usd=self.usd if self.worst_usd == "usd" else self.worst_usd, audio_seconds=60.0)
-
-    def probe(self) -> Health:
-        return Health(ok=True, summary="plays")
-
-    async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
-        assert isinstance(operation, Speak)
-        act = msgspec.json.decode(operation.text.partition(" ")[2], type=Act)
-        self.now += 1
-        self.most = max(self.most, self.now)
-        try:
-            await self._in_the_mood(exchange)
-            return await self._play(operation.text, act if act.on in (None, self.route.id) else Act(), exchange)
-        finally:
-            self.now -= 1
-
-    async def _in_the_mood(self, exchange: Exchange) -> None:
-        trouble = self.mood(self.now)
-        if trouble is not None:
-            await exchange.sending()
-            self.turned_away.append(trio.current_time())
-            raise trouble
-
-    async def _play(self, text: str, act: Act, exchange: Exchange) -> Reply:
-        self._tries[text] += 1
-        if self._tries[text] <= act.unavailable:
-            raise errors.Unavailable("not now")
-        played = Played(route=self.route.id, text=text.partition("/")[0], call=text, at=trio.current_time())
-        if exchange.ticket is None:
-            await exchange.sending()
-            self.sent.append(played)
-        else:
-            self.resumed.append(played)
-        if act.is_deferred and exchange.ticket is None:
-            self._ready_at[text] = trio.current_time() + act.after_s
-            await exchange.submitted(f"ticket of {played.text}")
-        await trio.sleep_until(self._ready_at.get(text, trio.current_time() + act.after_s))
-        return await self._answer(text, act, exchange)
-
-    async def _answer(self, text: str, act: Act, exchange: Exchange) -> Reply:
-        if act.ends == "bug":
-            raise ZeroDivisionError
-        if self._tries[text] - act.unavailable <= act.doubtful:
-            raise errors.InDoubt("no verdict")
-        for number in range(act.parts - 1):
-            await exchange.write(wav(0.05 + number / 100))
-            await exchange.next_part()
-        if act.ends != "ok":
-            raise getattr(errors, act.ends)("as scripted")
-        await exchange.write(ANSWER)
-        return Reply(media_type="audio/wav", model="one", usd=self.usd)
-
-
 class Seen(Unwatched):
     """How often each job ended, as the one who watches is told."""
 
@@ -243,6 +137,12 @@ class Rig:
         self.seen = Seen()
         self.caps = Caps()
         self.run_budget: Budget | None = None
+        self.day = self.month = Caps()
+        self.patience_s = 300.0
+        self.state = folder / "state"
+        self.wall: Callable[[], float] = lambda: NOW_S + trio.current_time()
+        self.warnings: list[str] = []
+        self._pacers: list[Pacer] = []
         self.allowance = (Decimal(0), Decimal(0))
         self.budgets: list[Budget] = []
         self.job_limits = Limits()
@@ -302,6 +202,8 @@ class Rig:
         return [played for player in self.players.values() for played in player.sent]
 
     def close(self) -> None:
+        for pacer in self._pacers:
+            pacer.close()
         self.ledger.close()
 
     def _open(self) -> Ledger:
@@ -335,6 +237,21 @@ class Rig:
             budget=budget,
         )
 
+    def _pacer(self) -> Pacer:
+        pacer = Pacer(
+            str(self.state / "pace.db"),
+            spool=self.spool.root,
+            look=lambda: Moment(wall=self.wall(), steady=trio.current_time(), boot="this"),
+            runner=self.runner,
+            day=self.day,
+            month=self.month,
+            patience_s=self.patience_s,
+            warn=self.warnings.append,
+        )
+        pacer.begin(self.ledger)
+        self._pacers.append(pacer)
+        return pacer
+
     def _bench(self) -> Bench:
         runner, redactor = self.runner, Redactor()
         debug = DebugWriter(
@@ -358,6 +275,7 @@ class Rig:
             redactor=redactor,
             clock=lambda: NOW,
             reached=lambda point: self.reached(point),
+            pacer=self._pacer(),
         )
         publisher = Publisher(
             ledger=self.ledger,

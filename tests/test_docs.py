@@ -55,6 +55,7 @@ from pipeline.routes import DRIVERS, hibari, pico
 from pipeline.runtime import load_kinds
 from pipeline.seat import Seat, real_world
 from pipeline.state.drops import is_ignored
+from pipeline.state.pace_tables import CapTable, RateTable
 from pipeline.state.roots import MAX_OUTPUT_NAME_BYTES
 from pipeline.state.settings import (
     GROUPS,
@@ -85,11 +86,13 @@ TABLES: list[tuple[str, str, type[Struct], dict[str, str]]] = [
     *((MANIFEST, f"`{name}`", kind.spec, {}) for name, kind in load_kinds().items()),
     (SETTINGS, "Keys", Settings, {}),
     (SETTINGS, "`[limits]`", LimitTable, {}),
+    (SETTINGS, "`[caps]`", CapTable, {}),
     (SETTINGS, "`[debug]`", DebugTable, {}),
     (SETTINGS, "`[log]`", LogTable, {}),
     (SETTINGS, "`[engines]`", EngineTable, {}),
     (SETTINGS, "`[routes.<id>]`", RouteTable, {}),
     (SETTINGS, "`[routes.<id>.timeouts]`", TimeoutTable, {}),
+    (SETTINGS, "`[routes.<id>.rates]`", RateTable, {}),
 ]
 
 

@@ -75,6 +75,30 @@ def ensure_room(level: Level, caps: Caps, used: Estimate, more: Estimate) -> Non
             raise _reached(level, cap)
 
 
+class CapUse(Struct, frozen=True, kw_only=True):
+    """How far a cap is used up; `unit` is in words."""
+
+    cap: str
+    unit: str
+    most: Decimal
+    used: Decimal | None
+
+
+def uses(level: Level, caps: Caps, used: Estimate) -> tuple[CapUse, ...]:
+    """The caps that are set, each with what is used of it."""
+    return tuple(
+        CapUse(cap=f"{cap.name}_per_{level}", unit=cap.unit, most=cap.most, used=round(cap.used, 6))
+        for cap in _caps(caps, used, Estimate())
+        if cap.most is not None
+    )
+
+
+def touches(caps: Caps, more: Estimate) -> bool:
+    """Does `more` count towards any cap that is set?"""
+    is_dark = caps.max_spend_usd is not None and more.usd is None
+    return is_dark or any(cap.most is not None and cap.more > 0 for cap in _caps(caps, Estimate(), more))
+
+
 def _caps(caps: Caps, used: Estimate, more: Estimate) -> Iterator[_Cap]:
     yield _Cap("max_spend_usd", "budget-spend", "USD", caps.max_spend_usd, _usd(used), _usd(more))
     minutes = caps.max_audio_minutes

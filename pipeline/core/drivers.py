@@ -14,6 +14,7 @@ from msgspec import Struct
 from pipeline.core.model import Binding, Estimate, Limits, Refusal, RouteId
 from pipeline.core.operations import Operation
 from pipeline.core.portions import DEFAULT_PORTION, Portion
+from pipeline.core.rates import Rate
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -60,6 +61,7 @@ class RouteConfig(Struct, frozen=True, kw_only=True):
     prices: Mapping[str, str] = {}
     capabilities: Mapping[str, str] = {}
     discovery: Literal["off", "best-effort", "required"] | None = None
+    rates: tuple[Rate, ...] = ()
 
 
 class DriverFacts(Struct, frozen=True, kw_only=True):

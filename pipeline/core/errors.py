@@ -18,6 +18,7 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     ├─ InDoubt                                    sent, no verdict: perhaps paid
     ├─ Deferred                                   sent, and they work on it: the next run goes on
     ├─ EngineError                                a local child failed; free, so surely repeatable later
+    ├─ PaceBroken                                 caps cannot be asked: nothing that they count is sent
     └─ StoreError, LedgerError                    the machine: the run drains
 """
 
@@ -68,6 +69,7 @@ CODES: dict[str, str] = {
     "limit-pages": "more pages than allowed",
     "limit-chars": "more characters than allowed",
     "limit-time": "the deadline of the job or call passed",
+    "limit-rate": "the call takes more than its route may take in a whole minute, hour or day",
     "limit-memory": "an engine child needed more memory than allowed",
     "price-unknown": "the price of the call is unknown, and money is capped",
     "budget-spend": "a cap on spending is reached",
@@ -95,6 +97,7 @@ CODES: dict[str, str] = {
     "output-unwritable": "the output folder cannot be written",
     "io-error": "the operating system reported an input/output error",
     "ledger-broken": "the ledger cannot be opened or fails its check",
+    "pace-broken": "what days and months have used cannot be read or written",
     "ledger-newer": "the ledger was written by a newer mediaspool",
     "internal": "a bug in mediaspool",
 }
@@ -268,3 +271,11 @@ class LedgerError(MediaspoolError):
     outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "run"
     default_code = "ledger-broken"
+
+
+class PaceBroken(MediaspoolError):
+    """The pace that all runs share cannot be asked. Nothing that a cap of day or month counts is sent without it."""
+
+    outcome: ClassVar[Ends] = "not-started"
+    reach: ClassVar[Reach] = "route"
+    default_code = "pace-broken"

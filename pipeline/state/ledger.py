@@ -130,9 +130,10 @@ class Ledger:
         operation: str,
         paid: bool,
         worst_usd: Decimal | None,
+        attempt: AttemptId | None = None,
     ) -> AttemptId:
         """Written down before the wire sees anything. Free to repeat after a crash: nothing was sent in this state."""
-        attempt, now = AttemptId(secrets.token_hex(8)), self._clock()
+        attempt, now = attempt or new_attempt_id(), self._clock()
         self._db.change(
             sql.OPEN_ATTEMPT,
             *(attempt, self._run, call, place, route, model, operation, int(paid), to_money(worst_usd), now, now),
@@ -180,6 +181,9 @@ class Ledger:
     def adopt_attempt(self, attempt: AttemptId) -> None:
         """Make an unsettled attempt of a dead run ours. Only under the lock of the spool: it proves the run dead."""
         _fence(attempt, self._db.change(sql.ADOPT_ATTEMPT, self._run, attempt))
+
+    def attempt(self, attempt: AttemptId) -> AttemptRow | None:
+        return self._db.one(attempt_row, sql.ATTEMPT, attempt)
 
     def open_attempts(self) -> list[AttemptRow]:
         """Attempts of any run that only a run can be at, oldest first: at the start of one, what a crash left.
@@ -361,6 +365,10 @@ class Ledger:
         """
         if not self._db.is_view and stat.st_size == facts.size:
             self._db.change(sql.REMEMBER_FILE, *file_values(path, stat, facts))
+
+
+def new_attempt_id() -> AttemptId:
+    return AttemptId(secrets.token_hex(8))
 
 
 def _fence(attempt: AttemptId, changed: int) -> None:

@@ -20,6 +20,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.limits import MEGABYTE, parse_duration
 from pipeline.core.model import Limits, RouteId
 from pipeline.core.operations import Operation
+from pipeline.state.pace_tables import RateTable, rates_of
 
 DEFAULT_WIDTH = 2
 
@@ -77,6 +78,7 @@ class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     discovery: Literal["off", "best-effort", "required"] | None = None
     options: dict[str, str] | None = None
     limits: RouteLimitTable = RouteLimitTable()
+    rates: RateTable = RateTable()
 
 
 # The child has a deadline of its own by the length of what it works on; a call also waits for others at its door.
@@ -116,6 +118,7 @@ def route_config(name: str, table: RouteTable, *, workers: int) -> RouteConfig:
         prices={what: _price(name, what, usd) for what, usd in (table.prices or {}).items()},
         capabilities=table.capabilities or {},
         discovery=table.discovery,
+        rates=rates_of(table.rates),
         call_timeouts_s={name: parse_duration(text) for name, text in (table.call_timeouts or {}).items()},
     )
     if table.call_timeout is not None:

@@ -21,7 +21,7 @@ from pipeline.core.limits import parse_duration
 from pipeline.core.model import Limits, RouteId
 from pipeline.core.notices import MetricsTable, NotifyTable, check_notify
 from pipeline.core.secret import Secret
-from pipeline.state.pace_tables import PERIODS, CapTable, caps_of
+from pipeline.state.pace_tables import PERIODS, CapTable, RateTable, caps_of
 from pipeline.state.route_tables import (
     BUILT_IN,
     DEFAULT_WIDTH,
@@ -109,6 +109,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     low_disk_mb: Annotated[int, Meta(ge=0)] = 500
     doubt_per_call_usd: Decimal = Decimal("0.02")
     doubt_per_run_usd: Decimal = Decimal("0.25")
+    pace_wait: str = "5m"
     drain_grace: str = "20s"
     job_timeout: str = "12h"
     routes: dict[str, RouteTable] = {}
@@ -122,11 +123,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return parse_duration(self.drain_grace)
 
     @property
+    def pace_wait_s(self) -> float:
+        return parse_duration(self.pace_wait)
+
+    @property
     def job_limits(self) -> Limits:
         return _limits(self.limits, max_job_s=parse_duration(self.job_timeout))
 
 
-_ROUTE_TABLES: dict[str, type[Struct]] = {"limits": RouteLimitTable, "timeouts": TimeoutTable}
+_ROUTE_TABLES: dict[str, type[Struct]] = {"limits": RouteLimitTable, "timeouts": TimeoutTable, "rates": RateTable}
 _TABLES: dict[str, type[Struct]] = {
     "limits": LimitTable,
     "caps": CapTable,
@@ -262,7 +267,7 @@ def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
 
 def _check(settings: Settings) -> None:
     """What types cannot say. Raises ConfigError as the values are first used."""
-    for text in (settings.manifest_settle, settings.drain_grace, settings.job_timeout):
+    for text in (settings.manifest_settle, settings.pace_wait, settings.drain_grace, settings.job_timeout):
         parse_duration(text)
     for money in (settings.doubt_per_call_usd, settings.doubt_per_run_usd):
         if not money.is_finite() or money < 0:

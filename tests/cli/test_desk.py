@@ -1,6 +1,7 @@
 """Looking up and deciding: status, retry, resolve."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,19 @@ def test_deciding_where_no_spool_is_makes_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         retry(folder)
     assert not folder.spool.exists()
+
+
+def test_status_shows_the_caps_of_day_and_month_and_what_is_used_of_them(folder: Folder) -> None:
+    caps = "[caps]\nmax_spend_usd_per_day = 2\nmax_requests_per_month = 9\nmax_spend_usd_per_run = 1\n"
+    folder.record("a.wav")
+    folder.configure({"paid": "0.5"}, extra=caps)
+    folder.run()
+    told = {use.cap: (use.used, use.most) for use in status(folder).caps}
+    assert told == {
+        "max_spend_usd_per_day": (Decimal("0.5"), Decimal(2)),
+        "max_requests_per_month": (Decimal(1), Decimal(9)),
+    }
+    assert "max_spend_usd_per_day: 0.5 of 2 USD used" in overview.status(seat(folder)).text
+    for path in (folder.root / "state/mediaspool").glob("pace.db*"):
+        path.write_bytes(b"no database" * 100)
+    assert {use.used for use in status(folder).caps} == {None}

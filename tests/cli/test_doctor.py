@@ -183,3 +183,21 @@ def _real(folder: Folder) -> World:
     from pipeline.routes import DRIVERS
 
     return msgspec.structs.replace(folder.world(), drivers=DRIVERS)
+
+
+CAPPED = "[caps]\nmax_spend_usd_per_day = 1\n"
+
+
+def test_the_pace_is_looked_at_and_only_matters_where_something_is_kept_in_it(folder: Folder) -> None:
+    assert "none yet" in finding(check(folder), "pace").summary
+    folder.record("a.wav")
+    folder.configure({"paid": "0.5"}, extra=CAPPED)
+    folder.run()
+    assert "0.5 USD" in finding(check(folder), "pace").summary
+    for path in (folder.root / "state/mediaspool").glob("pace.db*"):
+        path.write_bytes(b"no database" * 100)
+    broken = check(folder)
+    assert (finding(broken, "pace").ok, broken.exit_code) == (False, 74)
+    folder.configure({})
+    healthy = check(folder)
+    assert (finding(healthy, "pace").ok, healthy.exit_code) == (False, 0)

@@ -179,3 +179,16 @@ def test_the_plan_names_the_cap_of_the_settings_that_would_stop_it(folder: Folde
     (manifest,) = plan(folder).manifests
     assert manifest.cap is not None
     assert "0.4 USD per run" in manifest.cap.message
+
+
+def test_the_plan_reckons_with_what_the_day_has_used_already(folder: Folder) -> None:
+    caps = "[caps]\nmax_spend_usd_per_day = 0.7\n"
+    folder.record("a.wav")
+    folder.configure({"paid": "0.5"}, extra=caps)
+    assert plan(folder).manifests[0].cap is None
+    folder.run()
+    folder.record("b.wav", 2.0)
+    (manifest,) = plan(folder).manifests
+    assert manifest.cap is not None
+    assert "0.7 USD per day" in manifest.cap.message
+    assert outcomes(folder.run())["notes/b.wav#text"].code == "budget-spend"
