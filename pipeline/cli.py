@@ -8,33 +8,24 @@ first. Imports stand inside the commands, so that help and usage errors cost not
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from pipeline import __version__
-from pipeline.core.errors import ConfigError, MediaspoolError, StoreError
+from pipeline import __version__, cli_upkeep
+from pipeline.cli_words import Config, Jobs, Json, Manifests, Spool, seat_of, seconds, tell
+from pipeline.core.errors import ConfigError
 from pipeline.trace.logs import say
 
 if TYPE_CHECKING:
-    from pipeline.answer import Answer
     from pipeline.core.model import Verdict
     from pipeline.runtime import World
-    from pipeline.seat import Seat
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 USAGE = 2
-
-Manifests = Annotated[list[str] | None, typer.Argument(metavar="MANIFEST", help="Manifest files; they stay.")]
-Spool = Annotated[
-    str | None, typer.Option("--spool", metavar="DIR", help="The spool. [default: $XDG_STATE_HOME/mediaspool]")
-]
-Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="The settings file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
-Jobs = Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Ids of jobs, as `status` shows them.")]
 
 commands = typer.Typer(
     name="mediaspool",
@@ -86,7 +77,7 @@ def init(
     """Write a commented manifest beside FOLDER; print the crontab line."""
     from pipeline import starter
 
-    return _tell(lambda: starter.start(str(folder)), as_json=as_json)
+    return tell(lambda: starter.start(str(folder)), as_json=as_json)
 
 
 @commands.command()
@@ -103,8 +94,8 @@ def plan(
     from pipeline import preview
 
     files = tuple(manifests or ())
-    return _tell(
-        lambda: preview.plan(_seat(context, spool, config), files, is_forced=force, is_rehashing=rehash),
+    return tell(
+        lambda: preview.plan(seat_of(context, spool, config), files, is_forced=force, is_rehashing=rehash),
         as_json=as_json,
     )
 
@@ -135,10 +126,10 @@ def run(
         is_skipping_busy=if_busy == "skip",
         is_forced=force,
         is_rehashing=rehash,
-        time_limit_s=_seconds(time_limit),
+        time_limit_s=seconds(time_limit, "--time-limit"),
         is_quiet=quiet or as_json,
     )
-    return _tell(lambda: shift.work(_seat(context, spool, config), order), as_json=as_json)
+    return tell(lambda: shift.work(seat_of(context, spool, config), order), as_json=as_json)
 
 
 @commands.command()
@@ -146,7 +137,7 @@ def status(context: typer.Context, spool: Spool = None, config: Config = None, a
     """Show how everything stands. Each problem comes with the next command to type."""
     from pipeline import overview
 
-    return _tell(lambda: overview.status(_seat(context, spool, config)), as_json=as_json)
+    return tell(lambda: overview.status(seat_of(context, spool, config)), as_json=as_json)
 
 
 @commands.command()
@@ -166,8 +157,8 @@ def retry(
 
     chosen: dict[Verdict, bool] = {"failed": failed, "suspect": suspect, "refused": refused, "empty": empty}
     verdicts = tuple(name for name, is_chosen in chosen.items() if is_chosen)
-    return _tell(
-        lambda: desk.retry(_seat(context, spool, config), tuple(jobs or ()), verdicts),
+    return tell(
+        lambda: desk.retry(seat_of(context, spool, config), tuple(jobs or ()), verdicts),
         as_json=as_json,
     )
 
@@ -188,146 +179,17 @@ def resolve(
     if pay_again and drop:
         raise typer.BadParameter("--pay-again and --drop exclude each other")
     decision: Literal["pay-again", "drop"] | None = "pay-again" if pay_again else "drop" if drop else None
-    return _tell(lambda: desk.resolve(_seat(context, spool, config), job, decision), as_json=as_json)
+    return tell(lambda: desk.resolve(seat_of(context, spool, config), job, decision), as_json=as_json)
 
 
-@commands.command()
-def clean(
-    context: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", help="Really delete; without it only show.")] = False,
-    assets_days: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="N", help="Also the answers of finished jobs, when older than N days."),
-    ] = None,
-    spool: Spool = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> int:
-    """Show or delete what may go. Old reports, artifacts, quarantine, finished manifests, unused assets."""
-    from pipeline import retention
-
-    return _tell(
-        lambda: retention.clean(_seat(context, spool, config), is_real=yes, asset_days=assets_days), as_json=as_json
-    )
-
-
-@commands.command()
-def routes(
-    context: typer.Context,
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="[show] ROUTE", help="One route with each yes and no and its reason.")
-    ] = None,
-    spool: Spool = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> int:
-    """List the routes. What each can do, and whether it works here."""
-    from pipeline import doctor, showcase
-
-    match words or []:
-        case []:
-            return _tell(lambda: doctor.routes(_seat(context, spool, config)), as_json=as_json)
-        case ["show", route] | [route] if route != "show":
-            return _tell(lambda: showcase.show(_seat(context, spool, config), route), as_json=as_json)
-        case _:
-            raise typer.BadParameter("name one route: routes show ROUTE")
-
-
-@commands.command()
-def models(
-    context: typer.Context,
-    route: Annotated[str | None, typer.Option("--route", metavar="ROUTE", help="Of this route or group alone.")] = None,
-    kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Those for this kind of job.")] = None,
-    search: Annotated[
-        str | None, typer.Option("--search", metavar="TEXT", help="Those with this in id or name.")
-    ] = None,
-    spool: Spool = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> int:
-    """List the models that are known, and what each can do here. Asks nobody: what runs have kept, and tables."""
-    from pipeline import showcase
-
-    return _tell(lambda: showcase.models(_seat(context, spool, config), route, kind, search), as_json=as_json)
-
-
-@commands.command()
-def voices(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model that speaks, as `models` shows it.")],
-    route: Annotated[str | None, typer.Option("--route", metavar="ROUTE", help="On this route or group alone.")] = None,
-    spool: Spool = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> int:
-    """List the voices and formats of a model."""
-    from pipeline import showcase
-
-    return _tell(lambda: showcase.voices(_seat(context, spool, config), model, route), as_json=as_json)
-
-
-@commands.command("doctor")
-def check(
-    context: typer.Context,
-    part: Annotated[
-        Literal["routes"] | None, typer.Argument(metavar="[routes]", help="`routes`: the routes alone.")
-    ] = None,
-    spool: Spool = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> int:
-    """Check what must work here. Engines, weights, libmagic, disk, spool, clock, ledger, other packages."""
-    from pipeline import doctor
-
-    return _tell(lambda: doctor.check(_seat(context, spool, config), only_routes=part is not None), as_json=as_json)
-
-
-def _seat(context: typer.Context, spool: str | None, config: str | None) -> "Seat":
-    from pipeline.seat import take_seat
-
-    return take_seat(context.obj, spool, config)
-
-
-def _tell(ask: "Callable[[], Answer]", *, as_json: bool) -> int:
-    """Print the answer of a command, whatever it is, and give its exit code."""
-    from pipeline.answer import json_line, refused
-
-    try:
-        answer = ask()
-    except MediaspoolError as error:
-        answer = refused([error])
-    except ExceptionGroup as group:
-        answer = refused(_expected(group))
-    except OSError as error:
-        answer = refused([StoreError(f"the operating system said: {error.strerror}", hint="mediaspool doctor")])
-    is_told = as_json and answer.record is not None and say(sys.stdout, json_line(answer.record))
-    if answer.lines and not as_json:
-        say(sys.stdout, answer.lines)
-    if answer.text and not is_told:
-        say(sys.stderr, answer.text)
-    return answer.exit_code
-
-
-def _expected(group: ExceptionGroup[Exception]) -> Sequence[MediaspoolError]:
-    """The errors of a nursery, if all of them are expected ones; else it is a bug, and the traceback is due."""
-    expected, bugs = group.split(MediaspoolError)
-    if bugs is not None or expected is None:
-        raise group
-    found: list[MediaspoolError] = []
-    waiting: list[Exception] = [expected]
-    while waiting:
-        error = waiting.pop()
-        if isinstance(error, ExceptionGroup):
-            waiting += error.exceptions
-        elif isinstance(error, MediaspoolError):
-            found.append(error)
-    return found
+for word, command in cli_upkeep.COMMANDS.items():
+    commands.command(word)(command)
 
 
 def _invoke(arguments: Sequence[str], world: "World | None") -> int:
-    command = typer.main.get_command(commands)
+    program = typer.main.get_command(commands)
     try:
-        return command.main(args=list(arguments), prog_name="mediaspool", standalone_mode=False, obj=world) or 0
+        return program.main(args=list(arguments), prog_name="mediaspool", standalone_mode=False, obj=world) or 0
     except typer.TyperException as error:
         return _usage(error, is_json="--json" in arguments)
     except OSError:  # only help is written by others than `say`, and nobody reads it
@@ -346,15 +208,6 @@ def _usage(error: typer.TyperException, *, is_json: bool) -> int:
         say(sys.stdout, json_line(answer.record))
     say(sys.stderr, f"mediaspool: {error.format_message()}\n  mediaspool --help\n")
     return USAGE
-
-
-def _seconds(text: str | None) -> float | None:
-    from pipeline.core.limits import parse_duration
-
-    try:
-        return None if text is None else parse_duration(text)
-    except ConfigError as error:
-        raise typer.BadParameter(f"{error.message}; {error.hint}", param_hint="--time-limit") from error
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:

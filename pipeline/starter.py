@@ -8,8 +8,6 @@ import glob
 import json
 import os
 import shlex
-import sys
-import zlib
 
 from msgspec import Struct
 
@@ -17,6 +15,7 @@ from pipeline.answer import SCHEMA, Answer, joined, refused, shown_path
 from pipeline.core.confine import display, display_path, is_safe_name
 from pipeline.core.errors import InputError, StoreError
 from pipeline.manifest_paths import escaped
+from pipeline.timers import MINUTE_S, for_cron, program, schedule
 
 CANNOT_CREATE = 73
 EVERY_MINUTES = 10
@@ -115,21 +114,8 @@ def _quoted(text: str) -> str:
 
 
 def crontab_line(manifest: str) -> str:
-    """Cron knows no PATH of ours and reads a % as the end of the line.
-
-    Each manifest has its own minute: two that always began together would always find the other one busy.
-    """
-    command = f"{program()} run --if-busy=skip {shlex.quote(manifest)}"
-    minute = zlib.crc32(os.fsencode(manifest)) % EVERY_MINUTES
-    return f"{minute}-59/{EVERY_MINUTES} * * * * {command.replace('%', chr(92) + '%')}"
-
-
-def program() -> str:
-    """How this very installation is started from anywhere."""
-    script = os.path.join(os.path.dirname(sys.executable), "mediaspool")
-    if os.access(script, os.X_OK):
-        return shlex.quote(script)
-    return f"{shlex.quote(sys.executable)} -m pipeline"
+    command = f"{shlex.join(program())} run --if-busy=skip {shlex.quote(manifest)}"
+    return f"{schedule(EVERY_MINUTES * MINUTE_S, manifest)} {for_cron(command)}"
 
 
 def _is_text(name: str) -> bool:

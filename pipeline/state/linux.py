@@ -1,4 +1,4 @@
-"""Three things Linux offers and Python does not: the kind of a file system, room without writing, a no-replace rename.
+"""What Linux offers and Python does not: kinds of file systems, room without writing, no-replace renames, hints.
 
 Each says plainly when it is not offered here, so that its caller can take the longer way. Nothing here decides.
 """
@@ -7,10 +7,12 @@ import ctypes
 import errno
 import functools
 import os
+from collections.abc import Iterable
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _FALLOC_KEEP_SIZE = 1
+_IN_NEWS = 0x8 | 0x80 | 0x400  # closed after writing, moved in, the folder itself deleted
 _STATFS_BYTES = 512  # larger than struct statfs on every architecture
 # EPERM as well: old container filters answer it for system calls that they do not know.
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM})
@@ -84,3 +86,19 @@ def rename_without_replace(source: str, target: str) -> bool:
         return False
     _raise_errno(target)
     return False
+
+
+def open_hints(folders: Iterable[str]) -> int | None:
+    """A descriptor that can be read when a file was put into one of the folders; None where the kernel tells nothing.
+
+    A hint only: on network file systems it stays silent, and what it says is not read but thrown away.
+    """
+    start, watch = getattr(_libc(), "inotify_init1", None), getattr(_libc(), "inotify_add_watch", None)
+    if start is None or watch is None:
+        return None
+    fd: int = start(os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:
+        return None
+    for folder in folders:
+        watch(fd, os.fsencode(folder), _IN_NEWS)  # one that is missing is found by the clock
+    return fd
