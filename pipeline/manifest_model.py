@@ -6,6 +6,7 @@ nearest known one. Nothing here looks at a file.
 
 import difflib
 import functools
+import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
@@ -25,6 +26,7 @@ S = TypeVar("S", bound=Struct)
 
 DEFAULT_FOLDER_SETTLE_S = 2.0
 MAX_ID_CHARS = 1000
+MAX_UNKNOWN = 20
 _PLACE = re.compile(r"`\$\.(\w+)")
 _SECRET_WORDS = ("secret", "token", "password", "api_key", "apikey", "authorization")
 
@@ -159,8 +161,9 @@ STEP_KEYS = keys_of(ItemKeys) - {"input"}
 
 
 def unknown(words: Iterable[str], known: Collection[str], what: str) -> list[Refusal]:
-    """One refusal for each word that is not known, with the nearest known one. A value is never repeated."""
-    return [_unknown_word(word, sorted(known), what) for word in words if word not in known]
+    """A refusal for each of the first words that are not known, with the nearest known one. No value is repeated."""
+    odd = itertools.islice((word for word in words if word not in known), MAX_UNKNOWN)
+    return [_unknown_word(word, sorted(known), what) for word in odd]
 
 
 def _unknown_word(word: str, known: list[str], what: str) -> Refusal:

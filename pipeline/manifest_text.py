@@ -32,6 +32,7 @@ _BOM = b"\xef\xbb\xbf"
 _LINES_PER_JOB = 4  # blank lines are not jobs, but they are not free either
 _HEADER_BYTES = 10_000
 _MAX_INTEGER = 2**63
+MAX_VALUES = 4_000_000  # twenty for each of the most jobs; read, they take half a gigabyte
 _LONG_KEY = re.compile(rb"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){400}""")
 
 
@@ -117,19 +118,27 @@ def _too_large(message: str) -> ManifestError:
     return ManifestError(message, code="manifest-too-large", hint="split it into several manifests")
 
 
-def _text(body: bytes) -> str:
+def _read_text(body: bytes) -> str:
     try:
-        return body.decode()
+        text = body.decode()
     except UnicodeDecodeError as error:
         raise ManifestError(
             f"the manifest is not UTF-8 at byte {error.start}", hint="save it as UTF-8; UTF-16 is not taken"
         ) from error
+    if _is_too_much(text):
+        raise _too_large(f"the manifest has more than {MAX_VALUES} values")
+    return text
+
+
+def _is_too_much(text: str) -> bool:
+    """So many values that they would fill the memory; told by the signs that stand between them, before one is read."""
+    return len(text) > MAX_VALUES and sum(map(text.count, ",[{=")) > MAX_VALUES
 
 
 def _toml(body: bytes) -> Value:
     if _LONG_KEY.search(body):  # tomllib needs quadratic time for them
         raise _too_large("a key has more than 400 dotted parts")
-    text = _text(body)
+    text = _read_text(body)
     try:
         return tomllib.loads(text)
     except RecursionError as error:
@@ -139,7 +148,7 @@ def _toml(body: bytes) -> Value:
 
 
 def _whole_json(body: bytes) -> Value:
-    text = _text(body)
+    text = _read_text(body)
     try:
         return _json(text)
     except RecursionError as error:
@@ -244,7 +253,12 @@ def _read_lines(body: bytes, limits: ManifestLimits) -> Iterator[Item]:
 
 def _line(line: bytes, where: str, limits: ManifestLimits) -> Item:
     try:
-        return _item(_json(line.decode()), where, limits)
+        text = line.decode()
+        return (
+            _bad(where, f"has more than {MAX_VALUES} values")
+            if _is_too_much(text)
+            else _item(_json(text), where, limits)
+        )
     except RecursionError:
         return _bad(where, "values are nested too deeply")
     except ValueError as error:  # UnicodeDecodeError as well

@@ -3,6 +3,7 @@
 import json
 import random
 import string
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import ManifestError
 from pipeline.manifest import Manifest, ManifestLimits
-from pipeline.manifest_text import flaw, read_document
+from pipeline.manifest_text import MAX_VALUES, flaw, read_document
 from tests.manifest.conftest import Desk, codes, hints
 
 LIMITS = ManifestLimits()
@@ -361,3 +362,34 @@ def test_a_job_whose_answer_must_fit_a_schema_is_no_header() -> None:
     document = read_document(lines, "m.jsonl", LIMITS)
     assert (document.header, len(list(document.jobs))) == ({"schema": 1}, 2)
     assert refused(b'{"schema": {}, "limits": {"max_spend_usd": 1}}\n', "m.jsonl").code == "manifest-invalid"
+
+
+MANY = {
+    "m.json": b'{"schema": 1, "job": [' + b"{}," * MAX_VALUES + b"{}]}",
+    "m.toml": b"schema = 1\njob = [" + b"1," * MAX_VALUES + b"]",
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_more_values_than_memory_is_meant_for_are_refused_before_they_are_read(name: str) -> None:
+    tracemalloc.start()
+    try:
+        error = refused(MANY[name], name)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (error.code, "values" in error.message) == ("manifest-too-large", True)
+    assert peak < 3 * len(MANY[name])
+
+
+def test_a_line_of_too_many_values_harms_only_itself(desk: Desk) -> None:
+    manifest = desk.lines('{"id": "many", "text": [' + "1," * MAX_VALUES + "1]}", HELLO_LINE)
+    assert (ids(manifest), codes(manifest)) == (["hello"], {"line 1": ["job-invalid"]})
+    assert "values" in hints(manifest)
+
+
+def test_of_very_many_unknown_keys_the_first_are_told(desk: Desk) -> None:
+    with pytest.raises(ManifestError) as caught:
+        desk.toml("".join(f"k{number} = 1\n" for number in range(1000)))
+    assert "'k0'" in caught.value.message
+    assert "'k99'" not in caught.value.message
