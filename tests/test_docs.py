@@ -48,7 +48,7 @@ from pipeline.manifest_model import (
     RunLimitKeys,
 )
 from pipeline.manifest_paths import FIELDS
-from pipeline.manifest_text import ManifestLimits
+from pipeline.manifest_text import MAX_VALUES, ManifestLimits
 from pipeline.report import EXIT_CODES
 from pipeline.retention import KEEP_DAYS, UNUSED_ASSET_DAYS
 from pipeline.routes import DRIVERS, hibari, pico
@@ -167,6 +167,7 @@ def test_the_numbers_on_the_page_of_manifests_are_those_in_the_code() -> None:
     assert f"{limits['tts'].max_chars:,} characters" in said
     assert f"{bounds.max_bytes // 10**6} MB (JSONL {bounds.max_jsonl_bytes // 10**6} MB)" in said
     assert f"{bounds.max_jobs:,} jobs and values nested {bounds.max_depth} deep" in said
+    assert f"{MAX_VALUES:,} values" in said
 
 
 def test_what_is_never_taken_is_listed() -> None:
