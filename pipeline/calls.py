@@ -27,6 +27,7 @@ from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter
 from pipeline.trace.redact import Redactor
+from pipeline.turns import Turns
 
 
 class _Known(Struct, frozen=True, kw_only=True):
@@ -76,20 +77,15 @@ class Caller:
             reached=reached,
         )
         self._gates: dict[str, Gate] = {}
-        self._in_flight: dict[CallKey, trio.Lock] = {}
+        self._turns = Turns()
         self._asked: dict[Place, set[CallKey]] = {}
 
     async def make_call(self, operation: Operation, binding: Binding, owner: CallOwner) -> Made:
         """The answer to `operation`. Identical calls of one run are merged; a receipt answers without the route."""
         key = call_key(operation, route=binding.route, model=binding.model, engine=binding.engine)
         self._asked.setdefault(owner.place, set()).add(key)
-        turn = self._in_flight.setdefault(key, trio.Lock())
-        try:
-            async with turn:
-                made = await self._from_memory_or_made(key, operation, binding, owner)
-        finally:
-            if not turn.locked():  # nobody waits for it
-                self._in_flight.pop(key, None)
+        async with self._turns.of(key):
+            made = await self._from_memory_or_made(key, operation, binding, owner)
         self._answered(owner.place, key)
         return made
 

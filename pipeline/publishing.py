@@ -39,6 +39,7 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import FileFacts, IntendedProduct
 from pipeline.state.roots import MAX_OUTPUT_NAME_BYTES, Roots
 from pipeline.state.store import Publication, Store, part_name
+from pipeline.turns import Turns
 
 RECEIPT_SCHEMA = 1
 PLACE_TRIES = 3
@@ -67,6 +68,7 @@ class Publisher:
         self._files = files
         self._clock = clock
         self._reached = reached
+        self._turns = Turns()
 
     async def publish(
         self,
@@ -78,7 +80,23 @@ class Publisher:
         manifest: str,
         is_forced: bool,
     ) -> JobReceipt:
-        """Durable on return: products, receipt and ledger row. May be called again after a crash."""
+        """Durable on return: products, receipt and ledger row. May be called again after a crash.
+
+        Two manifests of one name have jobs of one place, whose parts have one name: never side by side.
+        """
+        async with self._turns.of(decision.job.place):
+            return await self._publish(decision, result, calls, roots=roots, manifest=manifest, is_forced=is_forced)
+
+    async def _publish(
+        self,
+        decision: Decision,
+        result: KindResult,
+        calls: Sequence[CallReceipt],
+        *,
+        roots: Roots,
+        manifest: str,
+        is_forced: bool,
+    ) -> JobReceipt:
         places = _places(decision.job, result.drafts)
         ours = await self._runner(self._ours, decision.job.place, places, is_forced)
         made = await self._files(_judged, result, roots, places)

@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+import trio
 
+from pipeline.app import RunRequest, run
 from tests.makers import MANIFEST, Folder, outcomes
 
 pytestmark = pytest.mark.real_time
@@ -55,3 +57,19 @@ def test_a_pipe_under_the_name_of_a_manifest_lets_nobody_wait(folder: Folder) ->
     whole = folder.run().whole
     assert whole.exit_code == 65
     assert "is not a file" in whole.warnings[0]
+
+
+def test_two_manifests_of_one_name_and_the_same_jobs_publish_them_one_after_the_other(folder: Folder) -> None:
+    """The parts of both have one name: side by side, one would put the half-written part of the other in place."""
+    folder.record("a.wav")
+    points: list[str] = []
+    folder.reached = points.append
+    one_step = MANIFEST.partition('  [[folder.step]]\n  id = "canon"')[0]
+    files = [folder.manifest, folder.root / "twin.toml", folder.root / "third.toml"]
+    for file in files:
+        file.write_text(one_step)
+    request = RunRequest(spool=str(folder.spool), files=tuple(map(str, files)))
+    result = trio.run(run, request, folder.settings, folder.world())
+    assert {outcome.verdict for report in result.reports for outcome in report.outcomes} == {"done"}
+    steps = [point for point in points if point in ("intended", "published", "settled")]
+    assert steps == ["intended", "published", "settled"] * 3
