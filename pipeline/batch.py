@@ -7,7 +7,6 @@ fast route never waits for a slow one. A drain lets running jobs finish and star
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 import trio
@@ -16,6 +15,7 @@ from msgspec import Struct
 from pipeline.core.budget import Budget
 from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError, Stopped
 from pipeline.core.model import Decision, Job, JobId, Outcome, Place, Verdict
+from pipeline.onlooker import Onlooker
 from pipeline.plan import GOOD, Parent, Planner, is_changing
 from pipeline.state.roots import Roots
 from pipeline.work import Bench, Terms
@@ -43,24 +43,6 @@ class Batch(Struct, frozen=True, kw_only=True):
     planner: Planner
     roots: Roots
     budget: Budget
-
-
-class Watch(Protocol):
-    """Told how a run gets on, for a person who waits. Neither raises nor blocks."""
-
-    def planned(self, jobs: int) -> None: ...
-
-    def ended(self, outcome: Outcome) -> None: ...
-
-
-class Unwatched:
-    """Nobody waits."""
-
-    def planned(self, jobs: int) -> None:
-        return
-
-    def ended(self, outcome: Outcome) -> None:
-        return
 
 
 class Stop:
@@ -135,7 +117,7 @@ class _Lanes:
     """The lanes of one run: opened when the first job comes, closed when no job is left anywhere."""
 
     def __init__(
-        self, bench: Bench, nursery: trio.Nursery, stop: Stop, width_of: Callable[[str], int], watch: Watch
+        self, bench: Bench, nursery: trio.Nursery, stop: Stop, width_of: Callable[[str], int], watch: Onlooker
     ) -> None:
         self.left = 0
         self._watch = watch
@@ -153,27 +135,30 @@ class _Lanes:
             for need in decision.job.needs:
                 run.children[need].append(decision.job.id)
         else:
-            self._queue(decision).send_nowait(_Item(run=run, decision=decision))
+            lane = decision.binding.route if decision.binding else HERE
+            self._watch.queued(lane, decision)
+            self._queue(lane, decision).send_nowait(_Item(run=run, decision=decision))
 
     def close(self) -> None:
         for queue in self._queues.values():
             queue.close()
 
-    def _queue(self, decision: Decision) -> trio.MemorySendChannel[_Item]:
-        lane = decision.binding.route if decision.binding else HERE
+    def _queue(self, lane: str, decision: Decision) -> trio.MemorySendChannel[_Item]:
         if lane not in self._queues:
             width = self._width_of(lane) if decision.binding else HERE_WIDTH
             # Unbounded: the jobs are in memory already, and a worker that queues a child must never wait for itself.
             self._queues[lane], receive = trio.open_memory_channel[_Item](math.inf)
             for _ in range(width):
-                self._nursery.start_soon(self._work, receive.clone())
+                self._nursery.start_soon(self._work, lane, receive.clone())
             receive.close()
         return self._queues[lane]
 
-    async def _work(self, queue: trio.MemoryReceiveChannel[_Item]) -> None:
+    async def _work(self, lane: str, queue: trio.MemoryReceiveChannel[_Item]) -> None:
         async with queue:
             async for item in queue:
+                self._watch.begun(lane)
                 outcome = await self._outcome(item)
+                self._watch.left(lane, item.decision)
                 if outcome is not None:
                     await self._done(item.run, outcome)
 
@@ -297,7 +282,7 @@ class _Lanes:
 
 
 async def run_plan(
-    bench: Bench, batches: Sequence[Batch], stop: Stop, *, width_of: Callable[[str], int], watch: Watch
+    bench: Bench, batches: Sequence[Batch], stop: Stop, *, width_of: Callable[[str], int], watch: Onlooker
 ) -> list[list[Outcome]]:
     """The outcomes of each batch, in the order of its decisions: one for every decision."""
     runs = [_BatchRun(batch) for batch in batches]

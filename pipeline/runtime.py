@@ -18,7 +18,6 @@ import trio
 from msgspec import Struct
 
 from jobs import KINDS
-from pipeline.batch import Unwatched, Watch
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes, auto_workers
 from pipeline.core.budget import Budget
@@ -30,6 +29,7 @@ from pipeline.core.limits import Doubt
 from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
 from pipeline.core.notices import Notifier
 from pipeline.core.secret import Secret
+from pipeline.onlooker import Nobody, Onlooker
 from pipeline.pacing import Pacer, budget_of, look_at_pace, pace_path
 from pipeline.publishing import Publisher
 from pipeline.routes import DRIVERS
@@ -61,7 +61,7 @@ class World(Struct, frozen=True, kw_only=True):
     now: Callable[[], float]
     reached: Reached
     drivers: Mapping[str, str] = msgspec.field(default_factory=lambda: DRIVERS)
-    watch: Watch = Unwatched()
+    watch: Onlooker = Nobody()
     steady: Callable[[], float] = steady_s
     boot: Callable[[], str] = boot_id
 

@@ -18,9 +18,9 @@ from msgspec import Struct
 from pipeline import app, preview
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_path
 from pipeline.app import Result, RunRequest
-from pipeline.batch import Unwatched, Watch
 from pipeline.core.confine import display_path
 from pipeline.core.errors import RunBusy
+from pipeline.onlooker import Nobody, Onlooker
 from pipeline.progress import Bar, is_lively, is_watched
 from pipeline.report import RunReport, has_news, report_json, summary
 from pipeline.seat import Seat
@@ -93,9 +93,9 @@ def _run(seat: Seat, request: RunRequest, *, is_live: bool) -> Result:
 
 
 @contextmanager
-def _watching(is_live: bool) -> Iterator[Watch]:
+def _watching(is_live: bool) -> Iterator[Onlooker]:
     if not is_live:
-        yield Unwatched()
+        yield Nobody()
         return
     with Bar(sys.stderr) as bar:
         yield bar

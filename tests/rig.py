@@ -16,7 +16,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.batch import Batch, Stop, Unwatched, run_plan
+from pipeline.batch import Batch, Stop, run_plan
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
 from pipeline.core import errors
@@ -42,6 +42,7 @@ from pipeline.core.model import (
 )
 from pipeline.core.operations import Operation, Speak
 from pipeline.intake import Intake
+from pipeline.onlooker import Nobody
 from pipeline.pacing import Pacer
 from pipeline.plan import Planner, decide_all
 from pipeline.publishing import Publisher
@@ -115,7 +116,7 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-class Seen(Unwatched):
+class Seen(Nobody):
     """How often each job ended, as the one who watches is told."""
 
     def __init__(self) -> None:
@@ -134,6 +135,7 @@ class Rig:
         self.spool = Spool.create(str(folder / "spool"))
         self.runner: Runner = InlineRunner()
         self.stop = Stop()
+        self.make_seen: type[Seen] = Seen
         self.seen = Seen()
         self.caps = Caps()
         self.run_budget: Budget | None = None
@@ -183,7 +185,7 @@ class Rig:
 
     async def run_batches(self, *manifests: tuple[Job, ...]) -> list[dict[str, Outcome]]:
         """Every job of every manifest once, whatever happens; that there is one outcome each is checked here."""
-        self.seen = Seen()
+        self.seen = self.make_seen()
         recover(self.ledger, self.store, self.spool)
         batches = [self._batch(f"m{number}", jobs) for number, jobs in enumerate(manifests)]
         told = await run_plan(self._bench(), batches, self.stop, width_of=self._width, watch=self.seen)

@@ -16,6 +16,7 @@ from pipeline.core.errors import MediaspoolError
 from pipeline.core.model import CallReceipt, Job, JobId, JobReceipt, Media, Outcome, Place, Verdict
 from pipeline.pages.markup import Address, file_address
 from pipeline.report import RunReport, next_command
+from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, AttemptState
 from pipeline.state.roots import Roots
@@ -157,7 +158,8 @@ def gather(material: Material, reach: Reach) -> tuple[Card, ...]:
 def tries_of_run(ledger: Ledger, spool: Spool) -> dict[Place, tuple[Try, ...]]:
     """The attempts of this run by job. An artifact that its bounds have removed already is not linked."""
     found: dict[Place, list[Try]] = {}
-    artifacts = frozenset(os.listdir(spool.debug)) if os.path.isdir(spool.debug) else frozenset()
+    with border(spool.debug):
+        artifacts = frozenset(os.listdir(spool.debug)) if os.path.isdir(spool.debug) else frozenset()
     for row in ledger.attempts_of_run():
         name = f"{row.id}.json"
         address = file_address(os.path.join(spool.debug, name), spool.reports) if name in artifacts else None

@@ -139,15 +139,15 @@ def _runs(rows: Sequence[Row]) -> Markup:
 def _run(row: Row) -> Markup:
     figures = row.figures
     counts = [
-        joined((f"{figures.counts[verdict]:,} ", badge(verdict), " "))
+        joined((element("span", f"{figures.counts[verdict]:,} ", badge(verdict)), " "))
         for verdict in ORDER
         if figures.counts.get(verdict)
     ]
     return element(
         "tr",
-        element("td", moment(figures.started_at)),
+        element("td", moment(figures.started_at), class_="whole"),
         element("td", link(figures.manifest, row.page)),
         element("td", *counts),
-        element("td", money(figures.usd)),
+        element("td", money(figures.usd), class_="whole"),
         element("td", str(figures.exit_code)),
     )

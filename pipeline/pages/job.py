@@ -69,7 +69,7 @@ def _line(card: Card) -> Iterator[str]:
     if outcome.route:
         yield f"{outcome.route} / {display(outcome.model or '')}"
     if outcome.usd is None or outcome.usd or outcome.verdict == "done":
-        yield money(outcome.usd)
+        yield money(outcome.usd) if outcome.usd is not None else "cost unknown"
     if outcome.audio_seconds:
         yield f"{duration(outcome.audio_seconds)} of audio"
     if outcome.wall_s:

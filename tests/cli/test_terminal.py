@@ -64,6 +64,7 @@ def test_a_terminal_sees_a_bar_and_the_summary(ready: Shell) -> None:
     seen = Terminal(ready, *_words(ready))
     assert "\x1b[" in seen.text
     assert "1/1" in seen.text
+    assert "scripted" in COLOUR.sub("", seen.text)
     assert "1 done" in seen.text
     assert (seen.out, seen.code) == ("", 0)
 

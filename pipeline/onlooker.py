@@ -1,0 +1,42 @@
+"""Who is told how a run gets on: a person who waits, or nobody."""
+
+from typing import Protocol
+
+from pipeline.core.model import Decision, Outcome
+
+
+class Onlooker(Protocol):
+    """Told of every job: queued in a lane, begun there, gone from it, and once how it ended. Neither raises nor blocks.
+
+    A job that goes on by another route leaves one lane and is queued in another; one that waits for a parent is queued
+    when its turn comes.
+    """
+
+    def planned(self, jobs: int) -> None: ...
+
+    def queued(self, lane: str, decision: Decision) -> None: ...
+
+    def begun(self, lane: str) -> None: ...
+
+    def left(self, lane: str, decision: Decision) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+
+class Nobody:
+    """Nobody waits."""
+
+    def planned(self, jobs: int) -> None:
+        return
+
+    def queued(self, lane: str, decision: Decision) -> None:
+        return
+
+    def begun(self, lane: str) -> None:
+        return
+
+    def left(self, lane: str, decision: Decision) -> None:
+        return
+
+    def ended(self, outcome: Outcome) -> None:
+        return
