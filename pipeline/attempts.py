@@ -32,8 +32,8 @@ from pipeline.core.operations import media_of, texts_of
 from pipeline.course import Call, Course, Made
 from pipeline.exchange import ANSWERS, Payload, Receiving
 from pipeline.state.durable import digest_file
-from pipeline.state.ledger import Ledger, new_attempt_id
-from pipeline.state.ledger_rows import AttemptRow
+from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import AttemptRow, new_attempt_id
 from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter, safe_message
 from pipeline.trace.redact import Redactor
@@ -168,6 +168,8 @@ class Attempts:
             operation=call.name,
             paid=call.binding.paid,
             worst_usd=call.worst().usd,
+            kind=call.owner.kind,
+            manifest=call.owner.manifest,
             attempt=bill.attempt,
         )
 

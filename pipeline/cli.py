@@ -141,6 +141,22 @@ def status(context: typer.Context, spool: Spool = None, config: Config = None, a
 
 
 @commands.command()
+def spend(
+    context: typer.Context,
+    by: Annotated[
+        Literal["route", "kind", "manifest", "day"], typer.Option("--by", help="What the lines stand for.")
+    ] = "route",
+    spool: Spool = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Show what was spent. Unknown prices are told as unknown, doubtful calls apart."""
+    from pipeline import spending
+
+    return tell(lambda: spending.spend(seat_of(context, spool, config), by), as_json=as_json)
+
+
+@commands.command()
 def retry(
     context: typer.Context,
     jobs: Jobs = None,

@@ -28,6 +28,7 @@ class CallOwner(Struct, frozen=True, kw_only=True):
 
     place: Place
     kind: str
+    manifest: str
     limits: Limits
     budget: Budget
     tab: Tab

@@ -14,11 +14,12 @@ from pipeline.core.budget import CapUse
 from pipeline.core.confine import display, display_path
 from pipeline.core.model import Outcome, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
-from pipeline.pacing import cap_uses, look_at_pace
+from pipeline.pacing import cap_uses, look_at_pace, used_line
 from pipeline.report import command, next_command
 from pipeline.seat import Seat
 from pipeline.state.drops import is_manifest_name
-from pipeline.state.ledger_rows import JobRow, SpendRow
+from pipeline.state.ledger_rows import JobRow
+from pipeline.state.spent import SpendRow
 from pipeline.state.spool import Spool
 
 LAST_RUNS = 5
@@ -144,9 +145,7 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
     if waiting:
         yield "manifests: " + ", ".join(waiting)
     yield from _spend_lines(found.spend)
-    for use in found.caps:
-        used = "nobody knows how much" if use.used is None else f"{use.used.normalize():f}"
-        yield f"{use.cap}: {used} of {use.most.normalize():f} {use.unit} used by all runs here"
+    yield from map(used_line, found.caps)
 
 
 def _doing(found: Status) -> str:

@@ -209,6 +209,11 @@ def cap_uses(table: CapTable, used: Used) -> tuple[CapUse, ...]:
     return found if used.is_known else tuple(replace(use, used=None) for use in found)
 
 
+def used_line(use: CapUse) -> str:
+    used = "nobody knows how much" if use.used is None else f"{use.used.normalize():f}"
+    return f"{use.cap}: {used} of {use.most.normalize():f} {use.unit} used by all runs here"
+
+
 def caps_values(caps: Caps) -> tuple[object, ...]:
     return caps.max_spend_usd, caps.max_audio_minutes, caps.max_images, caps.max_requests
 

@@ -82,6 +82,7 @@ class Work:
         self._owner = CallOwner(
             place=job.place,
             kind=job.kind,
+            manifest=terms.manifest,
             limits=decision.limits,
             budget=terms.budget,
             tab=self.tab,

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.runtime import utc_now
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import SpendRow
+from pipeline.state.spent import SpendRow
 from tests.makers import Folder, outcomes, verdicts
 
 pytestmark = pytest.mark.real_time

@@ -23,7 +23,7 @@ from pipeline.pages.plots import Bar, Part, plot
 from pipeline.pages.run_page import ABOUT, NEEDS_A_PERSON, RunFigures
 from pipeline.state.drops import PAGE_SUFFIX
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import SpendRow
+from pipeline.state.spent import SpendRow
 from pipeline.state.spool import Spool
 
 MAX_RUNS = 200

@@ -7,7 +7,6 @@ the lock of the spool does. Blocking: asked through the one runner, by one calle
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
@@ -42,7 +41,6 @@ from pipeline.state.ledger_rows import (
     ProductRow,
     Resolution,
     RunRow,
-    SpendRow,
     attempt_row,
     call_receipt,
     file_facts,
@@ -52,16 +50,16 @@ from pipeline.state.ledger_rows import (
     intended_values,
     job_row,
     media_of,
+    new_attempt_id,
     pack,
     product_row,
     run_row,
-    spend_rows,
-    spent_row,
     to_blob,
     to_media,
     to_money,
     verdict_count,
 )
+from pipeline.state.spent import SpendRow, Spent, spend_rows, spent_row
 
 MAX_ROWS = 10_000
 MAX_PRICE_ASKS = 40  # a provider may need most of an hour to tell a price; after so many runs it never will
@@ -116,7 +114,11 @@ class Ledger:
 
     def spend(self) -> list[SpendRow]:
         """Money by UTC day and route, oldest first. A doubtful call counts with its worst case, also once resolved."""
-        return spend_rows(self._db.all(spent_row, sql.SPEND))
+        return spend_rows(self.spent())
+
+    def spent(self) -> list[Spent]:
+        """The same by day, route, kind and manifest, in no order."""
+        return self._db.all(spent_row, sql.SPEND)
 
     # attempts
 
@@ -130,14 +132,15 @@ class Ledger:
         operation: str,
         paid: bool,
         worst_usd: Decimal | None,
+        kind: str | None = None,
+        manifest: str | None = None,
         attempt: AttemptId | None = None,
     ) -> AttemptId:
         """Written down before the wire sees anything. Free to repeat after a crash: nothing was sent in this state."""
         attempt, now = attempt or new_attempt_id(), self._clock()
-        self._db.change(
-            sql.OPEN_ATTEMPT,
-            *(attempt, self._run, call, place, route, model, operation, int(paid), to_money(worst_usd), now, now),
-        )
+        whose = (kind, None if manifest is None else to_blob(manifest))
+        asked = (route, model, operation, int(paid), to_money(worst_usd))
+        self._db.change(sql.OPEN_ATTEMPT, *(attempt, self._run, call, place, *asked, *whose, now, now))
         return attempt
 
     def mark_sending(self, attempt: AttemptId) -> None:
@@ -365,10 +368,6 @@ class Ledger:
         """
         if not self._db.is_view and stat.st_size == facts.size:
             self._db.change(sql.REMEMBER_FILE, *file_values(path, stat, facts))
-
-
-def new_attempt_id() -> AttemptId:
-    return AttemptId(secrets.token_hex(8))
 
 
 def _fence(attempt: AttemptId, changed: int) -> None:

@@ -7,9 +7,8 @@ structs are JSON. Everything read back compares equal to what was written.
 import functools
 import json
 import os
-from collections.abc import Iterable
+import secrets
 from decimal import Decimal
-from itertools import groupby
 from typing import Literal, TypeVar
 
 import msgspec
@@ -146,26 +145,8 @@ class RunRow(Struct, frozen=True, kw_only=True):
     exit_code: int | None
 
 
-class Spent(Struct, frozen=True, kw_only=True):
-    """Equal amounts of one route on one UTC day, counted."""
-
-    day: str
-    route: str
-    is_doubtful: bool
-    usd: Decimal | None
-    count: int
-
-
-class SpendRow(Struct, frozen=True, kw_only=True):
-    """The money of one route on one UTC day. `doubtful_usd` is the worst case of calls without a verdict."""
-
-    day: str
-    route: str
-    calls: int
-    usd: Decimal
-    unknown: int
-    doubtful: int
-    doubtful_usd: Decimal
+def new_attempt_id() -> AttemptId:
+    return AttemptId(secrets.token_hex(8))
 
 
 def to_blob(text: str) -> bytes:
@@ -211,7 +192,7 @@ def to_money(usd: Decimal | None) -> str | None:
     return None if usd is None else str(usd)
 
 
-def _money(text: str | None) -> Decimal | None:
+def money(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
@@ -262,7 +243,7 @@ def attempt_row(
         model=model,
         operation=operation,
         paid=bool(paid),
-        worst_usd=_money(worst_usd),
+        worst_usd=money(worst_usd),
         state=state,
         opened_at=opened_at,
         changed_at=changed_at,
@@ -272,7 +253,7 @@ def attempt_row(
         receipt=None if receipt is None else unpack(receipt, CallReceipt),
         code=code,
         message="" if message is None else from_blob(message),
-        usd=_money(usd),
+        usd=money(usd),
         resolved=resolved,
         ticket=ticket,
     )
@@ -364,26 +345,3 @@ def media_of(body: bytes) -> Media:
 
 def verdict_count(verdict: str, count: int) -> tuple[str, int]:
     return verdict, count
-
-
-def spent_row(day: str, route: str, is_doubtful: int, amount: str | None, count: int) -> Spent:
-    return Spent(day=day, route=route, is_doubtful=bool(is_doubtful), usd=_money(amount), count=count)
-
-
-def spend_rows(parts: Iterable[Spent]) -> list[SpendRow]:
-    """Exact sums: SQLite would add money as floating point."""
-    return [_spend_row(day, route, list(rows)) for (day, route), rows in groupby(parts, key=lambda s: (s.day, s.route))]
-
-
-def _spend_row(day: str, route: str, parts: list[Spent]) -> SpendRow:
-    sure = [part for part in parts if not part.is_doubtful]
-    doubts = [part for part in parts if part.is_doubtful]
-    return SpendRow(
-        day=day,
-        route=route,
-        calls=sum(part.count for part in sure),
-        usd=sum(((part.usd or Decimal(0)) * part.count for part in sure), Decimal(0)),
-        unknown=sum(part.count for part in sure if part.usd is None),
-        doubtful=sum(part.count for part in doubts),
-        doubtful_usd=sum(((part.usd or Decimal(0)) * part.count for part in doubts), Decimal(0)),
-    )

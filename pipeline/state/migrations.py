@@ -83,7 +83,10 @@ _SECOND: Step = (
     "CREATE TABLE parts (call TEXT NOT NULL, asset TEXT NOT NULL, PRIMARY KEY (call, asset)) WITHOUT ROWID",
 )
 
-STEPS: tuple[Step, ...] = (_FIRST, _SECOND)
+# For whom an attempt was made, so that money can be told by kind and manifest.
+_THIRD: Step = ("ALTER TABLE attempts ADD COLUMN kind TEXT", "ALTER TABLE attempts ADD COLUMN manifest BLOB")
+
+STEPS: tuple[Step, ...] = (_FIRST, _SECOND, _THIRD)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -14,15 +14,17 @@ BEGIN_RUN = "INSERT INTO runs (id, manifest, version, started_at) VALUES (?, ?, 
 FINISH_RUN = "UPDATE runs SET finished_at = ?, exit_code = ? WHERE id = ?"
 LAST_RUNS = "SELECT id, manifest, version, started_at, finished_at, exit_code FROM runs ORDER BY rowid DESC LIMIT ?"
 SPEND = (
-    "SELECT substr(changed_at, 1, 10), route, state IN ('in_doubt', 'submitted'),"
-    " CASE WHEN state IN ('in_doubt', 'submitted') THEN worst_usd ELSE usd END, count(*) FROM attempts"
-    " WHERE state IN ('stored', 'in_doubt', 'submitted') OR is_billed OR usd IS NOT NULL"
-    " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
+    "SELECT substr(a.changed_at, 1, 10), a.route, a.kind, coalesce(a.manifest, j.manifest),"
+    " a.state IN ('in_doubt', 'submitted'),"
+    " CASE WHEN a.state IN ('in_doubt', 'submitted') THEN a.worst_usd ELSE a.usd END, count(*)"
+    " FROM attempts a LEFT JOIN jobs j ON j.place = a.place"
+    " WHERE a.state IN ('stored', 'in_doubt', 'submitted') OR a.is_billed OR a.usd IS NOT NULL"
+    " GROUP BY 1, 2, 3, 4, 5, 6"
 )
 
 OPEN_ATTEMPT = (
-    "INSERT INTO attempts (id, run, call, place, route, model, operation, paid, worst_usd, state,"
-    " opened_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'opened', ?, ?)"
+    "INSERT INTO attempts (id, run, call, place, route, model, operation, paid, worst_usd, kind, manifest,"
+    " state, opened_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'opened', ?, ?)"
 )
 _MINE = "changed_at = ? WHERE id = ? AND run = ? AND state"
 MARK_SENDING = f"UPDATE attempts SET state = 'sending', {_MINE} = 'opened'"

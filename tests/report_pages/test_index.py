@@ -13,7 +13,7 @@ from pipeline.pages.plots import Bar, Part, plot
 from pipeline.pages.run_page import figures_of, run_page
 from pipeline.report import make_report
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import SpendRow
+from pipeline.state.spent import SpendRow
 from pipeline.state.spool import Spool
 from tests.report_pages.makers import outcome, report
 from tests.report_pages.test_markup import HOSTILE, Read

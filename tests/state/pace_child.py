@@ -7,7 +7,7 @@ from decimal import Decimal
 from pipeline.core.errors import BudgetExhausted
 from pipeline.core.model import AttemptId, Caps, Estimate
 from pipeline.core.rates import Rate
-from pipeline.state.ledger import new_attempt_id
+from pipeline.state.ledger_rows import new_attempt_id
 from pipeline.state.pace import Order, Pace
 from pipeline.state.pace_time import Moment, boot_id, steady_s
 
