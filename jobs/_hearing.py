@@ -44,8 +44,8 @@ def transcribe(source: Source, *, language: str, words: bool, track: int) -> Tra
     return Transcribe(audio=ref, language=None if language == AUTO else language, words=words, track=track)
 
 
-async def hear(ctx: JobContext, operation: Transcribe) -> Transcript:
-    asset = await ctx.call(operation)
+async def hear(ctx: JobContext, operation: Transcribe, *, route: str | None = None) -> Transcript:
+    asset = await ctx.call(operation, route=route)
     body = await ctx.read_asset(asset, max_bytes=MAX_TRANSCRIPT_BYTES)
     try:
         transcript = decode_transcript(body)

@@ -37,12 +37,18 @@ class Part(Struct, frozen=True, kw_only=True):
     file: int = 0
 
 
-def parts_of(reels: Sequence[Reel], *, file: int = 0) -> Iterator[Part]:
-    before = 0.0
-    for reel in reels:
-        for take, piece in zip(reel.takes, reel.pieces, strict=True):
-            yield Part(take=take, seconds=piece.seconds, at_s=before + piece.at_s, file=file)
-        before += reel.seconds
+class Stretch(Struct, frozen=True, kw_only=True):
+    """A reel, where it begins in its product, and the number of that product where there are several, else 0."""
+
+    reel: Reel
+    at_s: float
+    file: int = 0
+
+
+def parts_of(stretches: Sequence[Stretch]) -> Iterator[Part]:
+    for stretch in stretches:
+        for take, piece in zip(stretch.reel.takes, stretch.reel.pieces, strict=True):
+            yield Part(take=take, seconds=piece.seconds, at_s=stretch.at_s + piece.at_s, file=stretch.file)
 
 
 def doubt(parts: Sequence[Part], speed: float) -> str:

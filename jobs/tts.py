@@ -14,11 +14,14 @@ from msgspec import Meta, Struct
 
 from jobs._captions import read_captions
 from jobs._chapters import Book, ChapterText, book_of
+from jobs._cues import Fit, against_fits, end_of, fit_figures, lay, slots_of
 from jobs._hearing import AUTO, against_language
+from jobs._listening import ENGINE, against_heard, heard_figures, listen
 from jobs._recording import PLAYLIST, SpeechFormat, Spoken, file_per_chapter, one_file
 from jobs._sentences import DEFAULT_LANGUAGE, Chunk, guess_language, has_words, plain_markdown, speech_chunks
-from jobs._speaking import Manner, Reel, Take, join, levelled, speak_all
-from jobs._speech_signs import doubt, figures, parts_of
+from jobs._speaking import Manner, Take, join, levelled, speak_all
+from jobs._speech_signs import Stretch, doubt, figures, parts_of
+from jobs._text import Spoken as Cue
 from jobs._text import canonical, decode_text, flow
 from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.kinds import JobContext, KindResult
@@ -39,7 +42,8 @@ _SPOKEN_TYPES = frozenset({"text/plain", "text/markdown"}) | _CAPTIONS
 class TtsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`text`, or the job's input; `language` "auto" reads it from the text's little words; `speed` 1 is the voice's.
 
-    `chapters`: a file for each heading, or one m4b with marks. `loudness` is a target in LUFS; without one the parts
+    `chapters`: a file for each heading, or one m4b with marks. `timing`: each cue of subtitles at its time. `verify`
+    has the result transcribed again. `loudness` is a target in LUFS; without one the parts
     are made as loud as each other and no more.
     """
 
@@ -49,7 +53,9 @@ class TtsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     speed: Annotated[float, Meta(ge=0.25, le=4.0)] = 1.0
     format: SpeechFormat | None = None
     chapters: Literal["files", "m4b"] | None = None
+    timing: Literal["cues"] | None = None
     loudness: Annotated[float, Meta(ge=LEAST_LUFS, le=MOST_LUFS)] | None = None
+    verify: bool = False
     title: Annotated[str, Meta(max_length=200)] | None = None
 
 
@@ -70,7 +76,7 @@ class Tts:
 
     def check(self, spec: msgspec.Struct, source: Source | None) -> list[Refusal]:
         mine = _mine(spec)
-        reasons = [*against_language(mine.language), *_against_format(mine)]
+        reasons = [*against_language(mine.language), *_against_format(mine), *_against_timing(mine, source)]
         if mine.text is None:
             return [*reasons, *_against_source(source)]
         if source is not None:
@@ -92,62 +98,82 @@ class Tts:
             _speak(mine, chunk.text, language) for chapter in book.chapters for chunk in _chunks(chapter, portion)
         )
 
+    def elsewhere(self, spec: msgspec.Struct) -> tuple[tuple[str, str], ...]:
+        return ((ENGINE, "transcribe"),) if _mine(spec).verify else ()
+
     async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult:
         mine = _mine(spec)
-        text, is_markdown = (canonical(mine.text), False) if mine.text is not None else await _read(ctx, mine)
-        _refuse_unspeakable(text, ctx.limits.max_chars)
-        book, language = _book(mine, text, is_markdown=is_markdown), _language(mine, text)
-        chunks = [_chunks(chapter, ctx.portion) for chapter in book.chapters]
-        every = [chunk for of_chapter in chunks for chunk in of_chapter]
-        takes = await speak_all(ctx, every, [_speak(mine, chunk.text, language) for chunk in every])
-        spoken = await _joined(ctx, mine, book.chapters, chunks, levelled(takes, mine.loudness))
-        tags = {"language": language, **_tags(ctx, mine.title or book.title)}
-        return await _published(ctx, mine, spoken, tags, {"language": language, "characters": str(len(text))})
+        script = await _script(ctx, mine)
+        _refuse_unspeakable(script.text, ctx.limits.max_chars)
+        language = _language(mine, script.text)
+        if mine.timing == "cues":
+            spoken, fits = await _laid(ctx, mine, script, language)
+        else:
+            spoken, fits = await _joined(ctx, mine, script.book, language), ()
+        stretches = _stretches(spoken, are_files=mine.chapters == "files")
+        heard = await listen(ctx, stretches, language) if mine.verify else []
+        tags = {"language": language, **_tags(ctx, mine.title or script.book.title)}
+        make = file_per_chapter if mine.chapters == "files" else one_file
+        made = await make(ctx, spoken, _format(mine), tags)
+        parts = list(parts_of(stretches))
+        reasons = (doubt(parts, mine.speed), against_fits(fits), against_heard(heard))
+        reason = "; ".join(filter(None, reasons))
+        facts = {"language": language, "characters": str(len(script.text)), **figures(parts, made.sounds)}
+        facts |= {"chapters": str(len(spoken))} if mine.chapters else {}
+        return KindResult(
+            verdict="suspect" if reason else "done",
+            drafts=made.drafts,
+            reason=reason,
+            facts=facts | (fit_figures(fits) if fits else {}) | heard_figures(heard),
+            audio_seconds=sum(sound.seconds for sound in made.sounds),
+        )
 
 
-async def _joined(
-    ctx: JobContext,
-    spec: TtsSpec,
-    chapters: Sequence[ChapterText],
-    chunks: Sequence[Sequence[Chunk]],
-    takes: Sequence[Take],
-) -> list[Spoken]:
+class _Script(Struct, frozen=True, kw_only=True):
+    """What is to be spoken: the text, the same in chapters, and the cues it was read from, if any."""
+
+    text: str
+    book: Book
+    cues: tuple[Cue, ...] = ()
+
+
+async def _joined(ctx: JobContext, spec: TtsSpec, book: Book, language: str) -> list[Spoken]:
     """The chapters in order, each from its own takes, with a longer pause between two of them."""
+    chunks = [_chunks(chapter, ctx.portion) for chapter in book.chapters]
+    takes = await _takes(ctx, spec, [chunk for own in chunks for chunk in own], language)
     manner, spoken, used = Manner(shape=takes[0].sound, speed=spec.speed), [], 0
-    for number, (chapter, own) in enumerate(zip(chapters, chunks, strict=True)):
+    for number, (chapter, own) in enumerate(zip(book.chapters, chunks, strict=True)):
         mine, used = takes[used : used + len(own)], used + len(own)
-        is_last = number + 1 == len(chapters) or spec.chapters == "files"
+        is_last = number + 1 == len(chunks) or spec.chapters == "files"
         pause = 0.0 if is_last else CHAPTER_PAUSE_S / spec.speed
         reels = await join(ctx, mine, manner, name=f"chapter-{number:04d}", end_pause_s=pause)
         spoken.append(Spoken(title=chapter.title, reels=tuple(reels)))
     return spoken
 
 
-async def _published(
-    ctx: JobContext, spec: TtsSpec, spoken: Sequence[Spoken], tags: dict[str, str], facts: dict[str, str]
-) -> KindResult:
-    are_files = spec.chapters == "files"
-    make = file_per_chapter if are_files else one_file
-    made = await make(ctx, spoken, _format(spec), tags)
-    parts = [
-        part
-        for number, group in enumerate(_by_file(spoken, are_files), start=1)
-        for part in parts_of(group, file=number if are_files else 0)
-    ]
-    reason = doubt(parts, spec.speed)
-    told = facts | figures(parts, made.sounds)
-    return KindResult(
-        verdict="suspect" if reason else "done",
-        drafts=made.drafts,
-        reason=reason,
-        facts=told | ({"chapters": str(len(spoken))} if spec.chapters else {}),
-        audio_seconds=sum(sound.seconds for sound in made.sounds),
-    )
+async def _laid(ctx: JobContext, spec: TtsSpec, script: _Script, language: str) -> tuple[list[Spoken], tuple[Fit, ...]]:
+    """The cues at their times."""
+    slots = slots_of(script.cues, ctx.portion)
+    takes = await _takes(ctx, spec, [chunk for slot in slots for chunk in slot.chunks], language)
+    manner = Manner(shape=takes[0].sound, speed=spec.speed)
+    laid = await lay(ctx, slots, takes, manner, end_s=end_of(script.cues))
+    return [Spoken(title="", reels=laid.reels)], laid.fits
 
 
-def _by_file(spoken: Sequence[Spoken], are_files: bool) -> list[list[Reel]]:
-    reels = [list(chapter.reels) for chapter in spoken]
-    return reels if are_files else [[reel for own in reels for reel in own]]
+async def _takes(ctx: JobContext, spec: TtsSpec, chunks: Sequence[Chunk], language: str) -> list[Take]:
+    asks = [_speak(spec, chunk.text, language) for chunk in chunks]
+    return levelled(await speak_all(ctx, chunks, asks), spec.loudness)
+
+
+def _stretches(spoken: Sequence[Spoken], *, are_files: bool) -> list[Stretch]:
+    """Every reel, and where it lies in what is published."""
+    stretches, at = [], 0.0
+    for number, chapter in enumerate(spoken, start=1):
+        at = 0.0 if are_files else at
+        for reel in chapter.reels:
+            stretches.append(Stretch(reel=reel, at_s=at, file=number if are_files else 0))
+            at += reel.seconds
+    return stretches
 
 
 def _tags(ctx: JobContext, title: str) -> dict[str, str]:
@@ -174,6 +200,18 @@ def _against_format(spec: TtsSpec) -> list[Refusal]:
     else:
         message = f"chapters = {spec.chapters!r} does not go with the format {_format(spec)}"
         hint = "leave the format out" if spec.chapters == "m4b" else "ask for mp3, opus, flac, m4a or wav"
+    return [Refusal(code="job-invalid", message=message, hint=hint)]
+
+
+def _against_timing(spec: TtsSpec, source: Source | None) -> list[Refusal]:
+    if spec.timing is None:
+        return []
+    if spec.text is not None or (source is not None and source.media.media_type not in _CAPTIONS):
+        message, hint = "timing is for cues, and the text has none", "give it an srt or vtt file"
+    elif spec.chapters is not None:
+        message, hint = "cues have no chapters", "leave one of them out"
+    else:
+        return []
     return [Refusal(code="job-invalid", message=message, hint=hint)]
 
 
@@ -225,14 +263,19 @@ def _speak(spec: TtsSpec, text: str, language: str) -> Speak:
     return Speak(text=text, language=language, voice=spec.voice, speed=spec.speed)
 
 
-async def _read(ctx: JobContext, spec: TtsSpec) -> tuple[str, bool]:
-    """The canonical text, and whether it is still Markdown: chapters are found by its headings."""
+async def _script(ctx: JobContext, spec: TtsSpec) -> _Script:
+    """Of the job's text or its file; chapters of Markdown are found by its headings."""
+    if spec.text is not None:
+        text = canonical(spec.text)
+        return _Script(text=text, book=_book(spec, text))
     if ctx.source is None:
         raise InputError("there is nothing to speak", code="input-missing", hint="give the job a text or an input")
     text = decode_text(await ctx.read_source(max_bytes=MAX_TEXT_BYTES))
     if ctx.source.media.media_type in _CAPTIONS:
-        return flow(read_captions(text)), False
+        cues = tuple(read_captions(text))
+        text = flow(cues)
+        return _Script(text=text, book=_book(spec, text), cues=cues)
     is_markdown = ctx.source.media.media_type == "text/markdown"
     if is_markdown and not spec.chapters:
-        return canonical(plain_markdown(text)), False
-    return canonical(text), is_markdown
+        text, is_markdown = plain_markdown(text), False
+    return _Script(text=canonical(text), book=_book(spec, canonical(text), is_markdown=is_markdown))

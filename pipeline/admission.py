@@ -12,7 +12,7 @@ from msgspec import Struct
 from pipeline.core.budget import counted, together
 from pipeline.core.drivers import Driver, portion_of
 from pipeline.core.errors import MediaspoolError
-from pipeline.core.kinds import Kind, Sources, check_job
+from pipeline.core.kinds import Kind, Sources, check_job, elsewhere_of
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import Binding, CallKey, Estimate, Job, Limits, Refusal, Source
 from pipeline.core.operations import Operation, call_key, operation_name
@@ -126,6 +126,17 @@ def _waiting(operations: Sequence[Operation], binding: Binding, tickets: Tickets
 
 def call_keys(operations: Iterable[Operation], binding: Binding) -> list[CallKey]:
     return [call_key(item, route=binding.route, model=binding.model, engine=binding.engine) for item in operations]
+
+
+def against_elsewhere(kind: Kind, spec: Struct, drivers: Callable[[str], Driver]) -> list[Refusal]:
+    """Why a route that the job needs beside its own cannot be had, such as an engine that is not installed."""
+    reasons = []
+    for route, operation in elsewhere_of(kind, spec):
+        try:
+            drivers(route).bind(operation, None)
+        except MediaspoolError as error:
+            reasons.append(refusal(error))
+    return reasons
 
 
 def against_input(job: Job, kind: Kind, source: Source | None, more: Sources, bounds: Bounds) -> list[Refusal]:

@@ -19,6 +19,7 @@ from pipeline.admission import (
     Level,
     Tickets,
     Wish,
+    against_elsewhere,
     against_input,
     ask_route,
     call_keys,
@@ -165,6 +166,7 @@ class Planner:
         source = self._intake.source(path, bounds) if path is not None else None
         more = {slot: self._intake.source(found, bounds) for slot, found in further.items()}
         reasons = against_input(job, kind, source, more, bounds)
+        reasons += against_elsewhere(kind, job.spec, self._drivers)
         if reasons:
             return self._refused(job, tuple(reasons))
         wanted = Decision(job=job, choice="run", source=source, more=more, tried=tried)

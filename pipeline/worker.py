@@ -16,7 +16,7 @@ import trio
 from msgspec import Struct
 
 from pipeline.core.errors import Deferred, EngineError, MediaspoolError
-from pipeline.core.kinds import KindResult
+from pipeline.core.kinds import REPORTED, KindResult
 from pipeline.core.limits import Tab
 from pipeline.core.model import (
     SETTLED,
@@ -118,6 +118,7 @@ async def _publish(bench: Bench, work: Work, result: KindResult) -> Outcome:
         audio_seconds=result.audio_seconds,
         route=receipt.route,
         model=receipt.model,
+        scores={name: result.facts[name] for name in REPORTED if name in result.facts},
     )
 
 

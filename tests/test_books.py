@@ -1,5 +1,6 @@
 """Books in whole runs: chapters as files under names of their own, found again, never written over, killed midway."""
 
+import json
 import signal
 from itertools import pairwise
 from pathlib import Path
@@ -122,3 +123,28 @@ def test_invariant_4_a_book_that_is_killed_midway_repeats_no_finished_part(kill:
     assert PARTS - kept - lying_there <= folder.calls() - sent <= PARTS - kept
     assert (made(folder), strays(folder)) == (sorted(FILES), [])
     assert finished(folder) == PARTS
+
+
+def test_a_book_is_read_back_by_calls_of_the_embedded_route_with_receipts_and_a_score(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, more='format = "mp3"\nverify = true')
+    heard = tmp_path / "heard.txt"
+    told = f'calls = "{heard}"\ntext = "First of 1. Second of 1."'
+    folder.configure({}, f'[routes.whisper]\ndriver = "scripted"\n[routes.whisper.options]\n{told}\n')
+    outcome = outcomes(folder.run())["book"]
+    different = ["Transcribe"] * 2  # every chapter but the first sounds the same here, and the same call is made once
+    assert heard.read_text().split() == different
+    assert 0 < float(outcome.scores["round_trip_wer"]) < 1
+    receipt = json.loads(folder.product("book.m3u.receipt.json").read_text())
+    assert [call["operation"] for call in receipt["calls"]] == ["speak"] * PARTS + ["transcribe"] * 4
+    assert receipt["facts"]["round_trip_wer"] == outcome.scores["round_trip_wer"]
+    assert verdicts(folder.run(is_forced=True)) == {"book": outcome.verdict}
+    assert (folder.calls(), heard.read_text().split()) == (PARTS, different)
+
+
+def test_a_book_that_does_not_come_out_again_is_suspect(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, chapters="m4b", more="verify = true")
+    told = f'calls = "{tmp_path}/heard.txt"\ntext = "something else was heard here"'
+    folder.configure({}, f'[routes.whisper]\ndriver = "scripted"\n[routes.whisper.options]\n{told}\n')
+    outcome = outcomes(folder.run())["book"]
+    assert outcome.verdict == "suspect"
+    assert "read back, 100% of the words are others; listen from 0:00:00" in outcome.reason

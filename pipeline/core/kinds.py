@@ -24,6 +24,9 @@ Sources = Mapping[str, Source]
 NO_SOURCES: Sources = MappingProxyType({})
 
 NO_CHANGE = Change()
+ROUND_TRIP = "round_trip_wer"
+REPORTED = ("word_error_rate", "character_error_rate", ROUND_TRIP)
+"""Facts that the report tells too, where a kind gives them: how far a text is from the one it was compared with."""
 MAX_TRANSCRIPT_BYTES = 256_000_000
 
 
@@ -198,6 +201,19 @@ class Divides(Kind, Protocol):
 
     def divided(self, spec: msgspec.Struct, source: Source | None, portion: Portion) -> tuple[Operation, ...]:
         """As `operations`, cut to `portion`."""
+
+
+class CallsElsewhere(Kind, Protocol):
+    """A kind that calls other routes beside the job's own."""
+
+    def elsewhere(self, spec: msgspec.Struct) -> tuple[tuple[str, str], ...]:
+        """Each (route, operation) that `run` may call there."""
+
+
+def elsewhere_of(kind: Kind, spec: msgspec.Struct) -> tuple[tuple[str, str], ...]:
+    if not hasattr(kind, "elsewhere"):
+        return ()
+    return cast("CallsElsewhere", kind).elsewhere(spec)  # it has the method that makes it one
 
 
 def further_fields(kind: Kind) -> tuple[str, ...]:

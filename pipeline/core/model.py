@@ -266,7 +266,7 @@ class JobReceipt(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """The verdict on one job in this run. `code` is an error code where there is one."""
+    """The verdict on one job in this run. `code` is an error code where there is one; `scores` as in its receipt."""
 
     job: JobId
     kind: str
@@ -280,6 +280,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     wall_s: float = 0.0
     route: str | None = None
     model: str | None = None
+    scores: dict[str, str] = {}
     earlier: Verdict | None = None
 
 

@@ -17,6 +17,7 @@ from pipeline.core.errors import ContractError, LimitExceeded, StoreError
 from pipeline.media.containers import examine
 from pipeline.media.wav import Pcm
 from tests.jobs.scripted import RATE, speech, tone
+from tests.jobs.sounding import samples, sounding
 
 EDGES_S = 2 * EDGE_MS / 1000
 
@@ -24,21 +25,6 @@ EDGES_S = 2 * EDGE_MS / 1000
 def pcm(seconds: float, *, rate: int = RATE, edge_s: float = 0.3, amplitude: int = 8000, channels: int = 1) -> Pcm:
     samples = tone(seconds, rate=rate, edge_s=edge_s, amplitude=amplitude, channels=channels)
     return Pcm(rate=rate, channels=channels, samples=samples)
-
-
-def samples(path: Path) -> tuple[int, bytes]:
-    with wave.open(str(path)) as reader:
-        return reader.getframerate(), reader.readframes(reader.getnframes())
-
-
-def sounding(path: Path) -> list[tuple[float, float]]:
-    """From where to where there is sound, in seconds."""
-    rate, data = samples(path)
-    levels = [abs(int.from_bytes(data[at : at + 2], "little", signed=True)) for at in range(0, len(data), 2)]
-    window = rate // 100
-    loud = [max(levels[at : at + window]) > 500 for at in range(0, len(levels), window)]
-    edges = [at for at, (before, now) in enumerate(zip([False, *loud], [*loud, False], strict=True)) if before != now]
-    return [(start / 100, end / 100) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def test_pieces_become_one_wav_with_measured_pauses(tmp_path: Path) -> None:

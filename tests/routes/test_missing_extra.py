@@ -76,3 +76,22 @@ def test_opening_the_routes_imports_no_engine() -> None:
     )
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint({"av", "numpy", "faster_whisper", "ctranslate2", "hibari", "py_nanotts", "onnxruntime"})
+
+
+@pytest.mark.real_time
+def test_speech_to_be_read_back_is_refused_in_the_plan_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    manifest, settings = tmp_path / "a.toml", tmp_path / "mediaspool.toml"
+    manifest.write_text('schema = 1\n[[job]]\nid = "a"\nkind = "tts"\ntext = "Hello."\nverify = true\nroute = "try"\n')
+    settings.write_text(f'roots = ["{tmp_path}"]\n[routes.try]\ndriver = "loopback"\n')
+    command = [sys.executable, "-S", "-m", "pipeline", "plan", str(manifest), "--config", str(settings)]
+    done = subprocess.run(
+        [*command, "--spool", str(tmp_path / "spool")],
+        env=without_engines(tmp_path / "site"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "faster-whisper or its weights are not installed" in done.stderr
+    assert 'pip install "mediaspool[local]"' in done.stderr
