@@ -36,7 +36,13 @@ _TITLES = {
     "blocked": "blocked by a job they need",
     "refused": "refused",
 }
-_WORK = ("run", "later", "place")
+_SILENT = (
+    "run",
+    "later",
+    "place",
+    "unchanged",
+)  # choices that have no say in the exit code: no outcome is made of them
+_FREE = Decimal(0)  # one for all: a plan may hold a hundred thousand
 
 
 class PlannedJob(Struct, frozen=True, kw_only=True):
@@ -132,7 +138,7 @@ def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
     batch = app.plan_one(runtime, reading, request, Stop())
     decisions, cap = _within_caps(batch)
     bad = [_bad_outcome(runtime, reading, job) for job in reading.manifest.bad]
-    settled = [outcome_of(decision) for decision in decisions if decision.choice not in _WORK]
+    settled = [outcome_of(decision) for decision in decisions if decision.choice not in _SILENT]
     jobs = [*map(_bad_job, reading.manifest.bad), *map(_planned_job, decisions)]
     planned = PlannedManifest(
         manifest=display_path(claim.path),
@@ -187,7 +193,7 @@ def _planned_job(decision: Decision) -> PlannedJob:
         model=binding.model if binding else None,
         asked=binding.asked if binding else None,
         engine=binding.engine if binding else None,
-        usd=decision.estimate.usd if decision.choice == "run" else Decimal(0),
+        usd=decision.estimate.usd if decision.choice == "run" else _FREE,
         audio_seconds=decision.estimate.audio_seconds if decision.choice == "run" else 0.0,
         products=tuple(display_path(product.path) for product in job.products),
         tickets=tuple(map(display, decision.tickets)),
