@@ -82,7 +82,7 @@ def receipt(of: Outcome, **facts: str) -> JobReceipt:
     )
 
 
-def exhibit(path: Path | str, folder: Path, media: Media | None = WAV, *, role: str = "input") -> Exhibit:
+def exhibit(path: Path | str, folder: Path | str, media: Media | None = WAV, *, role: str = "input") -> Exhibit:
     name = os.fspath(path)
     return Exhibit(role=role, path=name, address=file_address(name, os.fspath(folder)), media=media, size=99)  # type: ignore[arg-type]
 

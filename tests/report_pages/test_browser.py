@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.core.model import JobId, Outcome
 from pipeline.pages.cards import TEXT_CHARS, Cue
-from pipeline.pages.index_page import index_page
-from pipeline.pages.run_page import run_page
+from pipeline.pages.index_page import Row, index_page
+from pipeline.pages.markup import Address
+from pipeline.pages.run_page import figures_of, run_page
 from tests.browser import DESKTOP, PHONE, Browser
 from tests.report_pages.makers import BAD, MP4, PNG, card, exhibit, outcome, report, thumbnail
 from tests.report_pages.test_markup import HOSTILE, NAMES
@@ -186,7 +187,8 @@ def test_nothing_reaches_beyond_the_side_of_the_screen(browser: Browser, tmp_pat
 @pytest.mark.parametrize("size", [PHONE, DESKTOP])
 def test_the_index_fits_the_screen_and_can_be_read(browser: Browser, tmp_path: Path, size: tuple[int, int]) -> None:
     path = tmp_path / "index.html"
-    path.write_bytes(index_page("/srv/" + "spool" * 40, [], []))
+    rows = [Row(page=Address("./x.report.html"), figures=figures_of(report([outcome(1)], manifest="m" * 200)))]
+    path.write_bytes(index_page("/srv/" + "spool" * 40, rows, []))
     browser.open(path, size=size)
     assert browser.run("document.documentElement.scrollWidth") <= size[0]
     assert [told for told in browser.run(CONTRAST) if told[0] < READABLE] == []
