@@ -7,7 +7,7 @@ from msgspec import Struct
 from pipeline.pages.markup import Markup, element
 
 WIDTH, HEIGHT = 640, 180
-LEFT, RIGHT, TOP, BOTTOM = 88, 8, 16, 28
+LEFT, RIGHT, TOP, BOTTOM = 112, 8, 16, 34
 GAP_SHARE = 0.25
 LABELS = 6
 _STEPS = (1, 2, 5, 10)

@@ -94,6 +94,17 @@ def test_quiet_speaks_only_when_something_needs_somebody(shell: Shell) -> None:
     assert "refused" in shell.run("--quiet", code=3).err
 
 
+def test_the_page_to_open_is_named_when_something_needs_somebody_and_in_json_always(shell: Shell) -> None:
+    shell.folder.record("a.wav")
+    assert str(shell.run("--json", code=0).data["page"]).endswith("-notes.toml.report.html")
+    shell.folder.record("b.wav")
+    assert "report: " not in shell.run(code=0).err
+    shell.folder.configure({"fail": "EngineError"})
+    shell.folder.record("c.wav", seconds=2)
+    last = shell.run(code=3).err.splitlines()[-1]
+    assert (shell.folder.root / last.removeprefix("report: ")).is_file()
+
+
 def test_a_problem_comes_with_the_next_command_to_type(used: Shell) -> None:
     said = used.type("status", *used.where())
     (line,) = [line for line in said.err.splitlines() if "next: mediaspool retry" in line]

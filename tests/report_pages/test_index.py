@@ -114,4 +114,4 @@ def test_a_bar_never_leaves_the_picture(most: float) -> None:
     for y, height in re.findall(r'y="([\d.-]+)" height="([\d.-]+)"', text):
         assert float(y) >= 15.9
         assert float(height) >= 0
-        assert float(y) + float(height) <= 153
+        assert float(y) + float(height) <= 147
