@@ -37,7 +37,7 @@ from pipeline.routes._tools import Tools
 from pipeline.state.ledger import Ledger
 from pipeline.state.pace_tables import caps_of
 from pipeline.state.pace_time import Moment, boot_id, steady_s
-from pipeline.state.runner import ThreadRunner
+from pipeline.state.runner import LedgerRunner, ThreadRunner
 from pipeline.state.settings import Settings, expand_routes, find_secret, route_configs
 from pipeline.state.spool import Spool
 from pipeline.state.store import Store
@@ -120,7 +120,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     spool: Spool
     ledger: Ledger
     store: Store
-    runner: Runner
+    runner: LedgerRunner
+    threads: tuple[ThreadRunner, ...]
     drivers: Drivers
     kinds: Mapping[str, Kind]
     debug: DebugWriter
@@ -174,7 +175,8 @@ async def open_runtime(
     settings: Settings, spool: Spool, world: World, *, roots: Mapping[str, str]
 ) -> AsyncIterator[Runtime]:
     run, redactor = new_run_id(), Redactor(_known_secrets(settings, world.environ))
-    ledger = await ThreadRunner()(lambda: Ledger.open(spool.ledger_path, run=run, clock=world.clock))
+    with ThreadRunner() as once:
+        ledger = await once(lambda: Ledger.open(spool.ledger_path, run=run, clock=world.clock))
     lanes = _open_lanes(settings, spool, roots)
     try:
         opened = _assemble(settings, spool, world, run=run, redactor=redactor, ledger=ledger, lanes=lanes)
@@ -183,6 +185,9 @@ async def open_runtime(
         finally:
             await opened.drivers.aclose()
             opened.pacer.close()
+            opened.store.close()
+            for threads in opened.threads:
+                threads.close()
     finally:
         lanes.close()
         ledger.close()
@@ -253,24 +258,24 @@ def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> L
 def _assemble(
     settings: Settings, spool: Spool, world: World, *, run: RunId, redactor: Redactor, ledger: Ledger, lanes: Lanes
 ) -> Runtime:
-    runner, files = ThreadRunner(), ThreadRunner(FILE_THREADS)
+    runner, files, turns = LedgerRunner(ledger.group, ledger.part), ThreadRunner(FILE_THREADS), ThreadRunner()
     warnings: list[str] = []
     store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
     tools = driver_tools(lanes, world, redactor, spool.catalogues, warnings)
     drivers, kinds = Drivers(settings, tools, world.drivers), load_kinds()
-    pacer = _pacer(settings, spool, world, tools.warn)
+    pacer = _pacer(settings, spool, world, turns, tools.warn)
     debug, log = _open_debug(settings, spool, world, redactor), _open_log(settings, world, redactor)
     bench = Bench(
         ledger=ledger,
         publisher=Publisher(
-            ledger=ledger, store=store, runner=runner, files=files, clock=world.clock, reached=world.reached
+            ledger=ledger, store=store, runner=runner.together, files=files, clock=world.clock, reached=world.reached
         ),
         lanes=lanes,
         caller=Caller(
             run=run,
             ledger=ledger,
             store=store,
-            runner=runner,
+            runner=runner.together,
             files=files,
             drivers=drivers,
             debug=debug,
@@ -281,7 +286,7 @@ def _assemble(
             pacer=pacer,
         ),
         kinds=kinds,
-        runner=runner,
+        runner=runner.together,
         files=files,
         log=log,
         reached=world.reached,
@@ -296,6 +301,7 @@ def _assemble(
         ledger=ledger,
         store=store,
         runner=runner,
+        threads=(runner, files, turns),
         drivers=drivers,
         kinds=kinds,
         debug=debug,
@@ -318,12 +324,12 @@ def open_notifier(runtime: Runtime) -> Notifier | None:
     return cast("Notifier", _load(NOTIFIER)(table, find_key=tools.find_key, safe=tools.safe))
 
 
-def _pacer(settings: Settings, spool: Spool, world: World, warn: Callable[[str], None]) -> Pacer:
+def _pacer(settings: Settings, spool: Spool, world: World, runner: Runner, warn: Callable[[str], None]) -> Pacer:
     return Pacer(
         pace_path(world.environ),
         spool=os.path.realpath(spool.root),
         look=world.look,
-        runner=ThreadRunner(),
+        runner=runner,
         day=caps_of(settings.caps, "day"),
         month=caps_of(settings.caps, "month"),
         patience_s=settings.pace_wait_s,

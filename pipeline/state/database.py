@@ -120,6 +120,7 @@ class Database:
         self._depth = 1
         try:
             yield
+            self._check_under_way()
             with border():
                 self._connection.execute("COMMIT")
         finally:
@@ -128,10 +129,37 @@ class Database:
                 with border():
                     self._connection.execute("ROLLBACK")
 
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """A piece of the transaction around it, which an error undoes alone."""
+        self._check_under_way()
+        with border():
+            self._connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:  # a full disk ends the whole transaction at once
+                with border():
+                    self._connection.execute("ROLLBACK TO part")
+            raise
+        finally:
+            if self._connection.in_transaction:
+                with border():
+                    self._connection.execute("RELEASE part")
+
+    def _check_under_way(self) -> None:
+        if not self._connection.in_transaction:
+            raise LedgerError("a failed write undid those beside it", hint="check the disk and run again")
+
     def change(self, sql: str, *values: Value) -> int:
         """Run one writing statement in a transaction; the number of rows it touched."""
-        with self.write(), border():
+        if not self._depth:
+            with self.write():
+                return self.change(sql, *values)
+        try:
             return self._connection.execute(sql, values).rowcount
+        except sqlite3.Error as error:
+            raise _mapped(error) from error  # not `with border()`: this is the hot path of a run
 
     def change_many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
         with self.write(), border():

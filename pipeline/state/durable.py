@@ -47,7 +47,7 @@ def mapped(error: OSError, path: str) -> MediaspoolError:
     return StoreError(f"'{shown}': {why}", hint="check the disk and the system log")
 
 
-def write_all(fd: int, chunk: bytes | memoryview) -> None:
+def write_all(fd: int, chunk: bytes | bytearray | memoryview) -> None:
     """A nearly full disk takes a part and says so only in the count; the next write then gives the reason."""
     rest = memoryview(chunk)
     while rest:

@@ -95,6 +95,12 @@ class Ledger:
         with self._db.write():
             yield
 
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """Some writes of a group, undone alone if the block raises."""
+        with self._db.part():
+            yield
+
     def check(self) -> str | None:
         """What SQLite finds wrong with the file; None when nothing is."""
         verdict = self._db.one(str, sql.QUICK_CHECK)

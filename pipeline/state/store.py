@@ -59,15 +59,18 @@ def part_name(path: str, owner: str) -> str:
 
 
 class Staged:
-    """A payload on its way in: counted and hashed as it is written. Leaving the block closes it and keeps the file."""
+    """A payload on its way in: counted and hashed as it is written. Leaving the block closes it and keeps the file.
+
+    The file is made with its first bytes; StoreError then if the name is taken.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.name = os.path.basename(path)
         self.size = 0
         self._hash = hashlib.sha256()
-        with border(path):
-            self._fd: int | None = os.open(path, NEW_FILE, PRIVATE)
+        self._fd: int | None = None
+        self._is_over = False
 
     def __enter__(self) -> Self:
         return self
@@ -82,9 +85,10 @@ class Staged:
         """Of everything written so far."""
         return Sha256(self._hash.hexdigest())
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
+        fd = self._descriptor()
         try:
-            write_all(self._descriptor(), chunk)
+            write_all(fd, chunk)
         except OSError as error:
             self._give_up()
             raise mapped(error, self.path) from error
@@ -106,7 +110,7 @@ class Staged:
             raise StoreError(f"{found} bytes on disk, {self.size} were written", hint="check the disk")
 
     def close(self) -> None:
-        fd, self._fd = self._fd, None
+        fd, self._fd, self._is_over = self._fd, None, True
         if fd is not None:
             with border(self.path):
                 os.close(fd)
@@ -118,13 +122,16 @@ class Staged:
             remove(self.path)
 
     def _descriptor(self) -> int:
-        if self._fd is None:
+        if self._is_over:
             raise StoreError("the staged file failed or was closed before", hint="run again")
+        if self._fd is None:
+            with border(self.path):
+                self._fd = os.open(self.path, NEW_FILE, PRIVATE)
         return self._fd
 
     def _give_up(self) -> None:
         """Never a second try on a descriptor that failed."""
-        fd, self._fd = self._fd, None
+        fd, self._fd, self._is_over = self._fd, None, True
         if fd is not None:
             with suppress(OSError):
                 os.close(fd)
@@ -141,23 +148,33 @@ class Store:
         self._assets = assets
         self._quarantine = quarantine
         self._quarantining = threading.Lock()
+        self._probing = threading.Lock()
+        self._probe: int | None = None
 
     def ensure_room(self, size: int) -> None:
-        """StoreError disk-full unless `size` more bytes fit now. A check before paying, not a reservation."""
-        path = os.path.join(self._staging, f".room-{threading.get_ident()}")
+        """StoreError disk-full unless `size` more bytes fit now. A check before paying, not a reservation.
+
+        Asked of one nameless file that stays open: on a busy ext4 to make and remove one costs more than all the rest.
+        """
         if free_bytes(self._staging) < size:
             raise StoreError(f"less than {size} bytes are free", code="disk-full", hint="free some space and run again")
-        with border(path):
-            remove(path)
-            fd = os.open(path, NEW_FILE, PRIVATE)
+        with self._probing, border(self._staging):
+            if self._probe is None:
+                self._probe = _nameless(os.path.join(self._staging, ".room"))
             try:
-                has_room(fd, max(size, 1))
+                has_room(self._probe, max(size, 1))
             finally:
-                os.close(fd)
-                remove(path)
+                os.ftruncate(self._probe, 0)
+
+    def close(self) -> None:
+        """Give the room back that `ensure_room` asks of. The store can be used on."""
+        with self._probing:
+            probe, self._probe = self._probe, None
+        if probe is not None:
+            os.close(probe)
 
     def stage(self, name: str) -> Staged:
-        """A new file in `staging/`; StoreError if the name is taken."""
+        """A new file in `staging/`, once something is written to it."""
         return Staged(os.path.join(self._staging, name))
 
     def adopt(self, staged_path: str, *, sha256: Sha256, media: Media) -> Asset:
@@ -213,8 +230,10 @@ class Store:
                 _write_part(item)
             for item in wanted:
                 _place_part(item)
-        finally:
+        except BaseException:
             self.discard_parts(item.part for item in items)
+            raise
+        self.discard_parts(item.part for item in items if item not in wanted)
         for folder in {os.path.dirname(item.path) for item in items}:
             with border(folder):
                 sync_folder(folder)
@@ -241,6 +260,14 @@ class Store:
 
     def _asset_path(self, sha256: str, extension: str) -> str:
         return os.path.join(self._assets, sha256[:2], f"{sha256}.{extension}")
+
+
+def _nameless(path: str) -> int:
+    """A new file whose name is gone already, so that whatever happens it leaves nothing."""
+    remove(path)
+    fd = os.open(path, NEW_FILE, PRIVATE)
+    remove(path)
+    return fd
 
 
 def _is_part(name: str) -> bool:
@@ -272,9 +299,16 @@ def _in_the_way(item: Publication) -> InputError:
 def _write_part(item: Publication) -> None:
     with border(item.path):
         make_folders(os.path.dirname(item.path))
-        remove(item.part)  # what a dead run left under this very name
-        chunks = [item.content] if item.content is not None else read_chunks(item.source or "")
-        write_file(item.part, chunks, sha256=item.sha256, mode=PRODUCT_MODE)
+        try:
+            _write_new_part(item)
+        except FileExistsError:
+            remove(item.part)  # what a dead run left under this very name
+            _write_new_part(item)
+
+
+def _write_new_part(item: Publication) -> None:
+    chunks = [item.content] if item.content is not None else read_chunks(item.source or "")
+    write_file(item.part, chunks, sha256=item.sha256, mode=PRODUCT_MODE)
 
 
 def _place_part(item: Publication) -> None:

@@ -2,13 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
-from pipeline.core.model import Runner
-from pipeline.state.runner import InlineRunner, ThreadRunner
+from pipeline.core.errors import LedgerError
+from pipeline.core.model import RunId, Runner
+from pipeline.state.ledger import Ledger
+from pipeline.state.runner import InlineRunner, LedgerRunner, ThreadRunner
 
 RUNNERS = pytest.mark.parametrize("make_runner", [InlineRunner, ThreadRunner])
 
@@ -73,3 +79,133 @@ async def test_inline_work_lets_a_virtual_clock_stand_still(autojump_clock: trio
     before = trio.current_time()
     await InlineRunner()(divmod, 7, 2)
     assert trio.current_time() == before
+
+
+# together
+
+
+class Noting:
+    """A transaction that only notes what happened to it; the commit fails on request."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.notes: list[str] = []
+        self._fails = fails
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        self.notes.append("begin")
+        yield
+        if self._fails:
+            raise OSError("no commit")
+        self.notes.append("commit")
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.notes.append("undo")
+            raise
+
+    def runner(self) -> LedgerRunner:
+        return LedgerRunner(self.group, self.part)
+
+
+async def told(work: Callable[[], Awaitable[object]], into: list[object]) -> None:
+    """The answer of a piece of work, or the type of its error."""
+    try:
+        into.append(await work())
+    except (OSError, ZeroDivisionError) as error:
+        into.append(type(error))
+
+
+async def all_at_once(runner: LedgerRunner, *works: Callable[[], object]) -> list[object]:
+    """Asked while the thread is busy, so that all of them wait together."""
+    gate, answers = threading.Event(), [list[object]() for _ in works]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(runner, lambda: gate.wait())
+        await trio.testing.wait_all_tasks_blocked()
+        for work, answer in zip(works, answers, strict=True):
+            nursery.start_soon(told, partial(runner.together, work), answer)
+            await trio.testing.wait_all_tasks_blocked()
+        gate.set()
+    return [answer[0] for answer in answers]
+
+
+@pytest.mark.real_time
+async def test_what_waits_together_is_committed_together_and_answered_afterwards() -> None:
+    noting = Noting()
+    with noting.runner() as runner:
+        asked = [partial(noting.notes.append, str(number)) for number in range(3)]
+        assert await all_at_once(runner, *asked) == [None] * 3
+    assert noting.notes == ["begin", "0", "1", "2", "commit"]
+
+
+@pytest.mark.real_time
+async def test_work_that_fails_is_undone_alone() -> None:
+    noting = Noting()
+    with noting.runner() as runner:
+        assert await all_at_once(runner, lambda: 1, lambda: 1 // 0, lambda: 3) == [1, ZeroDivisionError, 3]
+    assert noting.notes == ["begin", "undo", "commit"]
+
+
+@pytest.mark.real_time
+async def test_a_commit_that_fails_fails_for_everybody_in_it() -> None:
+    with Noting(fails=True).runner() as runner:
+        assert await all_at_once(runner, lambda: 1, lambda: 2) == [OSError, OSError]
+
+
+@pytest.mark.real_time
+async def test_work_that_is_asked_alone_is_in_no_transaction_and_keeps_its_place() -> None:
+    noting = Noting()
+    with noting.runner() as runner:
+        gate = threading.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(runner, lambda: gate.wait())
+            for ask, name in ((runner.together, "a"), (runner, "alone"), (runner.together, "b")):
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(ask, noting.notes.append, name)
+            await trio.testing.wait_all_tasks_blocked()
+            gate.set()
+    assert noting.notes == ["begin", "a", "commit", "alone", "begin", "b", "commit"]
+
+
+@pytest.mark.real_time
+async def test_waiting_work_is_given_up_with_its_caller() -> None:
+    noting, gate = Noting(), threading.Event()
+    with noting.runner() as runner:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(runner, lambda: gate.wait())
+            await trio.testing.wait_all_tasks_blocked()
+            with trio.move_on_after(0):
+                await runner.together(noting.notes.append, "never")
+            gate.set()
+        await runner(int)
+    assert noting.notes == []
+
+
+@pytest.mark.real_time
+async def test_a_full_disk_in_one_write_reaches_those_beside_it(tmp_path: Path) -> None:
+    """SQLite ends the whole transaction then: no other work of it may look as if it were kept."""
+    ledger = Ledger.open(str(tmp_path / "ledger.db"), run=RunId("run"), clock=lambda: "2026-11-20T06:00:00Z")
+
+    def lose() -> None:
+        ledger._db._connection.execute("ROLLBACK")  # what SQLite does of itself when the disk is full
+        raise OSError("full")
+
+    async def keep() -> None:
+        await runner.together(lambda: ledger.begin_run(manifest="m", version="1"))
+
+    with LedgerRunner(ledger.group, ledger.part) as runner:
+        gate = threading.Event()
+        with pytest.RaisesGroup(LedgerError, OSError):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(runner, lambda: gate.wait())
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(keep)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(runner.together, lose)
+                await trio.testing.wait_all_tasks_blocked()
+                gate.set()
+        assert ledger.last_runs(1) == []
+    ledger.close()

@@ -47,18 +47,27 @@ def test_a_staged_file_counts_and_hashes_what_was_written(store: Store) -> None:
 
 def test_a_staged_file_is_readable_by_its_owner_only(store: Store) -> None:
     with store.stage("a") as staged:
+        staged.write(b"x")
         assert stat.S_IMODE(os.stat(staged.path).st_mode) == 0o600
 
 
 def test_a_staged_name_is_never_taken_twice(store: Store) -> None:
-    with store.stage("a"), pytest.raises(StoreError, match="File exists"):
-        store.stage("a")
+    with store.stage("a") as first, store.stage("a") as second:
+        first.write(b"x")
+        with pytest.raises(StoreError, match="File exists"):
+            second.write(b"y")
+        assert Path(first.path).read_bytes() == b"x"
+
+
+def test_a_staged_file_without_a_byte_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
+    store.stage("a").close()
+    assert names(tmp_path / "staging") == []
 
 
 def test_a_link_in_staging_is_not_written_through(store: Store, tmp_path: Path) -> None:
     (tmp_path / "staging" / "a").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StoreError):
-        store.stage("a")
+        store.stage("a").write(b"x")
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -100,6 +109,7 @@ def test_any_chunking_gives_the_same_hash_and_bytes(chunks: list[bytes]) -> None
     with tempfile.TemporaryDirectory() as folder, Make().store(Path(folder)).stage("a") as staged:
         for chunk in chunks:
             staged.write(chunk)
+        staged.sync()
         assert staged.sha256 == sha(b"".join(chunks)) == sha(Path(staged.path).read_bytes())
 
 
