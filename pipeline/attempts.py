@@ -7,7 +7,7 @@ Decides nothing about money, retries or repeats.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 
 import trio
@@ -28,7 +28,7 @@ from pipeline.core.model import (
     Runner,
     Sha256,
 )
-from pipeline.core.operations import media_of, texts_of
+from pipeline.core.operations import MediaRef, media_of, texts_of
 from pipeline.course import Call, Course, Made
 from pipeline.exchange import ANSWERS, Payload, Receiving
 from pipeline.state.durable import digest_file
@@ -199,13 +199,12 @@ class Attempts:
                 course.error = trouble
 
     async def _store_answer(self, course: Course) -> Made:
-        for ref in media_of(course.call.operation):
-            await self.ensure_unchanged(ref.path, ref.sha256)
         exchange, receipt = course.exchange, self._receipt(course)
-        media, name = _media(exchange.whole[0]), exchange.whole[0].staged.name
-        await self._runner(
-            lambda: self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=name, media=media)
-        )
+        refs = media_of(course.call.operation)
+        if not await self._runner(self._receive, exchange, receipt, refs):
+            for ref in refs:
+                await self.ensure_unchanged(ref.path, ref.sha256)
+            await self._runner(self._receive, exchange, receipt, ())
         exchange.is_received = True
         self._reached("received")
         assets = []
@@ -215,6 +214,14 @@ class Attempts:
         await self._runner(self._ledger.mark_stored, exchange.attempt, receipt)
         self._reached("stored")
         return Made(assets=tuple(assets), receipt=receipt, is_new=True)
+
+    def _receive(self, exchange: Receiving, receipt: CallReceipt, refs: Sequence[MediaRef]) -> bool:
+        """False, and nothing noted, unless every input is remembered with the bytes that were sent."""
+        if not all(self._remembered(ref.path) == ref.sha256 for ref in refs):
+            return False
+        first = exchange.whole[0]
+        self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=first.staged.name, media=_media(first))
+        return True
 
     def _adopt(self, payload: Payload) -> Asset:
         return self._store.adopt(payload.staged.path, sha256=payload.staged.sha256, media=_media(payload))
@@ -289,6 +296,8 @@ class Attempts:
         """What has not become an asset: into quarantine if it may have been paid for, and else let go."""
         for payload in exchange.payloads:
             staged = payload.staged
+            with suppress(StoreError):
+                payload.flush()
             if is_worth_keeping and staged.size and os.path.exists(staged.path):
                 with suppress(StoreError):  # what cannot be kept is let go
                     staged.sync()

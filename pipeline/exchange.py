@@ -26,6 +26,7 @@ from pipeline.trace.redact import Redactor
 
 JSON_TYPE = "application/json"
 TEXT = Media(media_type="text/plain", family="text", extension="txt")
+TOGETHER_BYTES = 128 * 1024  # what is written at a time: each write is a trip to another thread
 MAX_PARTS = 64
 MAX_TICKET_CHARS = 4000
 
@@ -40,13 +41,22 @@ def payload_name(attempt: str, number: int = 0) -> str:
 
 
 class Payload:
-    """One payload on its way in. `media` is set once it is whole, synced and what it should be."""
+    """One payload on its way in. `media` is set once it is whole, synced and what it should be.
+
+    `pending` is what came and is not written yet: before the head is recognised all of it, then a little at a time.
+    """
 
     def __init__(self, staged: Staged) -> None:
         self.staged = staged
         self.recognised: Media | None = None
         self.media: Media | None = None
-        self.head = b""
+        self.pending = bytearray()
+
+    def flush(self) -> None:
+        """Write what waits. Nothing that was not recognised is kept."""
+        if self.recognised is not None and self.pending:
+            self.staged.write(self.pending)
+            self.pending.clear()
 
 
 class Receiving:
@@ -127,22 +137,23 @@ class Receiving:
         await self._end_payload(None)
         self._reached("part")
         name = payload_name(self.attempt, len(self.payloads))
-        self.payloads.append(Payload(await self._files(self._store.stage, name)))
+        self.payloads.append(Payload(self._store.stage(name)))
 
     async def write(self, chunk: bytes) -> None:
         self._meter.add(len(chunk))
         payload = self.payloads[-1]
-        if payload.recognised is not None:
-            await self._files(payload.staged.write, chunk)
-            return
-        payload.head += chunk
-        if len(payload.head) >= HEAD_BYTES:
-            await self._open_gate(payload)
+        payload.pending += chunk
+        if payload.recognised is None:
+            if len(payload.pending) < HEAD_BYTES:
+                return
+            self._open_gate(payload)
+        if len(payload.pending) >= TOGETHER_BYTES:
+            await self._files(payload.flush)
 
     async def finish(self, reply: Reply) -> None:
         """Sync and examine what came last. ContractError if it is not what was declared and asked."""
         if self.payloads[-1].recognised is None:
-            await self._open_gate(self.payloads[-1])
+            self._open_gate(self.payloads[-1])
         self._reached("staged")
         await self._end_payload(reply.media_type)
 
@@ -154,14 +165,11 @@ class Receiving:
     async def _end_payload(self, declared: str | None) -> None:
         payload = self.payloads[-1]
         if payload.recognised is None:
-            await self._open_gate(payload)
+            self._open_gate(payload)
         payload.media = await self._files(self._verify, payload, declared)
-        payload.staged.close()
 
-    async def _open_gate(self, payload: Payload) -> None:
-        head, payload.head = payload.head, b""
-        payload.recognised = self._recognise(head[:HEAD_BYTES])  # no more: the verdict must not hang on the chunks
-        await self._files(payload.staged.write, head)
+    def _open_gate(self, payload: Payload) -> None:
+        payload.recognised = self._recognise(bytes(payload.pending[:HEAD_BYTES]))  # no more: not to hang on the chunks
         self._reached("first-bytes")
 
     def _recognise(self, head: bytes) -> Media:
@@ -183,7 +191,9 @@ class Receiving:
         """What the whole payload is. Only the last one's type is declared; the others must be what they began as."""
         staged, head = payload.staged, payload.recognised
         assert head is not None
+        payload.flush()
         staged.sync()
+        staged.close()
         if declared is not None and not self._fits(declared, head):
             raise ContractError(f"declared as {declared}, but it is {head.media_type}", code="reply-type")
         if self._answers == "transcript" and declared in (None, JSON_TYPE):
@@ -208,10 +218,11 @@ def _container(path: str) -> Media | None:
 
 
 def _transcript(path: str) -> Media:
-    if os.stat(path).st_size > MAX_TRANSCRIPT_BYTES:
-        raise LimitExceeded("the transcript is larger than 256 MB", code="limit-bytes")
     with open(path, "rb") as file:
-        body = file.read(MAX_TRANSCRIPT_BYTES)
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_TRANSCRIPT_BYTES:
+            raise LimitExceeded("the transcript is larger than 256 MB", code="limit-bytes")
+        body = file.read(size)
     try:
         decode_transcript(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -30,7 +30,7 @@ from pipeline.core.model import (
     Sha256,
 )
 from pipeline.core.pricing import total
-from pipeline.media.containers import examine, same_type
+from pipeline.media.containers import examine, examine_own_text, same_type
 from pipeline.state.drops import RECEIPT_SUFFIX
 from pipeline.state.durable import border, digest_file
 from pipeline.state.folders import held as folders_held
@@ -43,6 +43,8 @@ from pipeline.turns import Turns
 
 RECEIPT_SCHEMA = 1
 PLACE_TRIES = 3
+_WRITTEN = ("text/", "application/json", "application/x-subrip")
+"""How the media types begin of texts, which kinds write themselves."""
 Ours = Mapping[str, set[Sha256 | None] | None]
 Places = Mapping[str, tuple[str, bool]]
 """By product: its path, and whether the plan knew it."""
@@ -54,6 +56,14 @@ class _Made(Struct, frozen=True, kw_only=True):
     draft: Draft
     product: Product
     facts: FileFacts | None
+
+
+class _Ground(Struct, frozen=True, kw_only=True):
+    """Where products go, and what of ours may be replaced there."""
+
+    roots: Roots
+    places: Places
+    ours: Ours
 
 
 class Publisher:
@@ -99,9 +109,9 @@ class Publisher:
     ) -> JobReceipt:
         places = _places(decision.job, result.drafts)
         ours = await self._runner(self._ours, decision.job.place, places, is_forced)
-        made = await self._files(_judged, result, roots, places)
-        receipt = self._receipt(decision, result, calls, tuple(item.product for item in made))
-        publications = await self._files(_publications, decision, made, receipt, ours)
+        made, receipt, publications = await self._files(
+            self._prepared, decision, result, calls, _Ground(roots=roots, places=places, ours=ours)
+        )
         if publications:
             assert decision.key is not None
             intended = [_intended(item) for item in publications]
@@ -112,6 +122,13 @@ class Publisher:
         await self._runner(self._settle, decision, made, receipt, manifest)
         self._reached("settled")
         return receipt
+
+    def _prepared(
+        self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], ground: _Ground
+    ) -> tuple[list[_Made], JobReceipt, list[Publication]]:
+        made = _judged(result, ground.roots, ground.places)
+        receipt = self._receipt(decision, result, calls, tuple(item.product for item in made))
+        return made, receipt, _publications(decision, made, receipt, ground.ours)
 
     def _ours(self, place: Place, places: Places, is_forced: bool) -> Ours:
         """What this job may replace: what it wrote there last, or was about to when a run was killed.
@@ -200,17 +217,23 @@ def _judged(result: KindResult, roots: Roots, places: Places) -> list[_Made]:
 
 def _made(draft: Draft, path: str) -> _Made:
     """Hash what will be published, and look at it as at an input; media drafts must be what they claim, whole."""
-    with _opened(draft) as file:
-        size = file.seek(0, os.SEEK_END)
-        found = examine(file, size)
-        file.seek(0)
-        sha256 = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
-    is_claimed = found.ok and found.media is not None and same_type(draft.media_type, found.media)
-    if draft.path is not None and not is_claimed:
-        raise ContractError(f"the {draft.name} product is not whole {draft.media_type}: {found.reason}")
+    if draft.content is not None and draft.media_type.startswith(_WRITTEN):
+        found, size, sha256 = examine_own_text(draft.content), len(draft.content), _sha256(draft.content)
+    else:
+        with _opened(draft) as file:
+            size = file.seek(0, os.SEEK_END)
+            found = examine(file, size)
+            file.seek(0)
+            sha256 = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
+        if not found.ok or found.media is None or not same_type(draft.media_type, found.media):
+            raise ContractError(f"the {draft.name} product is not whole {draft.media_type}: {found.reason}")
     facts = FileFacts(sha256=sha256, size=size, media=found.media, seconds=found.seconds, tracks=found.streams)
     product = Product(name=draft.name, path=path, sha256=sha256, size=size)
     return _Made(draft=draft, product=product, facts=facts if found.ok else None)
+
+
+def _sha256(content: bytes) -> Sha256:
+    return Sha256(hashlib.sha256(content).hexdigest())
 
 
 def _opened(draft: Draft) -> io.BytesIO | io.BufferedReader:
@@ -299,7 +322,7 @@ def _receipt_publication(path: str, receipt: JobReceipt, place: str) -> Publicat
     return Publication(
         path=path,
         part=part_name(path, place),
-        sha256=Sha256(hashlib.sha256(content).hexdigest()),
+        sha256=_sha256(content),
         content=content,
         source=None,
         replace=_there(path),

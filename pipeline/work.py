@@ -73,7 +73,8 @@ class Work:
         self.portion: Portion = bench.caller.portion(decision.binding) if decision.binding else DEFAULT_PORTION
         self.width = bench.caller.width(decision.binding) if decision.binding else 1
         # Never the place alone: two manifests of one name have jobs of one place, and may be at work side by side.
-        self.scratch = bench.scratch / f"job-{job.place}-{secrets.token_hex(4)}"
+        self._scratch = bench.scratch / f"job-{job.place}-{secrets.token_hex(4)}"
+        self.has_scratch = False
         self._calls: list[Made | None] = []
         self._bench = bench
         self._has_begun = False
@@ -89,6 +90,15 @@ class Work:
             may_begin=self._may_begin,
             call_timeout_s=job.call_timeout_s,
         )
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for this job alone, made when it is first asked for: most jobs need none."""
+        if not self.has_scratch:
+            with border(str(self._scratch)):
+                self._scratch.mkdir(mode=0o700)
+            self.has_scratch = True
+        return self._scratch
 
     def _may_begin(self) -> bool:
         """A job that waits for its first seat can wait for another run; one that has called goes on to its end."""
@@ -244,7 +254,8 @@ def _measured(path: str) -> tuple[int, Sha256]:
 
 def _read(open_file: Callable[[], int], max_bytes: int) -> bytes:
     with os.fdopen(open_file(), "rb") as file:
-        body = file.read(max_bytes + 1)
+        # Not simply the bound: that many bytes would be set aside for every file, however small.
+        body = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
     if len(body) > max_bytes:
         raise InputError(f"more than {max_bytes} bytes", code="limit-bytes")
     return body

@@ -9,7 +9,6 @@ import shutil
 import time
 import traceback
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 import trio
@@ -24,7 +23,6 @@ from pipeline.core.model import (
     Outcome,
     refusal_identity,
 )
-from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
 from pipeline.work import Bench, Terms, Work
 
@@ -73,7 +71,6 @@ async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome | U
 async def _run(bench: Bench, work: Work) -> Outcome:
     decision = work.decision
     kind = bench.kinds[decision.job.kind]
-    await bench.files(_make_scratch, work.scratch)
     try:
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
             result = await kind.run(decision.job.spec, work)
@@ -82,8 +79,9 @@ async def _run(bench: Bench, work: Work) -> Outcome:
     except trio.TooSlowError as error:
         raise await _too_late(bench, decision) from error
     finally:
-        with trio.CancelScope(shield=True):
-            await bench.files(shutil.rmtree, work.scratch, True)  # ignore_errors
+        if work.has_scratch:
+            with trio.CancelScope(shield=True):
+                await bench.files(shutil.rmtree, work.scratch, True)  # ignore_errors
 
 
 async def _too_late(bench: Bench, decision: Decision) -> MediaspoolError:
@@ -163,8 +161,3 @@ def _where(error: Exception) -> str:
     """The last frames of a traceback as module:line, which say where without saying what."""
     frames = traceback.extract_tb(error.__traceback__)[-TOLD_FRAMES:]
     return " < ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in reversed(frames))
-
-
-def _make_scratch(scratch: Path) -> None:
-    with border(str(scratch)):
-        scratch.mkdir(mode=0o700)

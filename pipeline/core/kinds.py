@@ -87,11 +87,14 @@ class JobContext(Protocol):
     source: Source | None
     more: Sources
     limits: Limits
-    scratch: Path
     portion: Portion
     """How much text one call of the job's route may carry."""
     width: int
     """How many calls the job's route takes at once."""
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files of this job alone; gone when the job has ended."""
 
     async def call(self, operation: Operation, *, route: str | None = None) -> Asset:
         """The answer to one operation, from its receipt where there is one. The asset's bytes are checked.

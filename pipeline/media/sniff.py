@@ -28,8 +28,12 @@ def sniff(head: bytes) -> str:
     """The MIME type libmagic sees in the first HEAD_BYTES behind any ID3v2 tags. No bytes give no opinion."""
     start = content_start(head)
     window = head[start : start + HEAD_BYTES] or head[:HEAD_BYTES]
-    if not window:
-        return NO_OPINION
+    return _opinion(bytes(window)) if window else NO_OPINION
+
+
+@functools.lru_cache(maxsize=64)
+def _opinion(window: bytes) -> str:
+    """One content is looked at several times on its way in, and libmagic takes longer than all the rest of a look."""
     try:
         opinion = _database().from_buffer(window)
     except _library()[0].MagicException:

@@ -88,7 +88,8 @@ class DebugWriter:
     def _write(self, name: str, body: bytes) -> str:
         if len(body) > self._max_bytes:
             raise OSError(f"an artifact of {len(body)} bytes is over the limit")
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        if self._count is None:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
         with _opened(self._folder) as folder:
             if self._count is None or self._count >= self._max_count:
                 self._prune(folder, self._max_count - max(1, self._max_count // SPARE_PART))

@@ -27,6 +27,8 @@ MAX_VALUE_CHARS = 65_536
 MAX_DEPTH = 12
 MAX_ITEMS = 200
 MIN_SECRET_CHARS = 4
+MAX_KNOWN_CHARS = 64
+MAX_KNOWN_TEXTS = 1000
 MIN_CUT_SECRET_CHARS = 6
 STRETCH = 8
 STRETCH_NOT_ASCII = 3
@@ -73,6 +75,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._known: _Known | None = None
         self._room = _MIN_ROOM
+        self._shown: dict[tuple[str, int], str] = {}
         for secret in secrets:
             self.add(secret)
 
@@ -82,10 +85,25 @@ class Redactor:
     def add(self, secret: str) -> None:
         """From now on this value never comes out. Too short a value is left to the rule of names."""
         self._known = _Known.of(self._secrets() | {secret, secret.strip()})
+        self._shown = {}
         self._room = max(_MIN_ROOM, _ROOM_PER_SECRET_CHAR * max(map(len, self._secrets()), default=0))
 
     def text(self, text: str, *, max_chars: int = MAX_CHARS, hide: Sequence[str] = ()) -> str:
-        """Free text made safe to write. Nothing of the texts in `hide` comes out either: no word, no longer stretch."""
+        """Free text made safe to write. Nothing of the texts in `hide` comes out either: no word, no longer stretch.
+
+        Names, kinds and verdicts come again and again, so what became of a short text is remembered.
+        """
+        if hide or len(text) > MAX_KNOWN_CHARS:
+            return self._safe(text, max_chars, hide)
+        remembered, key = self._shown, (text, max_chars)  # by name: a secret that comes meanwhile begins a new one
+        shown = remembered.get(key)
+        if shown is None:
+            if len(remembered) >= MAX_KNOWN_TEXTS:
+                remembered.clear()
+            shown = remembered[key] = self._safe(text, max_chars, ())
+        return shown
+
+    def _safe(self, text: str, max_chars: int, hide: Sequence[str]) -> str:
         window = text[: max_chars + self._room]
         spans = list(self._cut_secret(text)) if len(window) == len(text) else []
         private = _Known.of(value for value in hide if len(value) <= MAX_PACKED_HIDE)
