@@ -1,8 +1,9 @@
 """Bodies of requests: their length is known before the first byte, and a file in them is never held whole.
 
 A body is a row of pieces, bytes or files. `opened` holds every file open and compares its size before anything is
-connected; the upload then reads and encodes one stretch at a time in a thread. A file that turns out shorter than it
-was ends the upload with InputChanging, which no server can take for a whole request. File names are never sent.
+connected; the upload then reads and encodes one stretch at a time, in a thread where that would wait for the disk. A
+file that turns out shorter than it was ends the upload with InputChanging, which no server can take for a whole
+request. File names are never sent.
 """
 
 import base64
@@ -20,7 +21,7 @@ from msgspec import Struct
 
 from pipeline.core.errors import InputChanging, InputError
 
-STRETCH_BYTES = 96 * 1024  # a multiple of three: base64 of each stretch ends without padding
+STRETCH_BYTES = 96 * 1024
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
@@ -147,23 +148,34 @@ class Upload(AsyncIterator[bytes]):
         return self.given >= self.length
 
     async def __anext__(self) -> bytes:
-        while self._pieces:
-            stretch = await self._stretch(*self._pieces[-1])
-            if stretch:
-                self.given += len(stretch)
-                return stretch
+        """As much as goes into one stretch, of as many pieces as that takes: each hand-over costs more than a copy."""
+        parts, room = [], STRETCH_BYTES
+        while self._pieces and (part := await self._part(*self._pieces[-1], room)) is not None:
+            parts.append(part)
+            room -= len(part)
+        if not parts:
+            raise StopAsyncIteration
+        stretch = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.given += len(stretch)
+        return stretch
+
+    async def _part(self, piece: Piece, fd: int, room: int) -> bytes | None:
+        """The next bytes of a piece; None where there is no room for any."""
+        start, size = self._at, len(piece) if isinstance(piece, bytes) else piece.size
+        is_base64 = isinstance(piece, FilePiece) and piece.is_base64
+        end = min(start + (room // 4 * 3 if is_base64 else room), size)  # base64 of three bytes needs no padding
+        if start == end and start < size:
+            return None
+        self._at = end
+        if end == size:
             self._pieces.pop()
             self._at = 0
-        raise StopAsyncIteration
-
-    async def _stretch(self, piece: Piece, fd: int) -> bytes:
-        start, size = self._at, len(piece) if isinstance(piece, bytes) else piece.size
-        self._at = min(start + STRETCH_BYTES, size)
-        if start == size:
-            return b""
         if isinstance(piece, bytes):
-            return piece[start : self._at]
-        return await trio.to_thread.run_sync(_read, piece, fd, start, self._at - start, limiter=self._threads)
+            return piece[start:end]
+        found = _cached(fd, start, end - start)
+        if found is None:
+            found = await trio.to_thread.run_sync(_read, fd, start, end - start, limiter=self._threads)
+        return base64.b64encode(found) if is_base64 else found
 
 
 @asynccontextmanager
@@ -196,7 +208,16 @@ def _open(piece: FilePiece) -> int:
     return fd
 
 
-def _read(piece: FilePiece, fd: int, start: int, size: int) -> bytes:
+def _cached(fd: int, start: int, size: int) -> bytes | None:
+    """What the kernel has in memory, which a file that was just hashed nearly always is; None where it had to wait."""
+    found = bytearray(size)
+    try:
+        return bytes(found) if os.preadv(fd, [found], start, os.RWF_NOWAIT) == size else None
+    except OSError:  # not there, or the file system cannot tell
+        return None
+
+
+def _read(fd: int, start: int, size: int) -> bytes:
     try:
         found = os.pread(fd, size, start)
         while len(found) < size and (more := os.pread(fd, size - len(found), start + len(found))):
@@ -205,7 +226,7 @@ def _read(piece: FilePiece, fd: int, start: int, size: int) -> bytes:
         raise InputError(f"the input cannot be read: {error.strerror}", code="input-unreadable") from error
     if len(found) < size:
         raise InputChanging("the input became shorter while it was sent", hint="run again when it rests")
-    return base64.b64encode(found) if piece.is_base64 else found
+    return found
 
 
 def _content(file: FilePart) -> Piece:

@@ -4,8 +4,10 @@ Promises that headerless samples leave as a WAV with the announced rate and chan
 sizes open leaves with true ones, and that nothing is collected in memory. Never decodes and never resamples.
 """
 
+import io
 import os
 from collections.abc import Mapping
+from typing import BinaryIO
 
 import trio
 from msgspec import Struct
@@ -46,6 +48,8 @@ ASSUMED_RATE, ASSUMED_CHANNELS = 24_000, 1
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 8_000, 192_000, 8
 MAX_SOUND_BYTES = 1_000_000_000
 HEAD_BYTES = 4096
+SMALL_BYTES = 1_000_000
+"""Answers up to here wait for their end in memory, longer ones on disk."""
 CHARS_PER_S = 10.0  # slow speech, for estimates
 
 
@@ -153,62 +157,85 @@ def _speed_refusals(speed: float, speech: SpeechModel) -> list[Refusal]:
 
 
 async def receive(stream: Stream, form: str, *, lanes: Lanes, exchange: Exchange, max_bytes: int | None) -> Sound:
-    """Hand the sound over: as it comes where it is whole in itself, through a scratch file where it is not."""
+    """Hand the sound over: as it comes where it is whole in itself; else its end is awaited, to say how long it is."""
     if form not in ("pcm", "wav"):
         while chunk := await stream.receive_some():
             await exchange.write(chunk)
         return Sound(media_type=MEDIA_TYPES[form])
+    meter = Meter(min(max_bytes or MAX_SOUND_BYTES, MAX_SOUND_BYTES), code="limit-bytes", unit="bytes of sound")
+    start = await _first(stream, meter)
+    if len(start) < SMALL_BYTES:
+        body = io.BytesIO(start)
+        sound, header = _judged(body, stream, form)
+        await exchange.write(header + body.getvalue())
+        return sound
     with _local.scratch(lanes, ".sound") as ref:
         path = lanes.path(ref)
-        head = await _spool(stream, path, max_bytes=min(max_bytes or MAX_SOUND_BYTES, MAX_SOUND_BYTES))
-        found = recognise(head, size=os.stat(path).st_size)
-        if found is not None and found.media_type == "audio/wav":
-            sound = _repaired(path)
-        elif form == "wav":
-            kind = found.media_type if found else "nothing known"
-            raise ContractError(f"the answer is {kind}, not audio/wav", code="reply-type")
-        else:
-            sound = await _wrapped(stream, path, head, exchange=exchange)
+        await _spool(stream, path, start, meter)
+        sound, header = _judged_file(path, stream, form)
+        await exchange.write(header)
         await _local.hand_over(exchange, path)
     return sound
 
 
-async def _spool(stream: Stream, path: str, *, max_bytes: int) -> bytes:
-    """Everything into a file, counted as it comes; the first bytes of it."""
-    meter = Meter(max_bytes, code="limit-bytes", unit="bytes of sound")
-    head = b""
+async def _first(stream: Stream, meter: Meter) -> bytes:
+    """All of a small answer, else its first bytes."""
+    start = bytearray()
+    while len(start) < SMALL_BYTES and (chunk := await stream.receive_some()):
+        meter.add(len(chunk))
+        start += chunk
+    if not start:
+        raise ContractError("the answer is empty", code="reply-empty", hint="mediaspool retry")
+    return bytes(start)
+
+
+async def _spool(stream: Stream, path: str, start: bytes, meter: Meter) -> None:
+    """What has come and what comes, counted, into a file."""
     async with await trio.open_file(path, "xb") as file:
+        await file.write(start)
         while chunk := await stream.receive_some():
             meter.add(len(chunk))
-            head += chunk[: HEAD_BYTES - len(head)]
             await file.write(chunk)
-    if not head:
-        raise ContractError("the answer is empty", code="reply-empty", hint="mediaspool retry")
-    return head
 
 
-def _repaired(path: str) -> Sound:
+def _judged_file(path: str, stream: Stream, form: str) -> tuple[Sound, bytes]:
     with open(path, "r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        try:
-            mended = close_sizes(file, size)
-            layout = read_layout(file, os.fstat(file.fileno()).st_size)
-        except InputError as error:
-            raise ContractError(f"the answer is damaged: {error.message}") from error
+        return _judged(file, stream, form)
+
+
+def _judged(file: BinaryIO, stream: Stream, form: str) -> tuple[Sound, bytes]:
+    """What a whole answer is, its open sizes closed, and the header that it lacks."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    found = recognise(head, size=size)
+    if found is not None and found.media_type == "audio/wav":
+        return _repaired(file, size), b""
+    if form == "wav":
+        kind = found.media_type if found else "nothing known"
+        raise ContractError(f"the answer is {kind}, not audio/wav", code="reply-type")
+    return _wrapped(stream, size, head)
+
+
+def _repaired(file: BinaryIO, size: int) -> Sound:
+    try:
+        mended = close_sizes(file, size)
+        layout = read_layout(file, file.seek(0, os.SEEK_END))
+    except InputError as error:
+        raise ContractError(f"the answer is damaged: {error.message}") from error
     facts = {"wav_rate": str(layout.rate), **({"wav_sizes": "repaired"} if mended else {})}
     return Sound(media_type="audio/wav", seconds=layout.seconds, facts=facts)
 
 
-async def _wrapped(stream: Stream, path: str, head: bytes, *, exchange: Exchange) -> Sound:
-    """The header goes out first; the samples follow from the scratch file."""
-    size = os.stat(path).st_size
+def _wrapped(stream: Stream, size: int, head: bytes) -> tuple[Sound, bytes]:
+    """What raw samples are, and the header to put in front of them."""
     rate, channels, assumed = _announced(stream)
     reason = check_pcm(size, sample_width=SAMPLE_BYTES, channels=channels, head=head)
     if reason is not None:
         raise ContractError(f"the answer is not raw samples: {reason}", code="reply-damaged")
-    await exchange.write(wav_header(size, rate=rate, channels=channels))
     facts = {"pcm_rate": str(rate), "pcm_channels": str(channels), **({"pcm_assumed": assumed} if assumed else {})}
-    return Sound(media_type="audio/wav", seconds=size / (SAMPLE_BYTES * channels * rate), facts=facts)
+    sound = Sound(media_type="audio/wav", seconds=size / (SAMPLE_BYTES * channels * rate), facts=facts)
+    return sound, wav_header(size, rate=rate, channels=channels)
 
 
 def _announced(stream: Stream) -> tuple[int, int, str]:

@@ -11,6 +11,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 
 import httpx
 import trio
@@ -71,6 +72,7 @@ class Http:
         self._context: ssl.SSLContext | None = None
         self._guard = guard or Guard()
         self._threads = trio.CapacityLimiter(READERS)
+        self._url = lru_cache(maxsize=100)(self._read_url)  # endpoints come again, and reading an address takes long
         self._limits = httpx.Limits(
             max_connections=CONNECTIONS_PER_CLIENT,
             max_keepalive_connections=min(max(width, 1), CONNECTIONS_PER_CLIENT),
@@ -215,7 +217,7 @@ class Http:
             raise RouteClosed("the key has a character that no key has", hint="store the key alone, in plain ASCII")
         return {"Authorization": f"Bearer {value}"} if value else {}
 
-    def _url(self, path_or_url: str) -> httpx.URL:
+    def _read_url(self, path_or_url: str) -> httpx.URL:
         """Paths are appended to the base; one that begins with the base's own path is whole already."""
         if re.match(r"\s*([A-Za-z][\w+.-]*:|//)", path_or_url):
             return _parsed(self.join(path_or_url))
