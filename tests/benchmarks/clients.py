@@ -1,0 +1,182 @@
+"""What the remote suites share: a server in a process of its own, and clients whose CPU, time and memory are counted.
+
+A client is a whole process with its children. What it costs to start is told apart: each runs with few calls and with
+many, and the difference is what a call costs. Nothing is removed between two runs: on ext4 the names and inodes of
+removed files make new ones dearer for a minute, which would count against whoever comes next.
+"""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from tests.benchmarks.answering import SAMPLES, marked
+from tests.benchmarks.table import environment
+
+ROOT = Path(__file__).parents[2]
+PEER_PYTHON = ROOT / ".venv-bench/bin/python"
+PEER = Path(__file__).with_name("peer.py")
+SDKS = ("openai", "litellm")
+NO_PEERS = "no peer to compare with: `make peers` installs openai and litellm into .venv-bench"
+LOOK_S = 0.02
+HEADER_BYTES = 44
+WAV_RATE = 16_000
+
+Kind = Literal["transcription", "speech"]
+SENTENCE = (
+    "And Mister John Dashwood had then leisure to consider how much there might be prudently in his power to do"
+    " for them, number {}."
+)
+SETTINGS = """
+roots = ["."]
+default_route = ["bench"]
+[routes.bench]
+driver = "{driver}"
+base_url = "{url}"
+width = {width}
+discovery = "off"
+{more}
+"""
+
+
+class Ran(Struct, frozen=True, kw_only=True):
+    """What a process and its children used: CPU and wall in seconds, memory in MB at its highest."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """What every side is asked to do: a folder of its own, the kind of calls, one text or path for each, how many at
+    a time.
+    """
+
+    folder: Path
+    kind: Kind
+    asks: tuple[str, ...]
+    width: int
+
+
+@contextmanager
+def answering(latency_s: float = 0.0) -> Iterator[str]:
+    """The origin of a lean server that lives as long as the block."""
+    command = [sys.executable, "-m", "tests.benchmarks.answering", "--latency", str(latency_s)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.stdin.close()
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """Removed at the very end, and on the disk that TMPDIR names."""
+    with tempfile.TemporaryDirectory(prefix="mediaspool-bench-") as name:
+        yield Path(name)
+
+
+def recordings(root: Path, count: int) -> tuple[str, ...]:
+    """The same eleven seconds of speech `count` times, no two with the same bytes."""
+    body = (SAMPLES / "jfk.wav").read_bytes()
+    paths = [root / f"recording-{number}.wav" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(marked(body, b"%07d" % number))
+    return tuple(map(str, paths))
+
+
+def long_recordings(root: Path, count: int, size: int) -> tuple[str, ...]:
+    """Silent WAVs of `size` bytes that take no room on the disk, no two with the same bytes."""
+    data = size - HEADER_BYTES
+    shape = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, WAV_RATE, 2 * WAV_RATE, 2, 16)
+    header = struct.pack("<4sI4s", b"RIFF", size - 8, b"WAVE") + shape + struct.pack("<4sI", b"data", data)
+    paths = [root / f"long-{number}.wav" for number in range(count)]
+    for number, path in enumerate(paths):
+        with path.open("wb") as file:
+            file.write(header + b"%07d" % number)
+            file.truncate(size)
+    return tuple(map(str, paths))
+
+
+def sentences(count: int) -> tuple[str, ...]:
+    return tuple(map(SENTENCE.format, range(count)))
+
+
+def durable(work: Work, url: str, count: int, *, driver: str = "openai", more: str = "") -> Ran:
+    """mediaspool itself, on a fresh spool: every job done and on the disk, or the benchmark ends."""
+    mark = f"{work.kind}-{len(os.listdir(work.folder))}"
+    config, manifest = work.folder / f"{mark}.toml", work.folder / f"{mark}.jsonl"
+    config.write_text(SETTINGS.format(driver=driver, url=f"{url}/v1", width=work.width, more=more))
+    jobs = [
+        {"id": f"job-{number}", **_job(work.kind, ask, f"{mark}-out/{number}")}
+        for number, ask in enumerate(work.asks[:count])
+    ]
+    manifest.write_text("\n".join(map(json.dumps, [{"schema": 1}, *jobs])) + "\n")
+    spool = str(work.folder / f"{mark}-spool")
+    command = [sys.executable, "-m", "pipeline", "run", str(manifest), "--config", str(config), "--spool", spool]
+    done = ran(command)
+    receipts = sum(path.name.endswith(".receipt.json") for path in (work.folder / f"{mark}-out").iterdir())
+    assert receipts == count, f"{receipts} of {count} jobs have a receipt"
+    return done
+
+
+def _job(kind: Kind, ask: str, out: str) -> dict[str, str]:
+    if kind == "speech":
+        return {"kind": "tts", "text": ask, "out": f"{out}.wav"}
+    return {"kind": "transcription", "input": ask, "out": f"{out}.txt"}
+
+
+def peer(sdk: str, work: Work, url: str, count: int) -> Ran:
+    """The bare calls of an SDK, in the Python of `.venv-bench`."""
+    asks = work.folder / f"asks-{work.kind}-{count}.txt"
+    asks.write_text("\n".join(work.asks[:count]))
+    command = [str(PEER_PYTHON), str(PEER), sdk, work.kind, "--url", f"{url}/v1"]
+    return ran([*command, "--asks", str(asks), "--width", str(work.width)])
+
+
+def per_call(run: Callable[[int], Ran], few: int, many: int) -> tuple[Ran, Ran]:
+    """What a process costs with `few` calls, and what each further call costs."""
+    start, whole = run(few), run(many)
+    calls = many - few
+    cpu_s, wall_s = (whole.cpu_s - start.cpu_s) / calls, (whole.wall_s - start.wall_s) / calls
+    return start, Ran(cpu_s=cpu_s, wall_s=wall_s, peak_mb=whole.peak_mb)
+
+
+def ran(command: Sequence[str]) -> Ran:
+    """Run a process to its end, which must be a good one."""
+    with tempfile.TemporaryFile() as told:
+        started = time.perf_counter()
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, env=environment(), cwd=ROOT)
+        peak = 0.0
+        while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            peak = max(peak, memory_mb(child.pid))
+            time.sleep(LOOK_S)
+        wall = time.perf_counter() - started
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            told.seek(0)
+            sys.exit(f"{' '.join(command[:6])} ended with {child.returncode}: {told.read().decode()[-2000:]}")
+    return Ran(cpu_s=used.ru_utime + used.ru_stime, wall_s=wall, peak_mb=peak)
+
+
+def memory_mb(pid: int) -> float:
+    """The highest resident size so far of a process and its children. What `wait4` tells begins with its parent's."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    own = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0.0)
+    return own + sum(memory_mb(int(child)) for child in children)
