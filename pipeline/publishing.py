@@ -5,7 +5,6 @@ point, a name shows the old file or the new one, and the next run knows which pa
 """
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,7 @@ from pipeline.core.model import (
     Sha256,
 )
 from pipeline.core.pricing import total
-from pipeline.media.containers import examine, examine_own_text, same_type
+from pipeline.media.containers import Examination, examine, examine_own_text, same_type
 from pipeline.state.drops import RECEIPT_SUFFIX
 from pipeline.state.durable import border, digest_file
 from pipeline.state.folders import held as folders_held
@@ -43,8 +42,6 @@ from pipeline.turns import Turns
 
 RECEIPT_SCHEMA = 1
 PLACE_TRIES = 3
-_WRITTEN = ("text/", "application/json", "application/x-subrip")
-"""How the media types begin of texts, which kinds write themselves."""
 Ours = Mapping[str, set[Sha256 | None] | None]
 Places = Mapping[str, tuple[str, bool]]
 """By product: its path, and whether the plan knew it."""
@@ -217,30 +214,31 @@ def _judged(result: KindResult, roots: Roots, places: Places) -> list[_Made]:
 
 def _made(draft: Draft, path: str) -> _Made:
     """Hash what will be published, and look at it as at an input; media drafts must be what they claim, whole."""
-    if draft.content is not None and draft.media_type.startswith(_WRITTEN):
-        found, size, sha256 = examine_own_text(draft.content), len(draft.content), _sha256(draft.content)
-    else:
-        with _opened(draft) as file:
-            size = file.seek(0, os.SEEK_END)
-            found = examine(file, size)
-            file.seek(0)
-            sha256 = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
-        if not found.ok or found.media is None or not same_type(draft.media_type, found.media):
-            raise ContractError(f"the {draft.name} product is not whole {draft.media_type}: {found.reason}")
+    found, size, sha256 = _written(draft.content) if draft.content is not None else _looked_at(draft)
     facts = FileFacts(sha256=sha256, size=size, media=found.media, seconds=found.seconds, tracks=found.streams)
     product = Product(name=draft.name, path=path, sha256=sha256, size=size)
     return _Made(draft=draft, product=product, facts=facts if found.ok else None)
 
 
+def _written(content: bytes) -> tuple[Examination, int, Sha256]:
+    """Of a text that its kind wrote."""
+    return examine_own_text(content), len(content), _sha256(content)
+
+
+def _looked_at(draft: Draft) -> tuple[Examination, int, Sha256]:
+    assert draft.path is not None
+    with open(draft.path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        found = examine(file, size)
+        file.seek(0)
+        sha256 = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
+    if not found.ok or found.media is None or not same_type(draft.media_type, found.media):
+        raise ContractError(f"the {draft.name} product is not whole {draft.media_type}: {found.reason}")
+    return found, size, sha256
+
+
 def _sha256(content: bytes) -> Sha256:
     return Sha256(hashlib.sha256(content).hexdigest())
-
-
-def _opened(draft: Draft) -> io.BytesIO | io.BufferedReader:
-    if draft.content is not None:
-        return io.BytesIO(draft.content)
-    assert draft.path is not None
-    return open(draft.path, "rb")
 
 
 def _publications(decision: Decision, made: Sequence[_Made], receipt: JobReceipt, ours: Ours) -> list[Publication]:

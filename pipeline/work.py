@@ -28,6 +28,7 @@ from pipeline.core.sound import Change, Chapter, Sound
 from pipeline.course import CallOwner, Made
 from pipeline.media import av, pictures, recordings
 from pipeline.publishing import Publisher, product_path
+from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
 from pipeline.state.roots import Roots
 from pipeline.trace.logs import Log

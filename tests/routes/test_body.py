@@ -141,3 +141,11 @@ async def test_no_file_stays_open_after_an_upload_that_failed(tmp_path: Path) ->
     with pytest.raises(InputChanging):
         await sent(JsonBody.of([Base64File(path=good, size=10), Base64File(path=bad, size=10)]))
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+async def test_small_pieces_go_out_together_with_the_file_between_them(tmp_path: Path) -> None:
+    path = kept(tmp_path, b"x" * 1000)
+    file = FilePart(name="file", media_type="audio/wav", extension="wav", path=path, size=1000)
+    form = MultipartBody(fields=(("model", "m"), ("language", "en")), files=(file,))
+    assert len((await sent(form))[1]) == 1
+    assert len((await sent(JsonBody.of({"a": Base64File(path=path, size=1000)})))[1]) == 1

@@ -198,13 +198,16 @@ async def test_a_full_disk_in_one_write_reaches_those_beside_it(tmp_path: Path) 
 
     with LedgerRunner(ledger.group, ledger.part) as runner:
         gate = threading.Event()
-        with pytest.RaisesGroup(LedgerError, OSError):
+        undone = pytest.RaisesExc(LedgerError, match="undid those beside it")
+        with pytest.RaisesGroup(undone, OSError, undone):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(runner, lambda: gate.wait())
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.start_soon(keep)
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.start_soon(runner.together, lose)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(keep)
                 await trio.testing.wait_all_tasks_blocked()
                 gate.set()
         assert ledger.last_runs(1) == []

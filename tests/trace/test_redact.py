@@ -193,3 +193,16 @@ def test_invariant_21_the_owner_s_own_text_loses_known_secrets_and_nothing_else(
     text = "a very long transcript, token=abcdef0123456789abcdef0123456789 and all, " * 100
     assert Redactor().known(text) == text
     assert carries(secret, text) or redactor.known(text) == text
+
+
+def test_invariant_21_a_secret_that_comes_later_is_masked_in_texts_that_were_shown_before() -> None:
+    redactor = Redactor()
+    assert redactor.text("hunter2hunter2") == "hunter2hunter2"
+    redactor.add("hunter2hunter2")
+    assert redactor.text("hunter2hunter2") == MASK
+
+
+def test_more_texts_than_are_remembered_come_out_alike() -> None:
+    redactor = Redactor(["hunter2hunter2"])
+    texts = [f"job {number}" for number in range(2500)]
+    assert [redactor.text(text) for text in texts + texts] == texts + texts
