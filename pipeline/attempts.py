@@ -296,8 +296,9 @@ class Attempts:
         """What has not become an asset: into quarantine if it may have been paid for, and else let go."""
         for payload in exchange.payloads:
             staged = payload.staged
-            with suppress(StoreError):
-                payload.flush()
+            if is_worth_keeping:
+                with suppress(StoreError):
+                    payload.flush()
             if is_worth_keeping and staged.size and os.path.exists(staged.path):
                 with suppress(StoreError):  # what cannot be kept is let go
                     staged.sync()

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Self
 
+import outcome
 import trio
 
 from pipeline.core.model import T, Ts
@@ -27,8 +28,7 @@ class _Ask:
         self.is_alone = is_alone
         self.task = trio.lowlevel.current_task()
         self.token = trio.lowlevel.current_trio_token()
-        self.answer: object = None
-        self.error: BaseException | None = None
+        self.outcome: outcome.Value[object] | outcome.Error = outcome.Value(None)
         self._work = work
         self._taken = threading.Lock()
 
@@ -40,10 +40,7 @@ class _Ask:
 
     def do(self) -> None:
         """Its answer or its error, whatever that is: it is the asker's."""
-        try:
-            self.answer = self._work()
-        except BaseException as error:  # not caught but handed on
-            self.error = error
+        self.outcome = outcome.capture(self._work)
 
 
 class ThreadRunner:
@@ -82,9 +79,7 @@ class ThreadRunner:
             self._threads[-1].start()
         self._queue.put(ask)
         await trio.lowlevel.wait_task_rescheduled(ask.give_up)
-        if ask.error is not None:
-            raise ask.error
-        return ask.answer  # type: ignore[return-value]  # the work's own answer, which travelled as an object
+        return ask.outcome.unwrap()  # type: ignore[return-value]  # the work's own answer, which travelled as an object
 
     def _work(self) -> None:
         while (ask := self._queue.get()) is not None:
@@ -135,19 +130,18 @@ class LedgerRunner(ThreadRunner):
         if asks[0].is_alone:
             asks[0].do()
             return
-        try:
-            with self._group():
-                for ask in asks:
-                    self._do_part(ask)
-        except BaseException as error:  # not caught but handed on, to everybody whose work it undid
-            for ask in asks:
-                ask.error = ask.error or error
+        whole = outcome.capture(self._do_together, asks)
+        for ask in asks:
+            if isinstance(whole, outcome.Error) and isinstance(ask.outcome, outcome.Value):
+                ask.outcome = outcome.Error(whole.error)  # each may be raised only once
 
-    def _do_part(self, ask: _Ask) -> None:
-        with suppress(_Undone), self._part():
-            ask.do()
-            if ask.error is not None:
-                raise _Undone
+    def _do_together(self, asks: list[_Ask]) -> None:
+        with self._group():
+            for ask in asks:
+                with suppress(_Undone), self._part():
+                    ask.do()
+                    if isinstance(ask.outcome, outcome.Error):
+                        raise _Undone
 
 
 class _Undone(Exception):
