@@ -2,11 +2,15 @@
 
 Owns the engine's settings: voice activity always on (without it Whisper invents text on noise), temperature 0, beam 5,
 no conditioning on previous text, one thread. Promises that no text comes out where no speech was heard, that times stay
-inside the window, and that the encoder sees only as much padding as it needs and each stretch only once; where little
-padding makes the engine loop, as it may on a clip that is cut inside a word, the window is heard again with all of it.
+inside the window, and that the encoder sees only as much padding as it needs; where little padding makes the engine
+loop, as it may on a clip that is cut inside a word, the piece is heard again with all of it. What the engine makes up
+of the silence behind the last word, or of sounds that it takes for no language, is left out.
 """
 
 import functools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from ctranslate2 import StorageView
@@ -16,29 +20,38 @@ from faster_whisper.transcribe import TranscriptionInfo, restore_speech_timestam
 from faster_whisper.transcribe import Word as EngineWord
 from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from pipeline.children import weights
+from pipeline.children.pcm import RATE, Samples
+from pipeline.children.whisper_pieces import Guess, Part, by_language, pieces
 from pipeline.core.errors import EngineError
 from pipeline.core.operations import Segment, Span, Word
 
-RATE = 16_000
+FRAMES_PER_S = 100
 COMPUTE_TYPE = "int8"
 BEAM = 5
 MIN_FRAMES, EXTRA_FRAMES = 1000, 100  # of 10 ms; less than 10 s of features cost words, see docs/decisions.md
 LOADED_MODELS = 2
+DOUBLED_WORDS = 3
 LOOPING_RATIO = 2.4  # text that compresses better than this repeats itself: the engine's own bound
+NO_SPEECH = 0.6
+REMNANTS = ((1.0, 0.5), (2.0, 0.35))  # seconds left of a clip, and how likely words in them must be
 FASTEST_CHARS_PER_S, FAST_MIN_CHARS = 35.0, 40
-Samples = NDArray[np.float32]
 
 
 class Heard(Struct, frozen=True, kw_only=True):
-    """What one window said. Times are seconds from its start; language None when no speech was found."""
+    """What one window said. Times are seconds from its start; language None when no speech was found.
+
+    `languages` are seconds of speech in each language that was heard, also where another one was asked for;
+    `last_language` is the one of its end, as far as that was detected.
+    """
 
     segments: tuple[Segment, ...] = ()
     speech: tuple[Span, ...] = ()
     language: str | None = None
     language_probability: float | None = None
+    languages: dict[str, float] = {}
+    last_language: str | None = None
 
 
 class ShortWhisper(WhisperModel):  # type: ignore[misc]  # the engine is untyped
@@ -88,49 +101,146 @@ def loaded(model: str) -> ShortWhisper:
         ) from error
 
 
-def listen(model: ShortWhisper, samples: Samples, *, language: str | None, words: bool, multilingual: bool) -> Heard:
-    """Transcribe one window. The detected language, or the one given."""
+def listen(
+    model: ShortWhisper,
+    samples: Samples,
+    *,
+    language: str | None,
+    words: bool,
+    multilingual: bool = True,
+    usual: str | None = None,
+) -> Heard:
+    """Transcribe one window, in the language given or else in those that are detected.
+
+    `usual` is what was spoken before it. Without `multilingual` the first language counts for the whole window.
+    """
     speech = get_speech_timestamps(samples, VadOptions())
     if not speech:
         return Heard()
     joined = np.concatenate(collect_chunks(samples, speech)[0])
-    options = {"language": language, "word_timestamps": words, "multilingual": multilingual}
-    segments, info = _transcribed(model, joined, options)
-    if _is_looping(segments, len(joined) / RATE):
-        model.is_padding_cut = False
-        try:
-            segments, info = _transcribed(model, joined, options)
-        finally:
-            model.is_padding_cut = True
+    ear = Ear(model, language=language, words=words, multilingual=multilingual, usual=usual)
+    segments = [segment for piece in pieces(joined) for segment in ear.hear(joined, piece)]
     length = len(samples) / RATE
     kept = (_segment(segment, length) for segment in restore_speech_timestamps(segments, speech, RATE))
     return Heard(
         segments=tuple(segment for segment in kept if segment.text),
         speech=tuple(Span(start=round(part["start"] / RATE, 3), end=round(part["end"] / RATE, 3)) for part in speech),
-        language=info.language,
-        language_probability=None if language else float(info.language_probability),
+        language=language or ear.first.language,
+        language_probability=None if language else ear.first.probability,
+        languages=ear.languages,
+        last_language=ear.usual,
     )
 
 
-def _transcribed(
-    model: ShortWhisper, samples: Samples, options: dict[str, str | bool | None]
-) -> tuple[list[EngineSegment], TranscriptionInfo]:
-    segments, info = model.transcribe(
-        samples,
-        beam_size=BEAM,
-        temperature=0.0,
-        condition_on_previous_text=False,
-        vad_filter=False,  # done before, where the stretches of speech stay known
-        **options,
-    )
-    return list(segments), info
+class Ear:
+    """Hears the pieces of one window in order, and remembers in which languages somebody spoke."""
+
+    first = Guess(language="", probability=0.0)
+
+    def __init__(
+        self, model: ShortWhisper, *, language: str | None, words: bool, multilingual: bool, usual: str | None
+    ) -> None:
+        self.languages: dict[str, float] = {}
+        self._model = model
+        self._asked = language
+        self._words = words
+        self._is_one = not multilingual
+        self.usual = usual
+
+    def hear(self, joined: Samples, piece: Part) -> Iterator[EngineSegment]:
+        """What is said in a piece, with times in the joined speech."""
+        samples = joined[piece.start : piece.end]
+        begun, guess = self._detected(samples)
+        self.first = self.first if self.first.language else guess
+        for part in self._parts(samples, guess):
+            clip = samples[part.start : part.end]
+            is_begun = len(clip) == len(samples) and part.language == guess.language
+            said = self._said(clip, str(part.language), begun if is_begun else None)
+            if is_invented(said, part):
+                continue
+            self._remember(part, guess)
+            for segment in said:
+                if is_remnant(segment, len(clip) / RATE):
+                    continue
+                yield _later(segment, (piece.start + part.start) / RATE)
+
+    def _parts(self, samples: Samples, guess: Guess) -> list[Part]:
+        fixed = self._asked or (self.usual if self._is_one else None)
+        if fixed or self._is_one:
+            language = fixed or guess.language
+            return [Part(start=0, end=len(samples), language=language, is_known=guess.is_known)]
+        return by_language(samples, guess, self.usual, lambda stretch: self._detected(stretch)[1])
+
+    def _remember(self, part: Part, guess: Guess) -> None:
+        """The language of what follows; and how long each was spoken, as far as that is sure."""
+        if not self._asked:
+            self.usual = part.language
+        heard = guess.language if self._asked and guess.is_sure else part.language
+        if heard is not None:
+            self.languages[heard] = self.languages.get(heard, 0.0) + (part.end - part.start) / RATE
+
+    def _detected(self, samples: Samples) -> tuple[Iterable[EngineSegment], Guess]:
+        """The detected language, and the transcript in it, of which nothing is decoded before somebody reads it."""
+        segments, info = self._begin(samples, None)
+        return segments, Guess(language=info.language, probability=float(info.language_probability))
+
+    def _said(self, clip: Samples, language: str, begun: Iterable[EngineSegment] | None) -> list[EngineSegment]:
+        said = list(self._begin(clip, language)[0] if begun is None else begun)
+        if not _is_looping(said, len(clip) / RATE):
+            return said
+        self._model.is_padding_cut = False
+        try:
+            return list(self._begin(clip, language)[0])
+        finally:
+            self._model.is_padding_cut = True
+
+    def _begin(self, clip: Samples, language: str | None) -> tuple[Iterable[EngineSegment], TranscriptionInfo]:
+        begun: tuple[Iterable[EngineSegment], TranscriptionInfo] = self._model.transcribe(
+            clip,
+            language=language,
+            word_timestamps=self._words,
+            beam_size=BEAM,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            vad_filter=False,  # done before, where the stretches of speech stay known
+        )
+        return begun
+
+
+def is_invented(said: Sequence[EngineSegment], part: Part) -> bool:
+    """Words where the engine itself hears no speech and knows no language: measured, see docs/judging.md."""
+    return not part.is_known and any(segment.no_speech_prob > NO_SPEECH for segment in said)
+
+
+def is_remnant(segment: EngineSegment, seconds: float) -> bool:
+    """Unlikely words in what the engine had left over of a clip of so many seconds, which is mostly silence."""
+    left = seconds - segment.seek / FRAMES_PER_S
+    if segment.seek == 0 or left >= REMNANTS[-1][0]:
+        return False
+    words = segment.words or ()
+    likely = sum(word.probability for word in words) / len(words) if words else math.exp(segment.avg_logprob)
+    return bool(likely < next(needed for within, needed in REMNANTS if left < within))
+
+
+def _later(segment: EngineSegment, by_s: float) -> EngineSegment:
+    words = [replace(word, start=word.start + by_s, end=word.end + by_s) for word in segment.words or ()]
+    return replace(segment, start=segment.start + by_s, end=segment.end + by_s, words=words)
 
 
 def _is_looping(segments: list[EngineSegment], seconds: float) -> bool:
     """Does the text repeat itself, or is it more than anybody says in that time?"""
     size = sum(len(segment.text) for segment in segments)
     is_hasty = size >= FAST_MIN_CHARS and size > FASTEST_CHARS_PER_S * seconds
-    return is_hasty or any(segment.compression_ratio > LOOPING_RATIO for segment in segments)
+    return is_hasty or any(
+        segment.compression_ratio > LOOPING_RATIO or _is_doubled(segment.text) for segment in segments
+    )
+
+
+def _is_doubled(text: str) -> bool:
+    """All of it twice, as a short rest of a clip comes out now and then."""
+    words = ["".join(filter(str.isalnum, word)).casefold() for word in text.split()]
+    half = len(words) // 2
+    return half >= DOUBLED_WORDS and words[:half] == words[half:]
 
 
 def _segment(segment: EngineSegment, length: float) -> Segment:

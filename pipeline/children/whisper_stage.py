@@ -1,10 +1,11 @@
 """The transcription stage: a recording in, a Transcript as JSON out.
 
 Decodes as a stream and transcribes window by window, so memory does not grow with the length. Windows are cut where it
-is quietest and their times are offset by samples, so nothing drifts. The language of the first speech counts for all
-windows unless the ask is multilingual.
+is quietest and their times are offset by samples, so nothing drifts. The language of one window is the usual one
+of the next.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -12,9 +13,9 @@ import numpy as np
 from msgspec import Struct, structs
 
 from pipeline.children import audio, files, pcm, whisper_model
-from pipeline.children.pcm import RATE, Pcm
+from pipeline.children.pcm import RATE, Pcm, Samples
 from pipeline.children.stage import Roots, StageResult, StageSpec
-from pipeline.children.whisper_model import Heard, Samples
+from pipeline.children.whisper_model import Heard
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
 from pipeline.core.errors import EngineError, InputError
 from pipeline.core.operations import Segment, Span, Transcript, Word
@@ -22,7 +23,6 @@ from pipeline.core.operations import Segment, Span, Transcript, Word
 MIN_WINDOW_S, MAX_WINDOW_S = 240, 300
 HOP = RATE // 10
 QUIET_HOPS = 5  # half a second, the shortest pause worth a cut
-SURE = 0.5
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -88,15 +88,19 @@ def _listen(decoder: audio.Decoder, params: WhisperParams) -> tuple[list[Heard],
     model = whisper_model.loaded(params.model)
     heard: list[Heard] = []
     offsets: list[int] = []
-    language = params.language
+    usual: str | None = None
     for window in windows(pcm.samples(decoder)):
         said = whisper_model.listen(
-            model, window.samples, language=language, words=params.words, multilingual=params.multilingual
+            model,
+            window.samples,
+            language=params.language,
+            words=params.words,
+            multilingual=params.multilingual,
+            usual=usual,
         )
         heard.append(said)
         offsets.append(window.before)
-        if (said.language_probability or 0.0) > SURE:
-            language = said.language
+        usual = said.last_language or usual
     return heard, offsets
 
 
@@ -108,7 +112,10 @@ def _joined(heard: list[Heard], offsets: list[int], decoder: audio.Decoder, para
         for said, start in zip(heard, starts, strict=True)
         for span in said.speech
     ]
-    spoken = next((said for said in heard if said.language is not None), Heard())
+    languages = Counter[str]()
+    for said in heard:
+        languages.update(said.languages)
+    spoken = _main(heard, languages)
     return Transcript(
         schema=1,
         language=spoken.language,
@@ -116,12 +123,19 @@ def _joined(heard: list[Heard], offsets: list[int], decoder: audio.Decoder, para
         seconds=round(decoder.first_s + decoder.seconds, 3),
         speech_seconds=round(sum(span.end - span.start for span in speech), 3),
         speech=tuple(speech),
+        languages={language: round(seconds, 3) for language, seconds in languages.most_common()},
         segments=tuple(
             _moved(segment, start) for said, start in zip(heard, starts, strict=True) for segment in said.segments
         ),
         engine=params.engine,
         model=params.name,
     )
+
+
+def _main(heard: list[Heard], languages: Counter[str]) -> Heard:
+    """The first window of those in the language that was spoken longest."""
+    spoken = [said for said in heard if said.language is not None]
+    return max(spoken, key=lambda said: languages[str(said.language)], default=Heard())
 
 
 def _moved(segment: Segment, by_s: float) -> Segment:

@@ -17,7 +17,7 @@ class WhisperParams(Struct, frozen=True, kw_only=True):
     language: str | None = None
     words: bool = True
     track: int = 0
-    multilingual: bool = False
+    multilingual: bool = True
     expected_seconds: float | None = None
 
 

@@ -157,7 +157,8 @@ class Transcript(Struct, frozen=True, kw_only=True):
     """What every transcription route answers, whoever made it.
 
     `speech` is where voice activity detection heard somebody, in order and without overlap, and `speech_seconds` its
-    sum; both are None where nobody listened for it.
+    sum; both are None where nobody listened for it. `languages` are seconds of speech in each language that was heard,
+    also where `language` is another one that was asked for; None where the engine tells nothing of it.
     """
 
     schema: int
@@ -169,6 +170,7 @@ class Transcript(Struct, frozen=True, kw_only=True):
     engine: str
     model: str
     speech: tuple[Span, ...] | None = None
+    languages: dict[str, float] | None = None
 
 
 def operation_name(operation: Operation) -> str:

@@ -1,7 +1,7 @@
 """The whisper route: speech to text in warm children, no key, no network.
 
 Models are the packaged `base` (99 languages) and `tiny.en`, and any CTranslate2 folder that the settings name: option
-`folder.<model name> = "/path"`. Option `multilingual = "true"` detects the language again as it goes;
+`folder.<model name> = "/path"`. Option `multilingual = "false"` keeps to the first language;
 `models.transcribe` is the model where a job names none. Answers a Transcript as JSON; no speech is an empty one.
 """
 
@@ -21,7 +21,7 @@ from pipeline.routes import _local
 from pipeline.routes._tools import Tools
 
 DISTRIBUTION = "faster-whisper"
-PROFILE = "p2"  # raise it when the stage would give another transcript of the same recording
+PROFILE = "p3"  # raise it when the stage would give another transcript of the same recording
 DEFAULT_MODEL = "base"
 ENGLISH_ONLY = ".en"
 FOLDER_OPTION = "folder."
@@ -62,7 +62,7 @@ class Whisper:
             for name, path in route.options.items()
             if name.startswith(FOLDER_OPTION)
         }
-        self._multilingual = route.options.get("multilingual", "").lower() == "true"
+        self._multilingual = route.options.get("multilingual", "").lower() != "false"
         self.facts = DriverFacts(
             name="whisper",
             operations=frozenset({"transcribe"}),
@@ -133,7 +133,7 @@ class Whisper:
     def _engine(self, model: str) -> str:
         packaged = self._packaged(model)
         identity = packaged[0].identity if packaged else f"{model} {weights.fingerprint(self._folders[model])}"
-        many = " multilingual" if self._multilingual else ""
+        many = "" if self._multilingual else " one-language"
         return f"{DISTRIBUTION} {_local.version(DISTRIBUTION)} {identity} {PROFILE}{many}"
 
 
