@@ -200,7 +200,7 @@ class Caller:
                     await self._pacer.rest(call.driver.route, self._gate(call).rest_s)
                 if wait is None:
                     raise
-            await trio.sleep(wait)
+            await self._gate(call).sleep(wait)
 
     async def _attempt(self, call: Call, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
         gate = self._gate(call)

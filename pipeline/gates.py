@@ -48,7 +48,7 @@ class Gate:
         return self._tempo.wait_s(trio.current_time())
 
     async def sleep(self, seconds: float) -> None:
-        """Until then, or until the route closes."""
+        """Until then, or until the route closes: nobody waits for one that takes nothing more."""
         with trio.move_on_after(seconds):
             await self._closed.wait()
 

@@ -159,10 +159,11 @@ async def test_the_own_rate_of_a_run_never_stands_in_for_a_cap(rig: Rig, autojum
     spoil(rig)
     slow(rig, 2)
     rig.players["r"].usd, rig.day = Decimal(0), Caps(max_spend_usd=DIME)
-    assert codes(await rig.run(rig.job("costs-nothing", Act()))) == {("done", None)}
-    rig.players["r"].usd = DIME
-    rig.begin_anew()
-    assert codes(await rig.run(rig.job("costs", Act()))) == {("not-started", "pace-broken")}
+    dear = rig.players["free"]
+    dear.usd, dear.facts = DIME, replace(dear.facts, paid=True)
+    outcomes = await rig.run(rig.job("cheap", Act()), rig.job("dear", Act(), route="free", needs=("cheap",)))
+    assert (outcomes["cheap"].verdict, outcomes["dear"].code) == ("done", "pace-broken")
+    assert [played.route for played in rig.sent()] == ["r"]
 
 
 @pytest.mark.real_time

@@ -52,6 +52,14 @@ def test_a_hint_that_is_wrong_again_and_again_is_waited_out_longer_each_time() -
     assert tempo.strikes == MAX_STRIKES
 
 
+def test_a_hint_that_is_longer_than_our_own_guess_is_never_cut_short() -> None:
+    tempo, now = Tempo(2), 0.0
+    for _ in range(4):
+        slow(tempo, turn=tempo.turn, now=now, hint_s=50.0)
+        assert tempo.wait_s(now) == 50
+        now += 50
+
+
 def test_the_width_rises_by_one_after_a_few_good_rounds_and_never_above_its_setting() -> None:
     tempo = Tempo(8)
     for _ in range(3):
