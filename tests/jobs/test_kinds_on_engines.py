@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
+import av as pyav
 import pytest
 
 from jobs._captions import read_captions
@@ -181,3 +182,53 @@ async def test_what_was_spoken_in_parts_is_heard_again_as_one_text(lanes: Lanes,
     heard = await CanonicalText().run(CanonicalTextSpec(), EngineContext(lanes, tmp_path, source))
     words = (heard.drafts[0].content or b"").decode().lower()
     assert all(word in words for word in ("brown fox", "lazy dog", "quiet", "morning"))
+
+
+BOOK = "# Two tales\n\n## The harbour\n\nThe boats were out early.\n\n## The hill\n\nNobody had climbed it before.\n"
+CUES = """1
+00:00:00,500 --> 00:00:02,500
+Good morning, everybody.
+
+2
+00:00:03,000 --> 00:00:04,200
+This one has a little too much to say.
+"""
+
+
+def text_file(tmp_path: Path, name: str, body: str, media_type: str) -> Source:
+    path = tmp_path / name
+    path.write_text(body)
+    media = Media(media_type=media_type, family="text", extension=name.rpartition(".")[2])
+    return Source(path=str(path), size=path.stat().st_size, sha256=Sha256("0" * 64), media=media)
+
+
+async def test_a_book_is_spoken_with_chapters_to_its_loudness_and_read_back(lanes: Lanes, tmp_path: Path) -> None:
+    source = text_file(tmp_path, "tales.md", BOOK, "text/markdown")
+    spec = TtsSpec(chapters="m4b", language="en", loudness=-16.0, verify=True)
+    result = await Tts().run(spec, EngineContext(lanes, tmp_path, source))
+    assert (result.verdict, result.facts["chapters"]) == ("done", "2")
+    assert float(result.facts["loudness_lufs"]) == pytest.approx(-16.0, abs=1.0)
+    assert float(result.facts["round_trip_wer"]) < 0.3
+    with pyav.open(str(result.drafts[0].path)) as book:
+        assert [mark["metadata"]["title"] for mark in book.chapters()] == ["The harbour", "The hill"]
+
+
+async def test_subtitles_are_spoken_to_their_timing(lanes: Lanes, tmp_path: Path) -> None:
+    source = text_file(tmp_path, "a.srt", CUES, "application/x-subrip")
+    result = await Tts().run(TtsSpec(timing="cues", language="en"), EngineContext(lanes, tmp_path, source))
+    assert result.drafts[0].path is not None
+    assert examine_path(result.drafts[0].path) == pytest.approx(4.2, abs=0.01)
+    assert int(result.facts["cues_sped_up"]) >= 1
+    assert (result.verdict == "suspect") == (result.facts["cues_cut"] != "0")
+
+
+def examine_path(path: Path) -> float | None:
+    with path.open("rb") as file:
+        return examine(file, path.stat().st_size).seconds
+
+
+async def test_german_speech_is_read_back(lanes: Lanes, tmp_path: Path) -> None:
+    text = "Es war einmal ein König, der hatte drei Söhne, davon waren zwei klug, aber der dritte sprach nicht viel."
+    result = await Tts().run(TtsSpec(text=text, verify=True), EngineContext(lanes, tmp_path))
+    assert (result.verdict, result.facts["language"]) == ("done", "de")
+    assert float(result.facts["round_trip_wer"]) < 0.4
