@@ -16,7 +16,7 @@ from pipeline.core.drivers import Exchange, Reply
 from pipeline.core.errors import ContractError, MediaspoolError
 from pipeline.core.operations import Complete
 from pipeline.routes import _chat_wire, _images_wire, _speech_wire, _transcribe_wire
-from pipeline.routes._answers import read_object, read_object_or_words
+from pipeline.routes._answers import MAX_ANSWER_BYTES, read_object, read_object_or_words
 from pipeline.routes._body import Body
 from pipeline.routes._transcript_forms import JSON_FORMS, Asked
 from pipeline.routes.fetch import download
@@ -30,6 +30,7 @@ SOUNDS: Mapping[str, frozenset[str]] = {
 }
 MAX_PICTURE_BYTES = 100_000_000
 MAX_CHAT_BYTES = 16_000_000
+ROOM_BYTES = 1_000_000
 FETCH_TRIES = 5
 FIRST_PAUSE_S = 1.0
 
@@ -64,7 +65,7 @@ async def ask_transcript(body: Body, form: str, asked: Asked, *, strict: bool, w
     expect = JSON if form in JSON_FORMS else WORDS
     path = "/audio/transcriptions"
     async with way.http.post(path, body, exchange=exchange, expect=expect, model=asked.model) as stream:
-        answer = await read_object_or_words(stream)
+        answer = await read_object_or_words(stream, max_bytes=_bound(exchange, MAX_ANSWER_BYTES))
         request_id = stream.request_id
     usd = _chat_wire.cost(answer) if not isinstance(answer, str) else None
     heard = _transcribe_wire.read(answer, form, asked)
@@ -90,7 +91,7 @@ async def ask_chat(
     body: Body, ask: Complete, model: str, *, facts: Mapping[str, str], way: Way, exchange: Exchange
 ) -> Reply:
     async with way.http.post("/chat/completions", body, exchange=exchange, expect=JSON, model=model) as stream:
-        answer = _chat_wire.read(await read_object(stream, max_bytes=MAX_CHAT_BYTES), ask)
+        answer = _chat_wire.read(await read_object(stream, max_bytes=_bound(exchange, MAX_CHAT_BYTES)), ask)
         request_id = stream.request_id or answer.request_id
         cached = stream.headers.get("x-openrouter-cache-status", "")
     await exchange.write(answer.text.encode())
@@ -117,7 +118,7 @@ async def ask_pictures(
 ) -> Reply:
     """Every whole picture of one answer, each a part."""
     async with way.http.post(path, body, exchange=exchange, expect=JSON, model=model) as stream:
-        answer = await read_object(stream, max_bytes=_images_wire.MAX_ANSWER_BYTES)
+        answer = await read_object(stream, max_bytes=_bound(exchange, _images_wire.MAX_ANSWER_BYTES))
         request_id = stream.request_id
     usd, found = _chat_wire.cost(answer), _read(read, answer)
     told = {**facts, **_chat_wire.usage_facts(answer)}
@@ -130,6 +131,12 @@ async def ask_pictures(
     return Reply(
         media_type=taken.media_type, model=model, usd=usd, request_id=request_id, facts={**told, **taken.facts}
     )
+
+
+def _bound(exchange: Exchange, most: int) -> int:
+    """An answer in JSON may be as long as what the job allows is in base64, and the rest of it."""
+    allowed = exchange.limits.max_output_bytes
+    return most if allowed is None else min(most, allowed * 4 // 3 + ROOM_BYTES)
 
 
 def _read(

@@ -125,8 +125,10 @@ async def _fetch(
                 seen = await _download(url, path, way=way)
                 break
             except MediaspoolError as error:
-                if error.reach in ("route", "run") or not left:
-                    raise _later(error) from error
+                if error.reach in ("route", "run"):
+                    raise
+                if not left:
+                    raise await _later(error, ask) from error
             await trio.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_S)
             url = own if left == 1 else await _another(own, index, ask)
@@ -163,16 +165,24 @@ def _examined(path: str) -> Examination:
         return examine(file, os.fstat(file.fileno()).st_size)
 
 
-def _later(error: MediaspoolError) -> MediaspoolError:
-    """A clip that could not be fetched is there for the next run, unless the server says that it is gone."""
-    if error.reach in ("route", "run"):
-        return error
-    if isinstance(error, Rejected):
+async def _later(error: MediaspoolError, ask: _video_wire.Ask) -> MediaspoolError:
+    """A clip that could not be fetched is there for the next run, unless the server knows nothing of it any more."""
+    if isinstance(error, Rejected) and await _is_forgotten(ask):
         hint = "mediaspool retry submits it anew"
         return ContractError(f"the clip was made and is lost: {error.message}", code="reply-empty", hint=hint)
     return Deferred(
         f"the clip is made but could not be fetched: {error.message}", hint="run again; it is not paid twice"
     )
+
+
+async def _is_forgotten(ask: _video_wire.Ask) -> bool:
+    try:
+        await ask()
+    except Rejected:
+        return True
+    except MediaspoolError:
+        return False
+    return False
 
 
 def _facts(seen: Examination) -> dict[str, str]:

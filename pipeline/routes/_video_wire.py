@@ -22,8 +22,8 @@ from pipeline.routes._speech_wire import unsendable
 from pipeline.routes._video_models import VideoModel
 
 FIRST_WAIT_S, MAX_WAIT_S, GROWTH = 2.0, 30.0, 1.5
-LOST_AFTER = 5
-"""So many answers in a row that the job is unknown, and the clip counts as lost."""
+LOST_AFTER = 10
+"""So many answers in a row that the job is unknown, over about two minutes, and the clip counts as lost."""
 MAX_OUTPUTS = 8
 MAX_PROMPT_CHARS = 8000
 MAX_IMAGE_BYTES = 10 * 1024 * 1024

@@ -182,11 +182,30 @@ async def test_a_clip_that_cannot_be_fetched_now_is_there_for_the_next_run(
     assert desk.standin.count("make_video") == 1
 
 
+async def test_a_clip_that_is_refused_though_its_job_is_known_waits_for_the_next_run(
+    desk: Desk, mock_clock: MockClock
+) -> None:
+    desk.standin.fault("404", path="content")
+    with pytest.raises(Deferred):
+        await desk.ask(desk.openrouter(), clip(seconds=4))
+
+
 async def test_a_submission_whose_end_is_unknown_is_in_doubt_and_sent_once(desk: Desk, mock_clock: MockClock) -> None:
     desk.standin.fault("reset-after-body", path="make_video")
     with pytest.raises(InDoubt):
         await desk.ask(desk.openrouter(), clip(seconds=4))
     assert desk.standin.count("make_video") == 1
+
+
+@pytest.mark.parametrize("fault", ["gzip", "empty", "json-null", "json-list", "nan", "endless", "html-200"])
+async def test_an_answer_to_a_submission_that_cannot_be_read_leaves_the_clip_in_doubt(
+    desk: Desk, mock_clock: MockClock, fault: str
+) -> None:
+    """It is being made, and will be paid for."""
+    desk.standin.fault(fault, path="make_video")
+    with pytest.raises(InDoubt):
+        await desk.ask(desk.openrouter(), clip(seconds=4))
+    assert desk.standin.paid("make_video") == 1
 
 
 async def test_a_deadline_leaves_the_ticket(desk: Desk, mock_clock: MockClock) -> None:
