@@ -78,7 +78,10 @@ def main(spool: str, config: str, kill: str) -> int:
     mode, _, value = kill.partition(":")
     audit = AuditKill(os.path.dirname(spool), int(value) if mode == "audit" else 0)
     world = World(
-        environ={"XDG_STATE_HOME": os.path.join(os.path.dirname(spool), "state")},
+        environ={
+            **{name: value for name, value in os.environ.items() if name.endswith("_KEY")},
+            "XDG_STATE_HOME": os.path.join(os.path.dirname(spool), "state"),
+        },
         log_stream=sys.stderr,
         clock=utc_now,
         now=lambda: FAR_FUTURE,
