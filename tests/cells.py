@@ -12,22 +12,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from trio.testing import MockClock
 
 from tests.makers import Folder, outcomes
 from tests.pages import ROOT
 from tests.standin.fixture import StandIn
 
 KEY = "sk-or-v1-standin-CaNaRy-4711"
+PROMPT = "Zebra prompt canary four-seven-one-three"
+DOCUMENT = "Okapi text canary four-seven-one-four"
 NUMBER = "x-cell"
+SPEED = 20.0
 OPENROUTER = ("speak", "transcribe", "make_image", "edit_image", "complete", "make_video", "poll", "content")
 OPENAI = ("speak", "transcribe", "make_image", "edit_image", "complete")
 BODY_OF: Mapping[str, str] = {
-    "speak": 'kind = "tts"\ntext = "The kites are high today."\nlanguage = "en"\nformat = "wav"\n',
+    "speak": f'kind = "tts"\ntext = "{PROMPT}."\nlanguage = "en"\nformat = "wav"\n',
     "transcribe": 'kind = "transcription"\ninput = "recordings/a.wav"\nformats = ["txt"]\n',
-    "make_image": 'kind = "image"\nprompt = "A kite."\n',
-    "edit_image": 'kind = "image"\nprompt = "Make it blue."\ninput = "card.png"\n',
-    "complete": 'kind = "text"\nprompt = "Summarise it."\ninput = "note.txt"\nmax_tokens = 100\n',
-    "make_video": 'kind = "video"\nprompt = "A kite."\nseconds = 2\nresolution = "480p"\nposter = "none"\n',
+    "make_image": f'kind = "image"\nprompt = "{PROMPT}."\n',
+    "edit_image": f'kind = "image"\nprompt = "{PROMPT}."\ninput = "card.png"\n',
+    "complete": f'kind = "text"\nprompt = "{PROMPT}."\ninput = "note.txt"\nmax_tokens = 100\n',
+    "make_video": f'kind = "video"\nprompt = "{PROMPT}."\nseconds = 2\nresolution = "480p"\nposter = "none"\n',
 }
 MODELS: Mapping[str, Mapping[str, str]] = {
     "openrouter": {
@@ -40,13 +44,15 @@ MODELS: Mapping[str, Mapping[str, str]] = {
 }
 ADDRESSES = {"make_image": "dall-e-2", "edit_image": "dall-e-2"}  # these answer with an address, not with bytes
 QUICK = {"first_byte": "2s", "idle": "2s", "total": "3s"}
+ENDLESS = {"connect": "1h", "first_byte": "1h", "idle": "1h", "total": "2h"}
 PATIENT = {"connect": "60s", "first_byte": "60s", "idle": "60s", "total": "90s"}
 
 
 class Cell(Struct, frozen=True, kw_only=True):
     """`operation` meets the fault; a poll or a download is that of a clip.
 
-    Where `is_hanging`, the stages of a request have short deadlines; `patience` is the time of the whole call.
+    Where `is_hanging`, the stages of a request have short deadlines; `patience` is the time of the whole call. A cell
+    that `is_slowed` waits long, on a clock that runs fast.
     """
 
     fault: str
@@ -55,6 +61,7 @@ class Cell(Struct, frozen=True, kw_only=True):
     is_hanging: bool = False
     patience: str = "90s"
     is_lasting: bool = False
+    is_slowed: bool = False
 
     @property
     def kind(self) -> str:
@@ -77,13 +84,14 @@ class Seen(Struct, frozen=True, kw_only=True):
 class Field:
     """A user's folder with one job and one route a cell."""
 
-    def __init__(self, root: Path, standin: StandIn, cells: Sequence[Cell]) -> None:
+    def __init__(self, root: Path, standin: StandIn, cells: Sequence[Cell], *, extra: str = "") -> None:
+        self._extra = extra
         self.folder = Folder(root)
         self.folder.now = time.time() + 3600
         self.folder.environ["THE_KEY"] = KEY
         self.folder.record("a.wav", 2.0)
         shutil.copyfile(ROOT / "samples" / "media" / "card.png", root / "card.png")
-        (root / "note.txt").write_text("It rained all day, and nobody came.\n")
+        (root / "note.txt").write_text(f"{DOCUMENT}, and nobody came.\n")
         self._standin = standin
         self._cells = cells
         jobs = [f'[[job]]\nid = "{n}"\nroute = "r{n}"\nout = "out/{n}.{{ext}}"\n' for n in range(len(cells))]
@@ -92,7 +100,7 @@ class Field:
         self.configure(with_faults=True)
 
     def configure(self, *, with_faults: bool) -> None:
-        self.folder.configure({}, extra="doubt_per_call_usd = 0\nengines.media_workers = 2\n")
+        self.folder.configure({}, extra=f"doubt_per_call_usd = 0\nengines.media_workers = 2\n{self._extra}")
         tables = [self._table(number, cell, with_faults=with_faults) for number, cell in enumerate(self._cells)]
         self.folder.config.write_text(self.folder.config.read_text() + "".join(tables))
 
@@ -108,13 +116,14 @@ class Field:
             "headers": headers,
             "models": {**MODELS[cell.dialect], **(ADDRESSES if cell.fault.startswith("url-") else {})},
             "capabilities": {"dall-e-2": "url"},
-            "timeouts": QUICK if with_faults and cell.is_hanging else PATIENT,
+            "timeouts": QUICK if with_faults and cell.is_hanging else ENDLESS if cell.is_slowed else PATIENT,
             "limits": {"max_output_mb": 4},
         }
         return f"[routes.r{number}]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in told.items())
 
     def run(self) -> list[Seen]:
         """What the run made of every cell, in order."""
+        self.folder.clock = MockClock(rate=SPEED) if self._cells[0].is_slowed else None
         ended = outcomes(self.folder.run())
         posts: Counter[str] = Counter()
         paid: Counter[str] = Counter()

@@ -6,6 +6,7 @@ for a paid POST; never from what the program does.
 
 from collections.abc import Iterator
 
+import msgspec
 from msgspec import Struct
 
 from tests.cells import OPENAI, OPENROUTER, Cell
@@ -25,7 +26,7 @@ DONE = End(verdicts=("done",))
 CLOSED = End(verdicts=("not-started",), codes=("route-closed",))
 REJECTED = End(verdicts=("failed",), codes=("rejected",))
 BUSY = End(verdicts=("failed",), codes=("unavailable",), posts=4)
-NOT_NOW = End(verdicts=("failed",), codes=("unavailable",))
+THROTTLED = End(verdicts=("not-started",), codes=("rate-limited",), posts=8)
 DOUBT = End(verdicts=("held",), codes=("in-doubt",))
 USELESS = End(verdicts=("failed",), codes=("reply-damaged", "reply-empty", "reply-type", "rejected", "address-refused"))
 TOO_MUCH = End(verdicts=("refused",), codes=("limit-bytes",))
@@ -40,9 +41,9 @@ _ROWS: tuple[tuple[End, str], ...] = (
     (CLOSED, "redirect-307"),
     (REJECTED, "400 400-message 403-moderation 403-guardrail 403-region 404 404-model 404-ended 404-html 412 413"),
     (REJECTED, "413-html 422 422-detail echo video-failed video-failed-silently video-cancelled video-expired"),
-    (BUSY, "402-in-flight 429-retry-after 429-date 429-body 429-metadata-headers 429-bare 429-negative 429-garbage"),
-    (BUSY, "429-availability 503-retry-after 503-availability 529"),
-    (NOT_NOW, "429-absurd"),
+    (THROTTLED, "402-in-flight 429-retry-after 429-date 429-body 429-metadata-headers 429-bare 429-negative"),
+    (THROTTLED, "429-garbage 429-availability 429-absurd"),
+    (BUSY, "503-retry-after 503-availability 529"),
     (DOUBT, "408 500 500-text 502 503 504 524 502-html 503-html 504-html 524-html html-200 error-200 error-200-among"),
     (DOUBT, "error-200-string-code chat-error-inside json-as-media slow-drip stall no-answer cut-in-chunk"),
     (DOUBT, "lying-length reset-after-body reset-midway close-after-body not-http redirect-302 redirect-loop"),
@@ -60,6 +61,7 @@ _ROWS: tuple[tuple[End, str], ...] = (
     (SUSPECT, "video-short"),
     (DEFERRED, "video-never-ends video-forgotten"),  # that it is lost is said after two minutes
     (LOST, "video-lost"),
+    (DONE, "echo-answer"),
     (DONE, "slow-first-byte slow-chunks close-idle type-octet-stream type-charset type-missing sse-comments bom"),
     (DONE, "leading-space lone-surrogate segments-unsorted segments-overlap segments-backward segments-negative"),
     (DONE, "segments-beyond segments-null words-null words-of-null no-language no-usage usage-null duration-string"),
@@ -80,7 +82,7 @@ _REDIRECTS = frozenset(name for name in FAULTS if name.startswith("redirect-"))
 # OpenAI's dialect has no word for these: neither whose limit it was, nor that nothing was billed.
 _OPENAI = {
     **dict.fromkeys(names("402-in-flight 403-moderation 403-guardrail 429-absurd"), CLOSED),
-    "429-free-daily": BUSY,
+    "429-free-daily": THROTTLED,
     "529": DOUBT,
 }
 _UNBILLED = {"502": (*PICTURES, "speak", "complete"), "503": ("complete",)}
@@ -156,13 +158,8 @@ def _applies(fault: Fault, dialect: str, operation: str) -> bool:
 
 def _cell(fault: Fault, dialect: str, operation: str) -> Cell:
     cell = Cell(fault=fault.name, dialect=dialect, operation=operation, is_hanging=fault.name in HANGING)
+    if expected(cell) is THROTTLED:
+        return msgspec.structs.replace(cell, patience="2h", is_slowed=True)
     if expected(cell) is not DEFERRED:
         return cell
-    return Cell(
-        fault=fault.name,
-        dialect=dialect,
-        operation=operation,
-        is_hanging=cell.is_hanging,
-        patience="20s",
-        is_lasting=ENDS[fault.name] is DEFERRED,
-    )
+    return msgspec.structs.replace(cell, patience="20s", is_lasting=ENDS[fault.name] is DEFERRED)

@@ -51,6 +51,7 @@ class Folder:
         self.reached: Reached = lambda _point: None
         self.environ: dict[str, str] = {"XDG_STATE_HOME": str(root / "state")}
         self.now = FAR_FUTURE
+        self.clock: trio.abc.Clock | None = None
         (root / "recordings").mkdir(parents=True)
         self.manifest = root / "notes.toml"
         self.manifest.write_text(manifest)
@@ -97,7 +98,7 @@ class Folder:
 
     def run(self, **options: object) -> Result:
         request = RunRequest(spool=str(self.spool), files=(str(self.manifest),), **options)  # type: ignore[arg-type]
-        return trio.run(run, request, self.settings, self.world())
+        return trio.run(run, request, self.settings, self.world(), clock=self.clock)
 
     def run_spool(self) -> Result:
         """As cron does: what lies in the spool."""

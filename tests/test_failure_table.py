@@ -14,7 +14,7 @@ import pytest
 from pipeline.runtime import utc_now
 from pipeline.state.ledger import Ledger
 from tests.cells import Cell, Field, Seen
-from tests.failures import CLOSED, DEFERRED, DONE, ENDS, NOT_THE_CALL, SUSPECT, cells, expected
+from tests.failures import CLOSED, DEFERRED, DONE, ENDS, NOT_THE_CALL, SUSPECT, THROTTLED, cells, expected
 from tests.standin.faults import FAULTS
 from tests.standin.fixture import StandIn
 
@@ -30,7 +30,8 @@ def _groups(name: str, tried: Sequence[Cell]) -> dict[str, Sequence[Cell]]:
 
 ALL = [cell for _, cell in cells()]
 GROUPS = {
-    **_groups("ends", [cell for cell in ALL if expected(cell) is not DEFERRED]),
+    **_groups("ends", [cell for cell in ALL if expected(cell) is not DEFERRED and not cell.is_slowed]),
+    **_groups("slows", [cell for cell in ALL if cell.is_slowed]),
     **_groups("waits", [cell for cell in ALL if expected(cell) is DEFERRED]),
 }
 
@@ -77,7 +78,7 @@ def against_the_next(cell: Cell, seen: Seen, then: Seen) -> list[str]:
             wanted = ("not-started", seen.posts)
         case end if end is DEFERRED:
             wanted = ("done", seen.posts)
-        case end if end is CLOSED:
+        case end if end in (CLOSED, THROTTLED):
             wanted = ("done", seen.posts + (0 if has_ticket else 1))
         case _:
             wanted = ("held" if seen.verdict == "held" else "unchanged", seen.posts)

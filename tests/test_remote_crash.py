@@ -18,10 +18,11 @@ from msgspec import Struct
 
 from pipeline.overview import status
 from tests.cli.conftest import seat
+from tests.crash_support import strays
 from tests.makers import Folder
 from tests.pages import ROOT
 from tests.standin.fixture import StandIn
-from tests.test_crash import AFTER, BEFORE, held, strays, without_verdict
+from tests.test_crash import AFTER, BEFORE, held, without_verdict
 
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(900)]
 SENT = "sent"  # the request is with the server to its last byte, and nothing has come back

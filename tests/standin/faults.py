@@ -62,6 +62,7 @@ _ALL: tuple[Fault, ...] = (
     *_instead("413, 422 and other refusals", statuses.REFUSED),
     *_instead("429", statuses.BUSY),
     *_instead("error bodies that echo what was sent", statuses.ECHOES),
+    *_change("good answers that repeat the key", spoiling.REPEATING),
     *_change("slow first byte / slow drip body", spoiling.SLOW),
     *_change("stall mid-body forever", spoiling.STALLED),
     *_change("truncated body", spoiling.CUT),

@@ -57,6 +57,22 @@ def _gateway(status: int, title: str) -> Change:
     return lambda answer, asked, options: replace(html(status, title), usd=answer.usd)
 
 
+def _repeating(answer: Answer, asked: Asked, options: Options) -> Answer:
+    """A good answer that has the key in every place where a client might keep something."""
+    key = asked.headers.get("authorization", "").partition(" ")[2]
+    kept = tuple(pair for pair in answer.headers if pair[0].lower() not in ("x-generation-id", "x-request-id"))
+    told = replace(answer, headers=(*kept, ("X-Generation-Id", f"gen-{key}"), ("X-Request-Id", key)))
+    fields = answer.fields()
+    if not fields:
+        return replace(told, media_type=f"{answer.media_type}; key={key}")
+    odd: dict[str, object] = {"model": key, "provider": key, "language": key, "task": key}
+    if "polling_url" in fields:
+        odd["polling_url"] = f"{asked.base}/videos/{fields['id']}?api_key={key}"
+    elif "id" in fields:
+        odd["id"] = f"gen-{key}"
+    return told.saying({**fields, **odd})
+
+
 def _body(body: bytes) -> Change:
     return lambda answer, asked, options: replace(answer, body=body)
 
@@ -128,6 +144,7 @@ def _there(asked: Asked) -> str:
 
 SLOW: dict[str, Change] = {"slow-first-byte": _slow_first, "slow-drip": _slow_drip, "slow-chunks": _slow_chunks}
 STALLED: dict[str, Change] = {"stall": _delivered("stalled"), "no-answer": _delivered("silent")}
+REPEATING: dict[str, Change] = {"echo-answer": _repeating}
 CUT: dict[str, Change] = {
     "cut-in-chunk": _delivered("cut-in-chunk"),
     "cut-clean": _cut_body,

@@ -92,7 +92,17 @@ def _shows_in_head(name: str) -> bool:
     """Faults whose bytes are those of the good answer."""
     return (
         name.startswith(
-            ("type-", "pcm-rate", "slow-chunks", "gzip-bad", "brotli", "close-idle", "lying-length", "cut-in-chunk")
+            (
+                "type-",
+                "echo-answer",
+                "pcm-rate",
+                "slow-chunks",
+                "gzip-bad",
+                "brotli",
+                "close-idle",
+                "lying-length",
+                "cut-in-chunk",
+            )
         )
         or name == "endless"
     )
