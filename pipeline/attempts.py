@@ -211,6 +211,9 @@ class Attempts:
         for payload in exchange.whole:
             assets.append(await self._files(self._adopt, payload))
             self._reached("adopted")
+        if course.call.binding.paid:
+            await self._files(self._store.note_call, assets[0], receipt)
+            self._reached("noted")
         await self._runner(self._ledger.mark_stored, exchange.attempt, receipt)
         self._reached("stored")
         return Made(assets=tuple(assets), receipt=receipt, is_new=True)

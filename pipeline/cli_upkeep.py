@@ -148,6 +148,34 @@ def watch(
     return tell(lambda: watching.watch(seat_of(context, spool, config), every_s, time_limit), as_json=False)
 
 
+def verify(
+    context: typer.Context,
+    repair: Annotated[bool, typer.Option("--repair", help="Set damaged answers aside; put back what can be.")] = False,
+    spool: Spool = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Read every answer and product once. Are they what they were made as?"""
+    from pipeline import verify as verifying
+
+    return tell(lambda: verifying.verify(seat_of(context, spool, config), is_repairing=repair), as_json=as_json)
+
+
+def rebuild(
+    context: typer.Context,
+    folders: Annotated[
+        list[str] | None, typer.Argument(metavar="FOLDER", help="Where products lie. [default: roots of the settings]")
+    ] = None,
+    spool: Spool = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Make a lost ledger anew from receipts. Calls nobody and pays nothing; may be done again."""
+    from pipeline import rebuild as rebuilding
+
+    return tell(lambda: rebuilding.rebuild(seat_of(context, spool, config), tuple(folders or ())), as_json=as_json)
+
+
 COMMANDS: dict[str, Callable[..., int]] = {
     "clean": clean,
     "routes": routes,
@@ -157,4 +185,6 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "install-cron": install_cron,
     "install-systemd": install_systemd,
     "watch": watch,
+    "verify": verify,
+    "rebuild": rebuild,
 }

@@ -56,11 +56,12 @@ class _Made(Struct, frozen=True, kw_only=True):
 
 
 class _Ground(Struct, frozen=True, kw_only=True):
-    """Where products go, and what of ours may be replaced there."""
+    """Where products go, what of ours may be replaced there, and which manifest asked for them."""
 
     roots: Roots
     places: Places
     ours: Ours
+    manifest: str
 
 
 class Publisher:
@@ -107,7 +108,7 @@ class Publisher:
         places = _places(decision.job, result.drafts)
         ours = await self._runner(self._ours, decision.job.place, places, is_forced)
         made, receipt, publications = await self._files(
-            self._prepared, decision, result, calls, _Ground(roots=roots, places=places, ours=ours)
+            self._prepared, decision, result, calls, _Ground(roots=roots, places=places, ours=ours, manifest=manifest)
         )
         if publications:
             assert decision.key is not None
@@ -124,7 +125,8 @@ class Publisher:
         self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], ground: _Ground
     ) -> tuple[list[_Made], JobReceipt, list[Publication]]:
         made = _judged(result, ground.roots, ground.places)
-        receipt = self._receipt(decision, result, calls, tuple(item.product for item in made))
+        products = tuple(item.product for item in made)
+        receipt = self._receipt(decision, result, calls, products, manifest=ground.manifest)
         return made, receipt, _publications(decision, made, receipt, ground.ours)
 
     def _ours(self, place: Place, places: Places, is_forced: bool) -> Ours:
@@ -177,7 +179,13 @@ class Publisher:
             )
 
     def _receipt(
-        self, decision: Decision, result: KindResult, calls: Sequence[CallReceipt], products: tuple[Product, ...]
+        self,
+        decision: Decision,
+        result: KindResult,
+        calls: Sequence[CallReceipt],
+        products: tuple[Product, ...],
+        *,
+        manifest: str,
     ) -> JobReceipt:
         source, binding = decision.source, decision.binding
         assert decision.key is not None
@@ -198,6 +206,8 @@ class Publisher:
             usd=total(call.usd for call in calls),
             finished_at=self._clock(),
             facts={**_way(decision), **result.facts},
+            place=decision.job.place,
+            manifest=manifest,
         )
 
     def _remember(self, made: _Made) -> None:

@@ -46,6 +46,9 @@ def _finish_adoption(
         if store.asset(sha256, found, size=size) is None and not _adopt(store, staged, sha256, found):
             _lose(ledger, row)
             return
+    first = store.asset(receipt.asset, media, size=receipt.size)
+    if row.paid and first is not None:
+        store.note_call(first, receipt)
     ledger.mark_stored(row.id, receipt)
 
 

@@ -245,7 +245,10 @@ class CallReceipt(Struct, frozen=True, kw_only=True):
 
 
 class JobReceipt(Struct, frozen=True, kw_only=True):
-    """Proof of one settled job; lies beside its products and in the ledger."""
+    """Proof of one settled job; lies beside its products and in the ledger.
+
+    `place` and `manifest` are what a new ledger needs to know the job again.
+    """
 
     schema: int
     job: JobId
@@ -263,6 +266,8 @@ class JobReceipt(Struct, frozen=True, kw_only=True):
     usd: Decimal | None
     finished_at: str
     facts: dict[str, str] = {}
+    place: Place | None = None
+    manifest: str = ""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

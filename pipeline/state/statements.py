@@ -100,3 +100,12 @@ REMEMBER_FILE = (
     "INSERT OR REPLACE INTO files (path, size, mtime_ns, ctime_ns, inode, sha256, media, seconds, tracks)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+ALL_PRODUCTS = "SELECT path, place, name, sha256, size FROM products ORDER BY path"
+RESTORE_RECEIPT = "INSERT OR IGNORE INTO receipts (call, asset, media, body, finished_at) VALUES (?, ?, ?, ?, ?)"
+RESTORE_JOB = SETTLE_JOB.replace("OR REPLACE", "OR IGNORE")
+RESTORE_PRODUCT = REMEMBER_PRODUCT.replace("OR REPLACE", "OR IGNORE")
+RESTORE_ATTEMPT = (
+    "INSERT OR IGNORE INTO attempts (id, run, call, place, route, model, operation, paid, opened_at, changed_at,"
+    " request_id, usd, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'stored')"
+)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from pipeline.core.confine import display
 from pipeline.core.errors import InputError, StoreError
-from pipeline.core.model import Asset, Media, Sha256
+from pipeline.core.model import Asset, CallReceipt, Media, Sha256
 from pipeline.state.durable import (
     NEW_FILE,
     PRIVATE,
@@ -34,9 +34,12 @@ from pipeline.state.durable import (
     write_all,
     write_file,
 )
+from pipeline.state.ledger_rows import pack
 from pipeline.state.linux import has_room
 
 MAX_QUARANTINED = 100
+CALL_SUFFIX = ".call"
+CALL_NAME_CHARS = 12  # of the key; they only keep calls with equal answers apart
 PRODUCT_MODE = 0o666  # less the user's umask, like any file a program makes for its user
 _PART_PREFIX, _PART_SUFFIX = ".mediaspool-", ".part"
 
@@ -193,6 +196,16 @@ class Store:
             sync_folder(os.path.dirname(target))
             size = os.stat(target).st_size
         return Asset(sha256=sha256, path=target, size=size, media=media)
+
+    def note_call(self, asset: Asset, receipt: CallReceipt) -> None:
+        """Lay the proof of a paid call beside its answer, durable on return: without a ledger it is not paid again."""
+        path = f"{os.path.splitext(asset.path)[0]}.{receipt.key[:CALL_NAME_CHARS]}{CALL_SUFFIX}"
+        body, part = pack(receipt), f"{path}.part"
+        with border(path):
+            remove(part)
+            write_file(part, [body], sha256=Sha256(hashlib.sha256(body).hexdigest()), mode=PRIVATE)
+            os.rename(part, path)
+            sync_folder(os.path.dirname(path))
 
     def asset(self, sha256: Sha256, media: Media, *, size: int) -> Asset | None:
         """The asset of that hash and type, if it is there and has that size."""

@@ -1,0 +1,81 @@
+"""A ledger made anew from the proofs that lie beside what they prove: receipts beside products, records beside assets.
+
+Adds what is missing and changes nothing that is there, so it may be done twice, and beside a ledger that has lost only
+a part. What only the ledger knew (held calls, tickets, refusals, failures) cannot come back.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from pipeline.core.model import CallReceipt, JobReceipt, Media, Place
+from pipeline.state import statements as sql
+from pipeline.state.database import Database
+from pipeline.state.ledger_rows import ProductRow, pack, product_row, to_blob, to_media, to_money
+
+RUN = "rebuilt"
+"""Stands for the run whose rows are gone."""
+
+
+class Tally(Struct):
+    """What was put back; what was known already does not count."""
+
+    calls: int = 0
+    jobs: int = 0
+
+
+class Restoration:
+    """A ledger that is open for what it has lost. Under the lock of the spool."""
+
+    def __init__(self, database: Database) -> None:
+        self.tally = Tally()
+        self._db = database
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        with self._db.write():
+            yield
+
+    def call(self, receipt: CallReceipt, media: Media, place: Place | None = None) -> None:
+        """A finished call: its receipt answers again, and what it cost is in the books."""
+        values = (receipt.key, receipt.asset, to_media(media), pack(receipt), receipt.finished_at)
+        if not self._db.change(sql.RESTORE_RECEIPT, *values):
+            return
+        self.tally.calls += 1
+        self._db.change_many(sql.STORE_PART, [(receipt.key, part.asset) for part in receipt.parts])
+        paid = receipt.usd is None or receipt.usd > 0
+        told = (receipt.route, receipt.model, receipt.operation, int(paid), receipt.finished_at, receipt.finished_at)
+        attempt = (f"{RUN}-{receipt.key[:32]}", RUN, receipt.key, place or "", *told)
+        self._db.change(sql.RESTORE_ATTEMPT, *attempt, receipt.request_id, to_money(receipt.usd))
+
+    def job(self, receipt: JobReceipt, place: Place) -> None:
+        """A settled job, and that its products are ours."""
+        told = (place, to_blob(receipt.job), to_blob(receipt.manifest), receipt.verdict, None, to_blob(receipt.reason))
+        self.tally.jobs += self._db.change(
+            sql.RESTORE_JOB, *told, receipt.key, "", pack(receipt), receipt.finished_at, RUN
+        )
+        self._db.change_many(
+            sql.RESTORE_PRODUCT,
+            [(os.fsencode(item.path), place, item.name, item.sha256, item.size) for item in receipt.products],
+        )
+
+
+@contextmanager
+def restoring(path: str) -> Iterator[Restoration]:
+    """The ledger at `path`, made if there is none. LedgerError when what is there is broken."""
+    database = Database.open(path)
+    try:
+        yield Restoration(database)
+    finally:
+        database.close()
+
+
+def all_products(path: str) -> list[ProductRow]:
+    """Everything that the ledger remembers having written for a job, in the order of paths."""
+    database = Database.view(path)
+    try:
+        return database.all(product_row, sql.ALL_PRODUCTS)
+    finally:
+        database.close()

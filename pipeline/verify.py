@@ -1,0 +1,178 @@
+"""`verify`: is everything that was promised still there, byte for byte?
+
+Looking changes nothing. `--repair` takes a damaged answer out of the way and puts back what an intact copy among the
+products still holds; a product itself is never touched: whether it was damaged or edited only its owner knows.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+from msgspec import Struct
+
+from pipeline.answer import SCHEMA, Answer, counted, joined
+from pipeline.core.confine import display, display_path
+from pipeline.core.errors import MediaspoolError
+from pipeline.core.model import Sha256
+from pipeline.held import viewed
+from pipeline.report import command
+from pipeline.seat import Seat
+from pipeline.state.durable import border, digest_file, make_folders, read_chunks, write_file
+from pipeline.state.idle import remove_marker
+from pipeline.state.ledger_rows import ProductRow
+from pipeline.state.restore import all_products
+from pipeline.state.spool import Spool
+
+State = Literal["damaged", "missing", "differs", "repaired", "set aside"]
+MAX_SHOWN = 10
+BROKEN, DIFFERENT = 74, 3
+PRIVATE = 0o600
+_ASSET = re.compile(r"([0-9a-f]{64})\.[a-z0-9]{1,12}")
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One file that is not what it should be: an `answer` among the assets, or a `product`."""
+
+    what: Literal["answer", "product"]
+    path: str
+    state: State
+
+
+class Verified(Struct, frozen=True, kw_only=True):
+    """The object of `verify`. `ledger` is what SQLite finds wrong with it."""
+
+    schema: int = SCHEMA
+    spool: str
+    ledger: str | None
+    answers: int
+    products: int
+    findings: tuple[Finding, ...]
+    exit_code: int
+
+
+def verify(seat: Seat, *, is_repairing: bool) -> Answer:
+    """Read every answer and product once. 0: all as it was; 3: something is not; 74: the ledger is broken."""
+    spool = Spool(seat.root)
+    with _allowed(spool, is_real=is_repairing):
+        broken = _ledger_problem(seat)
+        rows = [] if broken else all_products(spool.ledger_path)
+        assets = list(_assets(spool))
+        damaged = [(path, sha256) for path, sha256 in assets if digest_file(path) != sha256]
+        products = {row: state for row in rows if (state := _product_state(row)) is not None}
+        told = [_answer(spool, path, sha256, rows, is_repairing=is_repairing) for path, sha256 in damaged]
+    findings = (*told, *(_of_product(row, state) for row, state in products.items()))
+    code = BROKEN if broken else DIFFERENT if any(item.state != "repaired" for item in findings) else 0
+    made = Verified(
+        spool=display_path(spool.root),
+        ledger=broken,
+        answers=len(assets),
+        products=len(rows),
+        findings=findings,
+        exit_code=code,
+    )
+    return Answer(text=joined(_lines(made, seat)), record=made, exit_code=code)
+
+
+@contextmanager
+def _allowed(spool: Spool, *, is_real: bool) -> Iterator[None]:
+    """Repairing takes the lock; looking works beside a run, whose newest files it may not know."""
+    if not is_real or not os.path.isdir(spool.root):
+        yield
+        return
+    with spool.lock():
+        remove_marker(spool.root)
+        yield
+
+
+def _ledger_problem(seat: Seat) -> str | None:
+    try:
+        with viewed(seat) as ledger:
+            found = ledger.check()
+    except MediaspoolError as error:
+        return display(error.message)
+    return None if found is None else display(found)
+
+
+def _assets(spool: Spool) -> Iterator[tuple[str, Sha256]]:
+    """Every answer with the hash that its name promises, in the order of names."""
+    for folder, folders, names in os.walk(spool.assets):
+        folders.sort()
+        for name in sorted(names):
+            match = _ASSET.fullmatch(name)
+            if match is not None:
+                yield os.path.join(folder, name), Sha256(match.group(1))
+
+
+def _product_state(row: ProductRow) -> State | None:
+    """None where the product is what was published."""
+    try:
+        found = digest_file(row.path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except OSError:
+        return "damaged"
+    return None if found == row.sha256 else "differs"
+
+
+def _of_product(row: ProductRow, state: State) -> Finding:
+    return Finding(what="product", path=display_path(row.path), state=state)
+
+
+def _answer(spool: Spool, path: str, sha256: Sha256, rows: Sequence[ProductRow], *, is_repairing: bool) -> Finding:
+    state: State = "damaged"
+    if is_repairing:
+        _set_aside(spool, path)
+        state = "repaired" if _put_back(path, sha256, rows) else "set aside"
+    return Finding(what="answer", path=display_path(os.path.relpath(path, spool.root)), state=state)
+
+
+def _set_aside(spool: Spool, path: str) -> None:
+    """Into quarantine, so that nobody takes it for the answer again and nothing is lost."""
+    with border(path):
+        make_folders(spool.quarantine)
+        os.rename(path, os.path.join(spool.quarantine, f"damaged-{os.path.basename(path)}"))
+
+
+def _put_back(path: str, sha256: Sha256, rows: Sequence[ProductRow]) -> bool:
+    """From a product that holds the very bytes: pictures, clips and recordings are published as they came."""
+    for row in rows:
+        if row.sha256 == sha256 and _product_state(row) is None:
+            part = f"{path}.part"
+            with border(path):
+                write_file(part, read_chunks(row.path), sha256=sha256, mode=PRIVATE)
+                os.rename(part, path)
+            return True
+    return False
+
+
+def _lines(made: Verified, seat: Seat) -> Iterator[str]:
+    yield f"read {counted(made.answers, 'answer')} and {counted(made.products, 'product')} of {made.spool}"
+    if made.ledger is not None:
+        yield f"the ledger is broken: {made.ledger}"
+        yield f"next: move ledger.db away with its -wal and -shm, then {command('rebuild', seat.spool)}"
+    for item in made.findings[:MAX_SHOWN]:
+        yield f"  {item.state:9} {item.what} {item.path}"
+    if len(made.findings) > MAX_SHOWN:
+        yield f"  and {len(made.findings) - MAX_SHOWN} more: {command('verify --json', seat.spool)}"
+    yield from (_ADVICE[found].format(**_commands(seat)) for found in _kinds(made.findings))
+    if not made.findings and made.ledger is None:
+        yield "everything is as it was made"
+
+
+def _kinds(findings: Sequence[Finding]) -> list[tuple[str, State]]:
+    return sorted({(item.what, item.state) for item in findings} & _ADVICE.keys())
+
+
+def _commands(seat: Seat) -> Mapping[str, str]:
+    return {verb: command(verb, seat.spool) for verb in ("run", "verify")}
+
+
+_ADVICE: Mapping[tuple[str, State], str] = {
+    ("answer", "damaged"): "damaged answers: {verify} --repair puts back what a product holds and sets the rest aside",
+    ("answer", "set aside"): "answers set aside are in quarantine/; a job that needs one makes its call again",
+    ("product", "missing"): "missing products: {run} puts them back from the kept answers",
+    ("product", "differs"): "products that differ were edited or damaged; run with --force to replace them",
+    ("product", "damaged"): "products that cannot be read: check the disk and the system log",
+}

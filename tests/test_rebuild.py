@@ -1,0 +1,187 @@
+"""Invariant 31: `verify` finds every damaged answer and product, `rebuild` restores a lost ledger without paying."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.rebuild import Rebuilt, rebuild
+from pipeline.state.ledger import Ledger
+from pipeline.verify import Verified, verify
+from tests.cli.conftest import seat
+from tests.makers import Folder, verdicts
+from tests.standin.fixture import StandIn
+
+pytestmark = pytest.mark.real_time
+PAID = """
+schema = 1
+name = "paid"
+[defaults]
+route = ["shop"]
+[[job]]
+id = "speech"
+kind = "tts"
+text = "Wilhelmina sings tonight."
+voice = "af_alloy"
+model = "hexgrad/kokoro-82m"
+out = "out/speech.mp3"
+[[job]]
+id = "words"
+kind = "transcription"
+input = "recordings/a.wav"
+out = "out/words.txt"
+[[job]]
+id = "kite"
+kind = "image"
+prompt = "A kite."
+out = "out/kite.{ext}"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, standin: StandIn) -> Folder:
+    made = Folder(tmp_path)
+    made.now = time.time() + 3600
+    made.add_route("shop", driver="openrouter", base_url=standin.base_url, key=standin.key)
+    made.record("a.wav", 3.0)
+    made.manifest.write_text(PAID)
+    return made
+
+
+def posts(standin: StandIn) -> int:
+    return sum(request["method"] == "POST" for request in standin.requests())
+
+
+def lose_ledger(folder: Folder) -> None:
+    for path in folder.spool.glob("ledger.db*"):
+        path.unlink()
+
+
+def rebuilt(folder: Folder) -> Rebuilt:
+    record = rebuild(seat(folder), (str(folder.root),)).record
+    assert isinstance(record, Rebuilt)
+    return record
+
+
+def verified(folder: Folder, *, repair: bool = False) -> Verified:
+    record = verify(seat(folder), is_repairing=repair).record
+    assert isinstance(record, Verified)
+    return record
+
+
+def test_invariant_31_a_lost_ledger_comes_back_without_paying(folder: Folder, standin: StandIn) -> None:
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    before = posts(standin)
+    lose_ledger(folder)
+    back = rebuilt(folder)
+    assert (back.jobs, back.calls, back.unusable) == (3, 3, 0)
+    assert set(verdicts(folder.run()).values()) == {"unchanged"}
+    assert posts(standin) == before
+    print(f"invariant 31: jobs that a rebuilt ledger knows, with nothing paid again: {back.jobs}/3")
+
+
+def test_invariant_31_paid_answers_come_back_though_their_jobs_had_not_ended(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    before = posts(standin)
+    lose_ledger(folder)
+    for path in (folder.root / "out").iterdir():
+        path.unlink()
+    back = rebuilt(folder)
+    assert (back.jobs, back.calls) == (0, 3)
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    assert posts(standin) == before
+
+
+def test_what_was_spent_is_in_the_books_again(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    with_ledger = spent(folder)
+    lose_ledger(folder)
+    rebuilt(folder)
+    assert spent(folder) == with_ledger != []
+
+
+def spent(folder: Folder) -> list[tuple[str, int, str]]:
+    ledger = Ledger.view(str(folder.spool / "ledger.db"), clock=lambda: "")
+    try:
+        return [(row.route, row.calls, str(row.usd)) for row in ledger.spend()]
+    finally:
+        ledger.close()
+
+
+def test_rebuilding_twice_or_beside_a_whole_ledger_changes_nothing(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    books = spent(folder)
+    assert (rebuilt(folder).jobs, rebuilt(folder).calls) == (0, 0)
+    assert spent(folder) == books
+
+
+def test_a_proof_that_is_no_proof_is_counted_and_harms_nothing(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    lose_ledger(folder)
+    (folder.root / "out" / "odd.receipt.json").write_text("{not json")
+    (folder.root / "out" / "old.receipt.json").write_text(
+        without_place(folder.root / "out" / "speech.mp3.receipt.json")
+    )
+    back = rebuilt(folder)
+    assert (back.jobs, back.unusable) == (3, 2)
+
+
+def without_place(path: Path) -> str:
+    receipt = json.loads(path.read_text())
+    del receipt["place"]
+    return json.dumps(receipt)
+
+
+def test_an_answer_that_was_spoiled_is_not_taken_back(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    lose_ledger(folder)
+    asset = next(path for path in (folder.spool / "assets").rglob("*") if path.is_file() and path.suffix != ".call")
+    asset.write_bytes(asset.read_bytes()[:-1] + b"?")
+    assert rebuilt(folder).calls == 2
+
+
+def test_invariant_31_every_damaged_answer_and_product_is_found(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    assert verified(folder).findings == ()
+    harmed = 0
+    assets = [path for path in (folder.spool / "assets").rglob("*") if path.is_file() and path.suffix != ".call"]
+    for path in assets:
+        path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+        harmed += 1
+    products = [path for path in (folder.root / "out").iterdir() if not path.name.endswith(".receipt.json")]
+    products[0].unlink()
+    for path in products[1:]:
+        path.write_bytes(path.read_bytes() + b"\n")
+    found = verified(folder)
+    assert len(found.findings) == harmed + len(products)
+    assert found.exit_code == 3
+    print(f"invariant 31: damaged or missing files found: {len(found.findings)}/{harmed + len(products)}")
+
+
+def test_a_damaged_answer_is_put_back_from_a_product_that_holds_it(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    (asset,) = list((folder.spool / "assets").rglob("*.png")) or list((folder.spool / "assets").rglob("*.jpg"))
+    whole = asset.read_bytes()
+    asset.write_bytes(whole[:-10])
+    assert [(item.what, item.state) for item in verified(folder, repair=True).findings] == [("answer", "repaired")]
+    assert asset.read_bytes() == whole
+    assert verified(folder).findings == ()
+
+
+def test_what_no_product_holds_is_set_aside_and_its_call_made_again(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    (asset,) = (folder.spool / "assets").rglob("*.json")
+    asset.write_bytes(asset.read_bytes() + b" ")
+    found = verified(folder, repair=True)
+    assert [(item.what, item.state) for item in found.findings] == [("answer", "set aside")]
+    assert list((folder.spool / "quarantine").iterdir())
+    assert verified(folder).findings == ()
+
+
+def test_a_broken_ledger_is_told_with_what_to_do(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    (folder.spool / "ledger.db").write_bytes(b"SQLite format 3\0" + bytes(4000))
+    answer = verify(seat(folder), is_repairing=False)
+    assert answer.exit_code == 74
+    assert "rebuild" in answer.text
