@@ -1,23 +1,43 @@
-"""Asking for a transcript: what a recording must have, the one operation for it, and the answer as a value.
+"""What kinds ask of a recording: what it must have, the calls that will be made for it, and what was heard.
 
-Owned by no kind: `transcription` and `canonical_text` build the same operation here, so the same recording with the
-same options is the same call and is made once. Never decodes audio and never knows who transcribed.
+Owned by no kind: `transcription` and `canonical_text` ask in the same way, so the same recording with the same options
+is the same calls, each made once. What fits into one call goes as it is; what does not goes in parts. Never decodes
+audio and never knows who transcribes.
 """
 
 import re
 
 import msgspec
 
-from pipeline.core.errors import ContractError
-from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, JobContext, decode_transcript
+from jobs._asking import AUTO, TRANSCRIPT_SCHEMA, Channels, Told, Wish, answer, operation_of
+from jobs._cuts import number, overlap_of
+from jobs._in_parts import hear_in_parts, longest_s
+from pipeline.core.hearing import Hearing, fits
+from pipeline.core.kinds import JobContext
 from pipeline.core.model import Family, Refusal, Source
-from pipeline.core.operations import MediaRef, Transcribe, Transcript
+from pipeline.core.operations import Transcribe, Transcript
 
-AUTO = "auto"
+__all__ = [
+    "AUTO",
+    "MAX_RECORDING_BYTES",
+    "MAX_RECORDING_S",
+    "RECORDINGS",
+    "TRANSCRIPT_SCHEMA",
+    "Channels",
+    "Told",
+    "Wish",
+    "against_language",
+    "against_recording",
+    "hear",
+    "heard",
+    "is_language",
+    "operations",
+]
+
 RECORDINGS: frozenset[Family] = frozenset({"audio", "video"})
-TRANSCRIPT_SCHEMA = 1
 MAX_RECORDING_BYTES = 8_000_000_000
 MAX_RECORDING_S = 24 * 3600.0
+SIDES = 2  # what the plan reckons with where each channel is heard on its own
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
 
@@ -33,27 +53,30 @@ def against_language(tag: str) -> list[Refusal]:
 
 
 def against_recording(source: Source) -> list[Refusal]:
-    """A video without sound cannot be heard; unknown tracks tell nothing, and which track exists the engine knows."""
+    """A video without sound cannot be heard; unknown tracks tell nothing, and which track exists a decoder knows."""
     if set(source.tracks) != {"video"}:
         return []
     return [Refusal(code="input-type", message="the recording has no audio track", hint="nothing can be heard in it")]
 
 
-def transcribe(source: Source, *, language: str, words: bool, track: int) -> Transcribe:
-    ref = MediaRef(sha256=source.sha256, path=source.path, size=source.size, media=source.media, seconds=source.seconds)
-    return Transcribe(audio=ref, language=None if language == AUTO else language, words=words, track=track)
+def operations(wish: Wish, hearing: Hearing | None = None) -> tuple[Transcribe, ...]:
+    """What is going to be called, as far as it can be told unheard: as many parts as needed, each with its seconds."""
+    ask, seconds = operation_of(wish), wish.source.seconds
+    sides = SIDES if wish.channels == "split" else 1
+    if seconds is None or hearing is None or (sides == 1 and fits(ask, hearing)):
+        return (ask,) * sides
+    longest = longest_s(hearing, seconds)
+    many = number(seconds, longest, hearing.share)
+    part = msgspec.structs.replace(ask.audio, seconds=min(seconds / many + overlap_of(longest), seconds))
+    return (msgspec.structs.replace(ask, audio=part),) * (many * sides)
 
 
-async def hear(ctx: JobContext, operation: Transcribe, *, route: str | None = None) -> Transcript:
-    asset = await ctx.call(operation, route=route)
-    body = await ctx.read_asset(asset, max_bytes=MAX_TRANSCRIPT_BYTES)
-    try:
-        transcript = decode_transcript(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ContractError("the answer is not a transcript", hint="mediaspool retry") from error
-    if transcript.schema != TRANSCRIPT_SCHEMA:
-        raise ContractError(f"the answer has transcript schema {transcript.schema}, 1 is known", code="reply-type")
-    return transcript
+async def hear(ctx: JobContext, wish: Wish) -> Told:
+    """The transcript of the whole recording, from one call or from many."""
+    ask = operation_of(wish)
+    if wish.channels == "mix" and (ctx.hearing is None or fits(ask, ctx.hearing)):
+        return Told(transcript=await answer(ctx, ask))
+    return await hear_in_parts(ctx, wish)
 
 
 def heard(transcript: Transcript) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from jobs._hearing import hear
+from jobs._asking import answer
 from jobs._parts import in_order
 from jobs._scoring import word_error_rate, words
 from jobs._speech_signs import Stretch, clock
@@ -40,7 +40,7 @@ async def listen(ctx: JobContext, stretches: Sequence[Stretch], language: str) -
         stretch = stretches[number]
         audio = await ctx.refer(stretch.reel.path, WAV, seconds=stretch.reel.seconds)
         ask = Transcribe(audio=audio, language=language.partition("-")[0], words=False)
-        text = transcript_text(await hear(ctx, ask, route=ENGINE))
+        text = transcript_text(await answer(ctx, ask, route=ENGINE))
         spoken = " ".join(take.chunk.text for take in stretch.reel.takes)
         count = len(words(spoken))
         return Heard(stretch=stretch, words=count, errors=(word_error_rate(spoken, text) or 0.0) * count)

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
+import msgspec
 from msgspec import Struct
 
 from jobs._text import clusters, is_unspaced, tidy
@@ -36,6 +37,7 @@ class Cue(Struct, frozen=True, kw_only=True):
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
+    speaker: str | None = None
 
 
 class _Token(Struct, frozen=True, kw_only=True):
@@ -47,12 +49,31 @@ class _Token(Struct, frozen=True, kw_only=True):
     has_space: bool
 
 
-def cues(transcript: Transcript) -> list[Cue]:
-    groups = [group for segment in transcript.segments for group in _groups(_tokens(segment))]
+def cues(transcript: Transcript, *, has_labels: bool = False) -> list[Cue]:
+    """`has_labels` writes who speaks before the first words of each; without, only the cue says so."""
+    groups: list[list[_Token]] = []
+    speakers: list[str | None] = []
+    before = None
+    for segment in transcript.segments:
+        tokens = _tokens(segment)
+        if has_labels and segment.speaker not in (None, before):
+            tokens = _labelled(tokens, segment.speaker or "")
+        found = list(_groups(tokens))
+        groups += found
+        speakers += [segment.speaker] * len(found)
+        before = segment.speaker
     return [
-        Cue(start_ms=start, end_ms=end, lines=_lines(group))
-        for group, (start, end) in zip(groups, _times(groups, transcript.seconds), strict=True)
+        Cue(start_ms=start, end_ms=end, lines=_lines(group), speaker=speaker)
+        for group, speaker, (start, end) in zip(groups, speakers, _times(groups, transcript.seconds), strict=True)
     ]
+
+
+def _labelled(tokens: list[_Token], speaker: str) -> list[_Token]:
+    if not tokens:
+        return []
+    first, *rest = tokens
+    label = _Token(text=tidy(f"{speaker}:"), start=first.start, end=first.start, has_space=False)
+    return [*_cut(label), msgspec.structs.replace(first, has_space=True), *rest]
 
 
 def srt(shown: Iterable[Cue]) -> str:
@@ -93,7 +114,12 @@ def _srt_text(cue: Cue) -> str:
 
 
 def _vtt_text(cue: Cue) -> str:
-    return "\n".join(line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in cue.lines)
+    text = "\n".join(map(_escaped, cue.lines))
+    return f"<v {_escaped(tidy(cue.speaker))}>{text}" if cue.speaker else text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 # Tokens: where a line may break, and when each stretch is spoken.

@@ -11,15 +11,16 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 
 import msgspec
 from msgspec import Struct
 
 from pipeline.core.errors import InputError, LimitExceeded
-from pipeline.core.operations import Transcript
+from pipeline.core.operations import Segment, Span, Transcript
 
 PARAGRAPH_PAUSE_S = 2.0
+MARK_S = 5.0
 _ZERO_WIDTH_JOINER = "\u200d"
 MAX_MARKS = 30  # the bound of Unicode's stream-safe format: more marks on one letter are never language
 _ENCODINGS = (
@@ -227,3 +228,37 @@ def join_lines(parts: Iterable[str]) -> str:
 def transcript_text(transcript: Transcript) -> str:
     """What was said, as canonical text; empty when nothing was."""
     return flow(Spoken(start=part.start, end=part.end, text=part.text) for part in transcript.segments)
+
+
+def with_marks(transcript: Transcript) -> Transcript:
+    """With a segment of a few seconds where nobody knows what was said, so that no reader takes a gap for silence."""
+    marks = [
+        Segment(start=gap.start, end=min(gap.end, gap.start + MARK_S), text=gap_mark(gap)) for gap in transcript.gaps
+    ]
+    if not marks:
+        return transcript
+    segments = sorted([*transcript.segments, *marks], key=lambda segment: segment.start)
+    return msgspec.structs.replace(transcript, segments=tuple(segments))
+
+
+def gap_mark(gap: Span) -> str:
+    return f"[not transcribed: {_clock(gap.start)} to {_clock(gap.end)}]"
+
+
+def shown_text(transcript: Transcript, *, has_names: bool = True) -> str:
+    """`transcript_text` as it is shown to a reader: who speaks where that is known, and where something is missing."""
+    marks = {gap_mark(gap) for gap in transcript.gaps}
+
+    def voice(segment: Segment) -> str:
+        return segment.text if segment.text in marks else (segment.speaker if has_names else None) or ""
+
+    paragraphs = []
+    for name, segments in groupby(with_marks(transcript).segments, key=voice):
+        said = flow(Spoken(start=part.start, end=part.end, text=part.text) for part in segments)
+        paragraphs.append(f"{name}: {said}" if said and name and name not in marks else said)
+    return canonical("\n\n".join(paragraph.strip("\n") for paragraph in paragraphs if paragraph))
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

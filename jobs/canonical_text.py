@@ -19,21 +19,25 @@ from jobs._hearing import (
     MAX_RECORDING_S,
     RECORDINGS,
     TRANSCRIPT_SCHEMA,
+    Told,
+    Wish,
     against_language,
     against_recording,
     hear,
     heard,
-    transcribe,
+    operations,
 )
 from jobs._scoring import doubt
-from jobs._text import canonical, decode_text, flow, layout_json, transcript_text
+from jobs._text import canonical, decode_text, flow, layout_json, shown_text, transcript_text
 from pipeline.core.errors import InputError, LimitExceeded
+from pipeline.core.hearing import Hearing
 from pipeline.core.kinds import Draft, JobContext, KindResult, decode_transcript
 from pipeline.core.model import Family, Limits, Refusal, Source
-from pipeline.core.operations import Operation, Transcribe, Transcript
+from pipeline.core.operations import Operation, Transcript
+from pipeline.core.portions import Portion
 
 PROFILE = "canonical_text"
-PROFILE_VERSION = 1
+PROFILE_VERSION = 2
 PROVENANCE_SCHEMA = 1
 MAX_TEXT_BYTES = 16_000_000
 MAX_PDF_BYTES = 500_000_000
@@ -48,11 +52,12 @@ _NOT_TEXT = {
 
 
 class CanonicalTextSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`language`, `words` and `track` only matter for recordings; their defaults are those of `transcription`."""
+    """All but `provenance` only matter for recordings; the defaults are those of `transcription`."""
 
     language: str = AUTO
     words: bool = True
     track: Annotated[int, Meta(ge=0, le=99)] = 0
+    all_or_nothing: bool = False
     provenance: bool = True
 
 
@@ -92,6 +97,7 @@ class _Derived(Struct, frozen=True, kw_only=True):
     derivation: Derivation
     text: str
     transcript: Transcript | None = None
+    told: Told | None = None
 
 
 class CanonicalText:
@@ -125,7 +131,14 @@ class CanonicalText:
     def operations(self, spec: msgspec.Struct, source: Source | None) -> tuple[Operation, ...]:
         if source is None or source.media.family not in RECORDINGS:
             return ()
-        return (_operation(_mine(spec), source),)
+        return operations(_wish(_mine(spec), source))
+
+    def divided(
+        self, spec: msgspec.Struct, source: Source | None, portion: Portion, hearing: Hearing | None
+    ) -> tuple[Operation, ...]:
+        if source is None or source.media.family not in RECORDINGS:
+            return ()
+        return operations(_wish(_mine(spec), source), hearing)
 
     async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult:
         mine = _mine(spec)
@@ -160,15 +173,26 @@ def _against_text(source: Source) -> list[Refusal]:
     return []
 
 
-def _operation(spec: CanonicalTextSpec, source: Source) -> Transcribe:
-    return transcribe(source, language=spec.language, words=spec.words, track=spec.track)
+def _wish(spec: CanonicalTextSpec, source: Source) -> Wish:
+    return Wish(
+        source=source,
+        language=spec.language,
+        words=spec.words,
+        track=spec.track,
+        all_or_nothing=spec.all_or_nothing,
+    )
 
 
 async def _derive(spec: CanonicalTextSpec, ctx: JobContext, source: Source) -> _Derived:
     """By content: hear a recording, extract a PDF, read everything else as text."""
     if source.media.family in RECORDINGS:
-        transcript = await hear(ctx, _operation(spec, source))
-        return _Derived(derivation="speech", text=transcript_text(transcript), transcript=transcript)
+        told = await hear(ctx, _wish(spec, source))
+        return _Derived(
+            derivation="speech",
+            text=shown_text(told.transcript, has_names=False),
+            transcript=told.transcript,
+            told=told,
+        )
     if source.media.media_type == _PDF:
         return _Derived(derivation="pdf", text=await ctx.pdf_text(source))
     text = decode_text(await ctx.read_source(max_bytes=MAX_TEXT_BYTES))
@@ -193,7 +217,7 @@ def _json(text: str, max_chars: int | None) -> _Derived:
         transcript = None
     if transcript is None or transcript.schema != TRANSCRIPT_SCHEMA:
         return _Derived(derivation="json", text=layout_json(text, max_chars=max_chars))
-    return _Derived(derivation="transcript", text=transcript_text(transcript), transcript=transcript)
+    return _Derived(derivation="transcript", text=shown_text(transcript, has_names=False), transcript=transcript)
 
 
 _READERS: dict[str, Callable[[str, int | None], _Derived]] = {
@@ -208,8 +232,8 @@ def _result(spec: CanonicalTextSpec, source: Source, derived: _Derived, text: st
     facts = {"derivation": derived.derivation, "characters": str(len(text)), "profile": f"{PROFILE}@{PROFILE_VERSION}"}
     reason = ""
     if transcript is not None:
-        facts |= heard(transcript)
-        reason = doubt(transcript, text)
+        facts |= heard(transcript) | (derived.told.facts if derived.told else {})
+        reason = (derived.told.reason if derived.told else "") or doubt(transcript, transcript_text(transcript))
     is_empty = not text and not reason
     was_heard = derived.derivation == "speech" and transcript is not None
     return KindResult(

@@ -16,31 +16,41 @@ from jobs._hearing import (
     MAX_RECORDING_BYTES,
     MAX_RECORDING_S,
     RECORDINGS,
+    Channels,
+    Wish,
     against_language,
     against_recording,
     hear,
     heard,
-    transcribe,
+    operations,
 )
 from jobs._scoring import doubt, word_error_rate, words
 from jobs._subtitles import cues, srt, tsv, vtt
-from jobs._text import transcript_text
+from jobs._text import shown_text, transcript_text, with_marks
 from pipeline.core.errors import InputError
+from pipeline.core.hearing import Hearing
 from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, Draft, JobContext, KindResult
 from pipeline.core.model import Family, Limits, Refusal, Source
-from pipeline.core.operations import Operation, Transcribe, Transcript
+from pipeline.core.operations import Operation, Transcript
+from pipeline.core.portions import Portion
 
 TextFormat = Literal["txt", "srt", "vtt", "json", "tsv"]
 MAX_REFERENCE_CHARS = 1_000_000
 
 
 class TranscriptionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`language` "auto" detects; `track` counts audio tracks from 0; `reference` is a text to score the result by."""
+    """`language` "auto" detects; `track` counts audio tracks from 0; `reference` is a text to score the result by.
+
+    `channels` "split" hears each channel on its own and says who spoke; `all_or_nothing` fails the job, in place of a
+    gap, where a part of a long recording stays failed.
+    """
 
     formats: Annotated[tuple[TextFormat, ...], Meta(min_length=1)] = ("txt",)
     language: str = AUTO
     words: bool = True
     track: Annotated[int, Meta(ge=0, le=99)] = 0
+    channels: Channels = "mix"
+    all_or_nothing: bool = False
     reference: Annotated[str, Meta(max_length=MAX_REFERENCE_CHARS)] | None = None
 
 
@@ -48,7 +58,7 @@ class Transcription:
     """Implements `core.kinds.Kind`."""
 
     name = "transcription"
-    version = 1
+    version = 2
     spec: type[msgspec.Struct] = TranscriptionSpec
     families: frozenset[Family] = RECORDINGS
     asks: frozenset[str] = frozenset({"transcribe"})
@@ -69,16 +79,22 @@ class Transcription:
         return [*reasons, *_against_source(source)]
 
     def operations(self, spec: msgspec.Struct, source: Source | None) -> tuple[Operation, ...]:
-        return (_operation(_mine(spec), source),) if source is not None else ()
+        return operations(_wish(_mine(spec), source)) if source is not None else ()
+
+    def divided(
+        self, spec: msgspec.Struct, source: Source | None, portion: Portion, hearing: Hearing | None
+    ) -> tuple[Operation, ...]:
+        return operations(_wish(_mine(spec), source), hearing) if source is not None else ()
 
     async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult:
         mine = _mine(spec)
         if ctx.source is None:
             raise InputError(_NO_SOURCE.message, code=_NO_SOURCE.code, hint=_NO_SOURCE.hint)
-        transcript = await hear(ctx, _operation(mine, ctx.source))
+        told = await hear(ctx, _wish(mine, ctx.source))
+        transcript = told.transcript
         text = transcript_text(transcript)
-        reason = doubt(transcript, text)
-        facts = heard(transcript) | _scores(text, mine.reference)
+        reason = told.reason or doubt(transcript, text)
+        facts = heard(transcript) | told.facts | _scores(text, mine.reference)
         if not text and not reason:
             reason = f"no speech was found in {transcript.seconds:.1f} s"
             return KindResult(verdict="empty", drafts=(), reason=reason, facts=facts, audio_seconds=transcript.seconds)
@@ -108,8 +124,15 @@ def _against_source(source: Source | None) -> list[Refusal]:
     return against_recording(source)
 
 
-def _operation(spec: TranscriptionSpec, source: Source) -> Transcribe:
-    return transcribe(source, language=spec.language, words=spec.words, track=spec.track)
+def _wish(spec: TranscriptionSpec, source: Source) -> Wish:
+    return Wish(
+        source=source,
+        language=spec.language,
+        words=spec.words,
+        track=spec.track,
+        channels=spec.channels,
+        all_or_nothing=spec.all_or_nothing,
+    )
 
 
 def _draft(name: TextFormat, transcript: Transcript) -> Draft:
@@ -123,11 +146,11 @@ def _json(transcript: Transcript) -> str:
 
 
 _WRITERS: dict[TextFormat, tuple[str, Callable[[Transcript], str]]] = {
-    "txt": ("text/plain", transcript_text),
-    "srt": ("application/x-subrip", lambda transcript: srt(cues(transcript))),
-    "vtt": ("text/vtt", lambda transcript: vtt(cues(transcript))),
+    "txt": ("text/plain", shown_text),
+    "srt": ("application/x-subrip", lambda transcript: srt(cues(with_marks(transcript), has_labels=True))),
+    "vtt": ("text/vtt", lambda transcript: vtt(cues(with_marks(transcript)))),
     "json": ("application/json", _json),
-    "tsv": ("text/tab-separated-values", tsv),
+    "tsv": ("text/tab-separated-values", lambda transcript: tsv(with_marks(transcript))),
 }
 
 

@@ -24,6 +24,7 @@ from jobs._speech_signs import Stretch, doubt, figures, parts_of
 from jobs._text import Spoken as Cue
 from jobs._text import canonical, decode_text, flow
 from pipeline.core.errors import InputError, LimitExceeded
+from pipeline.core.hearing import Hearing
 from pipeline.core.kinds import JobContext, KindResult
 from pipeline.core.model import Family, Limits, Refusal, Source
 from pipeline.core.operations import Operation, Speak
@@ -85,9 +86,11 @@ class Tts:
         return [*reasons, *_against_text(mine.text)]
 
     def operations(self, spec: msgspec.Struct, source: Source | None) -> tuple[Operation, ...]:
-        return self.divided(spec, source, DEFAULT_PORTION)
+        return self.divided(spec, source, DEFAULT_PORTION, None)
 
-    def divided(self, spec: msgspec.Struct, source: Source | None, portion: Portion) -> tuple[Operation, ...]:
+    def divided(
+        self, spec: msgspec.Struct, source: Source | None, portion: Portion, hearing: Hearing | None
+    ) -> tuple[Operation, ...]:
         """All calls for a text in the job; for a file, whose text nobody has read yet, one short sample."""
         mine = _mine(spec)
         if mine.text is None:

@@ -8,10 +8,12 @@ priced again: they are paid for, and all that is left is to fetch them.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core.budget import counted, together
-from pipeline.core.drivers import Driver, portion_of
+from pipeline.core.drivers import Driver, carried_by
 from pipeline.core.errors import MediaspoolError
+from pipeline.core.hearing import Hearing
 from pipeline.core.kinds import Kind, Sources, check_job, elsewhere_of
 from pipeline.core.limits import Bounds, smallest
 from pipeline.core.model import Binding, CallKey, Estimate, Job, Limits, Refusal, Source
@@ -27,7 +29,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     """What a job wants of a route. `divided` are its operations cut to what one call of a route may carry."""
 
     operations: tuple[Operation, ...]
-    divided: Callable[[Portion], tuple[Operation, ...]]
+    divided: Callable[[Portion, Hearing | None], tuple[Operation, ...]]
     source: Source | None
     model: str | None
     levels: tuple[Level, ...]
@@ -99,8 +101,9 @@ def ask_route(selector: str, wish: Wish, drivers: Callable[[str], Driver], ticke
 
 def _admission(selector: str, wish: Wish, driver: Driver, model: str | None, tickets: Tickets) -> Admission:
     binding = driver.bind(operation_name(wish.operations[0]), wish.model or model)
-    portion = portion_of(driver, binding)
-    operations = wish.operations if portion == DEFAULT_PORTION else wish.divided(portion)
+    portion, hearing = carried_by(driver, binding)
+    is_usual = portion == DEFAULT_PORTION and hearing is None
+    operations = wish.operations if is_usual else wish.divided(portion, hearing)
     waiting = _waiting(operations, binding, tickets)
     new = [item for number, item in enumerate(operations) if number not in waiting]
     bounds = smallest([*wish.levels, (f"route {driver.route.id}", driver.route.limits)])
@@ -109,11 +112,18 @@ def _admission(selector: str, wish: Wish, driver: Driver, model: str | None, tic
     return Admission(
         binding=binding,
         limits=bounds.limits,
-        estimate=together(estimates),
+        estimate=_counted_once(together(estimates), wish.source, hearing),
         reasons=(*reasons, *over_limits(wish.source, bounds)),
         selector=selector,
         tickets=tuple(waiting.values()),
     )
+
+
+def _counted_once(estimate: Estimate, source: Source | None, hearing: Hearing | None) -> Estimate:
+    """The minutes of a recording, however its parts overlap; what it costs covers all of them."""
+    if hearing is None or source is None or source.seconds is None:
+        return estimate
+    return replace(estimate, audio_seconds=min(estimate.audio_seconds, source.seconds))
 
 
 def _waiting(operations: Sequence[Operation], binding: Binding, tickets: Tickets) -> dict[int, str]:

@@ -12,8 +12,9 @@ import trio
 from msgspec import Struct
 
 from pipeline.attempts import Attempts, Bill
-from pipeline.core.drivers import Driver, portion_of
+from pipeline.core.drivers import Driver, hearing_of, portion_of, reasons_against
 from pipeline.core.errors import InDoubt, MediaspoolError, Stopped, UnsupportedOperation
+from pipeline.core.hearing import Hearing
 from pipeline.core.limits import Doubt
 from pipeline.core.model import Binding, CallKey, Clock, Place, Reached, Runner, Sha256
 from pipeline.core.operations import Operation, call_key, operation_name
@@ -124,6 +125,10 @@ class Caller:
     def bind(self, route: str, operation: Operation) -> Binding:
         """The binding of a route's own default model."""
         return self._drivers(route).bind(operation_name(operation), None)
+
+    def hearing(self, binding: Binding) -> Hearing | None:
+        """What one transcription call of this binding takes; None where it takes any recording."""
+        return hearing_of(self._drivers(binding.route), binding)
 
     async def ensure_unchanged(self, path: str, sha256: Sha256) -> None:
         """InputChanging unless the file holds the bytes of that hash. Asked after it was read: the hash is older."""
@@ -243,7 +248,7 @@ class Caller:
 
 
 def _admit(call: Call) -> None:
-    refusals = call.driver.check(call.operation, call.binding)
+    refusals = reasons_against(call.driver, call.operation, call.binding)
     if refusals:
         text = "; ".join(refusal.message for refusal in refusals)
         raise UnsupportedOperation(text, code=refusals[0].code, hint=refusals[0].hint)

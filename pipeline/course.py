@@ -23,7 +23,8 @@ from pipeline.state.ledger_rows import AttemptState, EndState
 class CallOwner(Struct, frozen=True, kw_only=True):
     """On whose behalf a call is made, within which bounds, and where what it costs is added up.
 
-    `may_begin` is asked at the last moment before each attempt. `call_timeout_s` is what the job says of its calls.
+    `may_begin` is asked at the last moment before each attempt. `call_timeout_s` is what the job says of its calls;
+    `audio_seconds` what a call counts towards a cap on minutes, where that is not all of its sound.
     """
 
     place: Place
@@ -34,6 +35,7 @@ class CallOwner(Struct, frozen=True, kw_only=True):
     tab: Tab
     may_begin: Callable[[], bool]
     call_timeout_s: float | None = None
+    audio_seconds: float | None = None
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -55,7 +57,9 @@ class Call(Struct, frozen=True, kw_only=True):
         return self.owner.call_timeout_s or self.driver.route.call_timeouts_s.get(self.name)
 
     def worst(self) -> Estimate:
-        return counted(self.driver.estimate(self.operation, self.binding), self.operation, paid=self.binding.paid)
+        worst = counted(self.driver.estimate(self.operation, self.binding), self.operation, paid=self.binding.paid)
+        mine = self.owner.audio_seconds
+        return worst if mine is None else replace(worst, audio_seconds=mine)
 
 
 class Made(Struct, frozen=True, kw_only=True):

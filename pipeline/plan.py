@@ -27,7 +27,7 @@ from pipeline.admission import (
     refusal,
     refused,
 )
-from pipeline.core.drivers import Driver, portion_of
+from pipeline.core.drivers import Driver, carried_by
 from pipeline.core.errors import CODES, ConfigError, InputChanging, InputError, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
 from pipeline.core.limits import Doubt, smallest
@@ -244,8 +244,8 @@ class Planner:
         kind, binding = self._kinds[decision.job.kind], decision.binding
         keys: set[CallKey] = set()
         if binding is not None:
-            portion = portion_of(self._drivers(binding.route), binding)
-            operations = operations_of(kind, decision.job.spec, decision.source, decision.more, portion)
+            carried = carried_by(self._drivers(binding.route), binding)
+            operations = operations_of(kind, decision.job.spec, decision.source, decision.more, *carried)
             keys = set(call_keys(operations, binding))
         return [row for row in self._held if row.place == decision.job.place or row.call in keys]
 

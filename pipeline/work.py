@@ -18,7 +18,7 @@ from pipeline.children.lanes import Lanes
 from pipeline.children.stage import StageLimits
 from pipeline.core.budget import Budget
 from pipeline.core.errors import InputChanging, InputError
-from pipeline.core.hearing import Survey
+from pipeline.core.hearing import Cut, Hearing, Survey
 from pipeline.core.kinds import NO_CHANGE, Answered, ClipFacts, Kind, PictureFacts, Sources
 from pipeline.core.limits import Tab
 from pipeline.core.model import Asset, Decision, Limits, Media, Reached, Runner, Sha256, Source
@@ -34,6 +34,7 @@ from pipeline.state.roots import Roots
 from pipeline.trace.logs import Log
 
 MAX_SAMPLES_BYTES = 4_000_000_000  # of one decoded answer
+MAX_PARTS_BYTES = 16_000_000_000  # of all parts of one recording
 
 
 class Bench(Struct, frozen=True, kw_only=True):
@@ -72,6 +73,7 @@ class Work:
         self.more: Sources = decision.more
         self.limits: Limits = decision.limits
         self.portion: Portion = bench.caller.portion(decision.binding) if decision.binding else DEFAULT_PORTION
+        self.hearing: Hearing | None = bench.caller.hearing(decision.binding) if decision.binding else None
         self.width = bench.caller.width(decision.binding) if decision.binding else 1
         # Never the place alone: two manifests of one name have jobs of one place, and may be at work side by side.
         self._scratch = bench.scratch / f"job-{job.place}-{secrets.token_hex(4)}"
@@ -79,6 +81,7 @@ class Work:
         self._calls: list[Made | None] = []
         self._bench = bench
         self._has_begun = False
+        self._splits = 0
         self._surveys: dict[tuple[Sha256, int], Survey] = {}
         self.tab = Tab()
         self._owner = CallOwner(
@@ -112,8 +115,10 @@ class Work:
     def is_stopping(self) -> bool:
         return self.terms.is_stopping()
 
-    async def call(self, operation: Operation, *, route: str | None = None) -> Asset:
-        return (await self._made(operation, route)).asset
+    async def call(
+        self, operation: Operation, *, route: str | None = None, audio_seconds: float | None = None
+    ) -> Asset:
+        return (await self._made(operation, route, audio_seconds)).asset
 
     async def ask(self, operation: Operation) -> Answered:
         made = await self._made(operation)
@@ -124,12 +129,13 @@ class Work:
         """The finished calls, in the order in which they were asked for."""
         return [made for made in self._calls if made is not None]
 
-    async def _made(self, operation: Operation, route: str | None = None) -> Made:
+    async def _made(self, operation: Operation, route: str | None = None, audio_seconds: float | None = None) -> Made:
         assert self.decision.binding is not None, "a kind that calls declares its operations"
         binding = self.decision.binding if route is None else self._bench.caller.bind(route, operation)
         number = len(self._calls)
         self._calls.append(None)
-        made = await self._bench.caller.make_call(operation, binding, self._owner)
+        owner = msgspec.structs.replace(self._owner, audio_seconds=audio_seconds)
+        made = await self._bench.caller.make_call(operation, binding, owner)
         self._calls[number] = made
         return made
 
@@ -194,6 +200,22 @@ class Work:
             await self._bench.caller.ensure_unchanged(recording.path, recording.sha256)
             self._surveys[known] = found
         return self._surveys[known]
+
+    async def split(self, recording: Source | MediaRef, cut: Cut) -> tuple[MediaRef, ...]:
+        lanes = self._bench.lanes
+        self._splits += 1
+        there = lanes.ref(str(self.scratch / f"split{self._splits}-"))
+        spec = recordings.split(
+            lanes.ref(recording.path),
+            recording.media,
+            there,
+            cut,
+            max_seconds=self.limits.max_seconds,
+            max_bytes=MAX_PARTS_BYTES,
+        )
+        made = await lanes.run("media", spec)
+        await self._bench.caller.ensure_unchanged(recording.path, recording.sha256)
+        return tuple(recordings.parts(made, cut.media_type, lanes.folder(there.root)))
 
     async def weigh(self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE) -> Sound:
         lanes, is_ours = self._bench.lanes, isinstance(sound, Path)

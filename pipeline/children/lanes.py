@@ -73,6 +73,10 @@ class Lanes:
     def path(self, ref: FileRef) -> str:
         return os.path.join(self._roots[ref.root], ref.path)
 
+    def folder(self, root: str) -> str:
+        """Where a root lies."""
+        return self._roots[root]
+
     def scratch(self, suffix: str) -> FileRef:
         """A name in staging that nothing else has; the file is made by the stage that writes it."""
         return FileRef(root=STAGING, path=f"stage-{uuid.uuid4().hex}{suffix}")

@@ -11,8 +11,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from pipeline.core.hearing import Hearing, HearingRule, beyond, ruled
 from pipeline.core.model import Binding, Estimate, Limits, Refusal, RouteId
-from pipeline.core.operations import Operation
+from pipeline.core.operations import Operation, Transcribe
 from pipeline.core.portions import DEFAULT_PORTION, Portion
 from pipeline.core.rates import Rate
 
@@ -40,7 +41,8 @@ class RouteConfig(Struct, frozen=True, kw_only=True):
     operation off ("speak": False) and never on; `routing` is provider routing per model, as JSON; `prices` is USD per
     `operation unit` ("speak character", "transcribe second", "make_image image", "complete input_token") where the
     server tells none; `capabilities` are the driver's words for what an unknown model can do. `call_timeouts_s` is the
-    time of a call by operation, in place of `call_timeout_s`.
+    time of a call by operation, in place of `call_timeout_s`; `hearing` maps a model, or `*`, to bounds in place of
+    those of the driver's table.
     """
 
     id: RouteId
@@ -60,6 +62,7 @@ class RouteConfig(Struct, frozen=True, kw_only=True):
     routing: Mapping[str, str] = {}
     prices: Mapping[str, str] = {}
     capabilities: Mapping[str, str] = {}
+    hearing: Mapping[str, HearingRule] = {}
     discovery: Literal["off", "best-effort", "required"] | None = None
     rates: tuple[Rate, ...] = ()
 
@@ -139,7 +142,10 @@ class Driver(Protocol):
         """The model and engine identity that would answer; ConfigError or UnsupportedOperation if none would."""
 
     def check(self, operation: Operation, binding: Binding) -> list[Refusal]:
-        """All the reasons against sending this, at once. Sends nothing, starts nothing, may be called often."""
+        """All the reasons against sending this, at once. Sends nothing, starts nothing, may be called often.
+
+        The bounds on a recording are not among them: they stand in the row of `Hears`, and parts are made to fit.
+        """
 
     def estimate(self, operation: Operation, binding: Binding) -> Estimate:
         """What the call may cost at worst; `usd` None when the price is unknown."""
@@ -216,6 +222,36 @@ class Portions(Protocol):
 
 def portion_of(driver: Driver, binding: Binding) -> Portion:
     return driver.portion(binding) if isinstance(driver, Portions) else DEFAULT_PORTION
+
+
+@runtime_checkable
+class Hears(Protocol):
+    """What a driver also is whose transcription calls have bounds: each model has a row in its table of limits."""
+
+    def hearing(self, binding: Binding) -> Hearing:
+        """What one `transcribe` call of this binding takes and gives, before the settings have their say."""
+
+
+def hearing_of(driver: Driver, binding: Binding) -> Hearing | None:
+    """The row in force; None where one call takes any recording. The settings' rule for a model beats that for all."""
+    if "transcribe" not in driver.facts.operations or not isinstance(driver, Hears):
+        return None
+    rules = driver.route.hearing
+    return ruled(driver.hearing(binding), rules.get(binding.model, rules.get("*")))
+
+
+def carried_by(driver: Driver, binding: Binding) -> tuple[Portion, Hearing | None]:
+    """What one call of the binding carries: of text, and of a recording."""
+    return portion_of(driver, binding), hearing_of(driver, binding)
+
+
+def reasons_against(driver: Driver, operation: Operation, binding: Binding) -> list[Refusal]:
+    """Everything against sending this as it is: what the driver says, and the bounds that making parts would cure."""
+    hearing = hearing_of(driver, binding) if isinstance(operation, Transcribe) else None
+    bounds = beyond(operation, hearing) if isinstance(operation, Transcribe) and hearing is not None else []
+    told = driver.check(operation, binding)
+    is_told = any(reason.code == "input-type" for reason in told)
+    return [*told, *(reason for reason in bounds if reason.code != "input-type" or not is_told)]
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 import msgspec
 from msgspec import Struct
 
-from pipeline.core.hearing import Survey
+from pipeline.core.hearing import Cut, Hearing, Survey
 from pipeline.core.model import Asset, Family, Limits, Media, Refusal, Source, Verdict
 from pipeline.core.operations import MediaRef, Operation, Transcript
 from pipeline.core.portions import DEFAULT_PORTION, Portion
@@ -91,15 +91,20 @@ class JobContext(Protocol):
     """How much text one call of the job's route may carry."""
     width: int
     """How many calls the job's route takes at once."""
+    hearing: Hearing | None
+    """What one transcription call of the job's route takes; None where it takes any recording."""
 
     @property
     def scratch(self) -> Path:
         """A folder for files of this job alone; gone when the job has ended."""
 
-    async def call(self, operation: Operation, *, route: str | None = None) -> Asset:
+    async def call(
+        self, operation: Operation, *, route: str | None = None, audio_seconds: float | None = None
+    ) -> Asset:
         """The answer to one operation, from its receipt where there is one. The asset's bytes are checked.
 
-        `route` is another one than the job's, with its own default model.
+        `route` is another one than the job's, with its own default model. `audio_seconds` is what the call counts
+        towards a cap on minutes of audio, where that is not all of its sound: what parts have in common counts once.
         """
 
     def file_name(self, draft: str) -> str:
@@ -128,6 +133,12 @@ class JobContext(Protocol):
 
     async def survey(self, recording: Source | MediaRef, *, track: int = 0) -> Survey:
         """Decode one audio track once in a media child: its length, level, speech and pauses. Asked once a job."""
+
+    async def split(self, recording: Source | MediaRef, cut: Cut) -> tuple[MediaRef, ...]:
+        """The stretches of a recording as files in `scratch`, made in one pass of a media child: always the same bytes.
+
+        A later `split` of the job leaves the parts of an earlier one alone.
+        """
 
     async def weigh(self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE) -> Sound:
         """Decode a sound, or a WAV in `scratch`, in a media child: what it is after `change`.
@@ -200,10 +211,12 @@ class ReadsMore(Kind, Protocol):
 
 
 class Divides(Kind, Protocol):
-    """A kind that cuts its text to what one call of the chosen route may carry."""
+    """A kind that cuts its text, or a recording, to what one call of the chosen route may carry."""
 
-    def divided(self, spec: msgspec.Struct, source: Source | None, portion: Portion) -> tuple[Operation, ...]:
-        """As `operations`, cut to `portion`."""
+    def divided(
+        self, spec: msgspec.Struct, source: Source | None, portion: Portion, hearing: Hearing | None
+    ) -> tuple[Operation, ...]:
+        """As `operations`, cut to `portion`, or to `hearing` where recordings have bounds."""
 
 
 class CallsElsewhere(Kind, Protocol):
@@ -243,10 +256,15 @@ def check_job(kind: Kind, spec: msgspec.Struct, source: Source | None, more: Sou
 
 
 def operations_of(
-    kind: Kind, spec: msgspec.Struct, source: Source | None, more: Sources, portion: Portion = DEFAULT_PORTION
+    kind: Kind,
+    spec: msgspec.Struct,
+    source: Source | None,
+    more: Sources,
+    portion: Portion = DEFAULT_PORTION,
+    hearing: Hearing | None = None,
 ) -> tuple[Operation, ...]:
     if hasattr(kind, "divided"):
-        return cast("Divides", kind).divided(spec, source, portion)  # it has the method that makes it one
+        return cast("Divides", kind).divided(spec, source, portion, hearing)  # it has the method that makes it one
     if not further_fields(kind):
         return kind.operations(spec, source)
     return cast("ReadsMore", kind).operations(spec, source, more)

@@ -136,7 +136,10 @@ class Word(Struct, frozen=True, kw_only=True):
 
 
 class Segment(Struct, frozen=True, kw_only=True):
-    """A stretch of speech with its times in seconds from the start of the source."""
+    """A stretch of speech with its times in seconds from the start of the source.
+
+    `speaker` is a label where somebody told the voices apart; a label means the same voice only within one part.
+    """
 
     start: float
     end: float
@@ -144,6 +147,7 @@ class Segment(Struct, frozen=True, kw_only=True):
     words: tuple[Word, ...] = ()
     avg_logprob: float | None = None
     no_speech_prob: float | None = None
+    speaker: str | None = None
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -158,7 +162,8 @@ class Transcript(Struct, frozen=True, kw_only=True):
 
     `speech` is where voice activity detection heard somebody, in order and without overlap, and `speech_seconds` its
     sum; both are None where nobody listened for it. `languages` are seconds of speech in each language that was heard,
-    also where `language` is another one that was asked for; None where the engine tells nothing of it.
+    also where `language` is another one that was asked for; None where the engine tells nothing of it. `gaps` are
+    stretches of which nobody knows what was said.
     """
 
     schema: int
@@ -171,6 +176,7 @@ class Transcript(Struct, frozen=True, kw_only=True):
     model: str
     speech: tuple[Span, ...] | None = None
     languages: dict[str, float] | None = None
+    gaps: tuple[Span, ...] = ()
 
 
 def operation_name(operation: Operation) -> str:

@@ -8,11 +8,10 @@ from collections.abc import Collection
 import msgspec
 from msgspec import Struct
 
-from pipeline.routes import _transcribe_wire, _voices
+from pipeline.routes import _voices
 from pipeline.routes._chat_wire import EFFORTS, Manner
 from pipeline.routes._image_models import Parameter, Parameters, known_parameters
 from pipeline.routes._models import SORTS, Knowledge, sort_of
-from pipeline.routes._transcribe_wire import HearingModel
 from pipeline.routes._video_models import VideoModel, known_video
 from pipeline.routes._voices import SpeechModel
 from pipeline.routes.catalogue import Allowed, Catalogue, ModelRow
@@ -48,9 +47,6 @@ class Shelf(Struct, frozen=True, kw_only=True):
         voices = row.supported_voices
         usual = known.voice if known.voice in voices else None
         return msgspec.structs.replace(known, voices=voices, voice=usual)
-
-    def hearing(self, model: str) -> HearingModel:
-        return _transcribe_wire.openrouter_hearing(model)
 
     def parameters(self, model: str) -> Parameters | None:
         row = self.catalogue.image(model)

@@ -7,114 +7,95 @@ refused by its content, bytes and seconds before a request opens, and that an an
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core.errors import ContractError
+from pipeline.core.hearing import PARTS, SOUNDS, Hearing, Times, sounds
 from pipeline.core.model import Refusal
 from pipeline.core.operations import MediaRef, Transcribe
 from pipeline.routes._body import FilePart, JsonTree, MultipartBody
 from pipeline.routes._json_parts import base64_of
 from pipeline.routes._languages import two_letters
-from pipeline.routes._transcript_forms import FORMS, JSON_FORMS, TEXT_FORMS, Asked, Heard, from_json
+from pipeline.routes._transcript_forms import FORMS, JSON_FORMS, TEXT_FORMS, TIMED, Asked, Heard, from_json
 
-MAX_BYTES = 25 * 1024 * 1024
-MAX_MULTIPART_BYTES = 25_000_000 - 1024
+MAX_FILE_BYTES = 25 * 1024 * 1024
+MAX_BODY_BYTES = 25_000_000
+MAX_MULTIPART_BYTES = MAX_BODY_BYTES - 1024
 MULTIPART_FROM_BYTES = 4_000_000
 """From here up the third that base64 adds is worth another kind of body."""
-MAX_SECONDS = 1500.0
-"""Servers give a request a minute upstream; what is longer than this does not come back in time."""
+USUAL_S, QUICK_S = 600.0, 1500.0
+"""Servers give a request a minute upstream: what is longer does not come back in time. Some models are quick."""
 CHUNKED_FROM_S = 30.0
 FORMATS: Mapping[str, str] = {
-    "audio/wav": "wav",
-    "audio/mpeg": "mp3",
-    "audio/mp4": "m4a",
-    "video/mp4": "m4a",
-    "audio/ogg": "ogg",
-    "audio/webm": "webm",
-    "video/webm": "webm",
-    "audio/flac": "flac",
-    "audio/aac": "aac",
-    "audio/pcm": "pcm",
+    media_type: word for word, kinds in SOUNDS.items() if word != "mkv" for media_type in kinds
 }
 MEDIA_IN = frozenset(FORMATS)
 
-
-class HearingModel(Struct, frozen=True, kw_only=True):
-    """What a transcription model takes and answers. `refuses` are formats of FORMATS that it does not read."""
-
-    forms: tuple[str, ...] = ("verbose_json", "json")
-    refuses: frozenset[str] = frozenset()
-    max_seconds: float = MAX_SECONDS
-    max_bytes: int = MAX_BYTES
-
-
-_JSON_ONLY = ("json",)
-_OPENROUTER: tuple[tuple[str, HearingModel], ...] = (
-    ("openai/gpt-*transcribe*", HearingModel(forms=_JSON_ONLY)),
-    ("microsoft/mai-transcribe-1.5", HearingModel(forms=_JSON_ONLY)),
-    ("google/chirp*", HearingModel(forms=_JSON_ONLY, refuses=frozenset({"mp3"}), max_seconds=60.0)),
-    ("google/gemini-*transcribe*", HearingModel(max_seconds=MAX_SECONDS)),
-    ("assemblyai/universal*", HearingModel(max_seconds=120.0)),
-    ("*/muse-voice-transcribe*", HearingModel(refuses=frozenset(FORMATS.values()) - {"wav"}, max_seconds=600.0)),
+_ROW = Hearing(takes=MEDIA_IN, forms=("verbose_json", "json"), max_seconds=USUAL_S, rate_unit="second")
+_TEXT_ALONE = replace(_ROW, forms=("json",), times="none")
+_OPENROUTER: tuple[tuple[str, Hearing], ...] = (
+    ("openai/gpt-*transcribe*", replace(_TEXT_ALONE, rate_unit="token")),
+    ("openai/whisper*", replace(_ROW, max_seconds=QUICK_S)),
+    ("microsoft/mai-transcribe-1.5", _TEXT_ALONE),
+    ("microsoft/mai-transcribe*", replace(_ROW, rate_unit="hour")),
+    ("google/chirp*", replace(_TEXT_ALONE, takes=MEDIA_IN - sounds(["mp3"]), max_seconds=60.0, part=PARTS["opus"])),
+    ("google/gemini-*transcribe*", replace(_ROW, rate_unit="token")),
+    ("assemblyai/universal*", replace(_ROW, max_seconds=120.0)),
+    ("*/muse-voice-transcribe*", replace(_ROW, takes=sounds(["wav"]), part=PARTS["wav"])),
 )
-_NOT_OPENAI = frozenset({"aac", "pcm"})
-_OPENAI_DIALECT: tuple[tuple[str, HearingModel], ...] = (
+_LARGER = ("openai/*",)
+"""Models whose provider bounds the file alone: a larger JSON body than others take is made for them."""
+_OPENAI_ROW = Hearing(
+    takes=MEDIA_IN - sounds(["aac", "pcm"]), forms=("json",), times="none", max_bytes=MAX_MULTIPART_BYTES
+)
+_GPT_ROW = replace(_OPENAI_ROW, max_seconds=1400.0, rate_unit="token")
+_OPENAI_DIALECT: tuple[tuple[str, Hearing], ...] = (
     (
         "gpt-4o-transcribe-diarize",
-        HearingModel(forms=("diarized_json", "json", "text"), refuses=_NOT_OPENAI),
+        replace(_GPT_ROW, forms=("diarized_json", "json", "text"), times="segment", has_speakers=True),
     ),
-    ("gpt-*transcribe*", HearingModel(forms=_JSON_ONLY, refuses=_NOT_OPENAI)),
-    ("whisper-1", HearingModel(forms=("verbose_json", "srt", "vtt", "json", "text"), refuses=_NOT_OPENAI)),
+    ("gpt-*transcribe*", _GPT_ROW),
+    (
+        "whisper-1",
+        replace(_OPENAI_ROW, forms=("verbose_json", "srt", "vtt", "json", "text"), times="word", rate_unit="second"),
+    ),
 )
-_UNKNOWN_COMPATIBLE = HearingModel(
-    forms=("verbose_json", "json", "srt", "vtt", "text"), refuses=frozenset({"pcm"}), max_seconds=24 * 3600.0
+_UNKNOWN_COMPATIBLE = replace(
+    _OPENAI_ROW,
+    takes=MEDIA_IN - sounds(["pcm"]),
+    forms=("verbose_json", "json", "srt", "vtt", "text"),
+    times="word",
 )
 
 
-def openrouter_hearing(model: str) -> HearingModel:
-    return _row(_OPENROUTER, model) or HearingModel()
+def openrouter_hearing(model: str, *, is_json: bool) -> Hearing:
+    """`is_json`: the settings leave only the body that carries sound as base64."""
+    found = _row(_OPENROUTER, model) or _ROW
+    if any(fnmatchcase(model.lower(), pattern) for pattern in _LARGER):
+        return replace(found, max_bytes=MAX_FILE_BYTES)
+    return replace(found, is_base64=is_json, max_bytes=MAX_BODY_BYTES if is_json else MAX_MULTIPART_BYTES)
 
 
-def openai_hearing(model: str, words: Sequence[str] = ()) -> HearingModel:
+def openai_hearing(model: str, words: Sequence[str] = ()) -> Hearing:
     """`words` are what the settings say of the model: the forms among them replace those of the table."""
     found = _row(_OPENAI_DIALECT, model) or _UNKNOWN_COMPATIBLE
     told = tuple(form for form in FORMS if form in words)
     if not told:
         return found
-    return HearingModel(forms=told, refuses=found.refuses, max_seconds=found.max_seconds, max_bytes=found.max_bytes)
+    times: Times = "word" if told[0] == "verbose_json" else "segment" if told[0] in TIMED else "none"
+    return replace(found, forms=told, times=times, has_speakers=told[0] == "diarized_json")
 
 
-def refusals(ask: Transcribe, model: str, hearing: HearingModel) -> list[Refusal]:
-    """Everything against this request that can be told without sending it."""
-    return [
-        *_recording_refusals(ask.audio, model, hearing),
-        *_length_refusals(ask.audio, model, hearing),
-        *_language_refusals(ask.language),
-        *_track_refusals(ask.track),
-    ]
-
-
-def _recording_refusals(audio: MediaRef, model: str, hearing: HearingModel) -> list[Refusal]:
-    form = FORMATS.get(audio.media.media_type)
-    if form is None:
-        message, hint = f"{audio.media.media_type} is not sent for transcription", "convert it to wav, mp3 or flac"
-        return [Refusal(code="input-type", message=message, hint=hint)]
-    if form in hearing.refuses:
-        return [Refusal(code="input-type", message=f"{model} takes no {form}", hint="convert it to wav or flac")]
-    return []
-
-
-def _length_refusals(audio: MediaRef, model: str, hearing: HearingModel) -> list[Refusal]:
+def refusals(ask: Transcribe) -> list[Refusal]:
+    """What no preparation cures. The bounds of a call are the row's."""
+    audio = ask.audio
     reasons = []
+    if audio.media.media_type not in MEDIA_IN and audio.media.demuxer is None:
+        message, hint = f"{audio.media.media_type} is not sent for transcription", "convert it to wav, mp3 or flac"
+        reasons.append(Refusal(code="input-type", message=message, hint=hint))
     if audio.size <= 0 or audio.seconds == 0:
         reasons.append(Refusal(code="input-empty", message="the recording has no sound", hint="record it again"))
-    if audio.size > hearing.max_bytes:
-        message = f"{audio.size} bytes, and {model} takes {hearing.max_bytes}"
-        reasons.append(Refusal(code="limit-bytes", message=message, hint="encode it smaller or split it"))
-    if audio.seconds is not None and audio.seconds > hearing.max_seconds:
-        message = f"{audio.seconds:.0f} seconds, and {model} takes {hearing.max_seconds:.0f}"
-        reasons.append(Refusal(code="limit-seconds", message=message, hint="split the recording at a silence"))
-    return reasons
+    return [*reasons, *_language_refusals(ask.language)]
 
 
 def _language_refusals(language: str | None) -> list[Refusal]:
@@ -122,13 +103,6 @@ def _language_refusals(language: str | None) -> list[Refusal]:
         return []
     message, hint = f"{language} has no code of two letters", "leave the language out to detect it"
     return [Refusal(code="language-unsupported", message=message, hint=hint)]
-
-
-def _track_refusals(track: int) -> list[Refusal]:
-    if track == 0:
-        return []
-    message, hint = f"track {track} cannot be chosen on a server", "extract it first, or use the local route"
-    return [Refusal(code="operation-unsupported", message=message, hint=hint)]
 
 
 def is_multipart_better(audio: MediaRef, *, choice: str, has_options: bool) -> bool:
@@ -184,6 +158,6 @@ def read(body: Mapping[str, object] | str, form: str, asked: Asked) -> Heard:
     return TEXT_FORMS[form](body, asked)
 
 
-def _row(rows: Sequence[tuple[str, HearingModel]], model: str) -> HearingModel | None:
+def _row(rows: Sequence[tuple[str, Hearing]], model: str) -> Hearing | None:
     name = model.partition(":")[0].lower()
     return next((row for pattern, row in rows if fnmatchcase(name, pattern)), None)

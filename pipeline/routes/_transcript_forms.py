@@ -22,6 +22,7 @@ FORMS = ("verbose_json", "diarized_json", "srt", "vtt", "json", "text")
 TIMED = frozenset({"verbose_json", "diarized_json", "srt", "vtt"})
 SLACK_S = 1.0  # what a server's times may pass the end of the recording by before that is news
 MAX_SEGMENTS = 200_000
+MAX_SPEAKER_CHARS = 40
 
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
 _CUE = re.compile(rf"^[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}[^\n]*\n(.*?)(?=\n[ \t]*\n|\Z)", re.S | re.M)
@@ -141,6 +142,13 @@ def _clock(parts: Sequence[str | None]) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + int(fraction.ljust(3, "0")) / 1000
 
 
+def _speaker(row: Mapping[str, object]) -> str | None:
+    """Whatever the server calls a voice, short and on one line."""
+    told = row.get("speaker_label", row.get("speaker"))
+    name = " ".join(str(told).split())[:MAX_SPEAKER_CHARS] if isinstance(told, str | int) else ""
+    return name or None
+
+
 class _Mender:
     """Reads timed rows and puts right what cannot be: counts each row that it had to touch."""
 
@@ -157,7 +165,14 @@ class _Mender:
             start, end = self._times(row, after=made[-1].end if made else 0.0)
             probability, silence = number(row.get("avg_logprob")), number(row.get("no_speech_prob"))
             made.append(
-                Segment(start=start, end=end, text=text.strip(), avg_logprob=probability, no_speech_prob=silence)
+                Segment(
+                    start=start,
+                    end=end,
+                    text=text.strip(),
+                    avg_logprob=probability,
+                    no_speech_prob=silence,
+                    speaker=_speaker(row),
+                )
             )
         return tuple(made)
 

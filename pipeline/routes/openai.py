@@ -15,6 +15,7 @@ import msgspec
 
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Known, Reply, RouteConfig, Voices
 from pipeline.core.errors import ConfigError, UnsupportedOperation
+from pipeline.core.hearing import Hearing
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import (
     Complete,
@@ -130,8 +131,7 @@ class OpenAi:
             case Speak():
                 return _speech_wire.refusals(operation, model, self._speech(model))
             case Transcribe():
-                hearing = _transcribe_wire.openai_hearing(model, self._words(model))
-                return _transcribe_wire.refusals(operation, model, hearing)
+                return _transcribe_wire.refusals(operation)
             case MakeImage() | EditImage():
                 fields = _images_wire.OPENAI_FIELDS
                 reasons = _images_wire.refusals(operation, model, None, fields=fields)
@@ -180,7 +180,7 @@ class OpenAi:
 
     async def _transcribe(self, ask: Transcribe, binding: Binding, exchange: Exchange) -> Reply:
         model = binding.model
-        form = _transcribe_wire.openai_hearing(model, self._words(model)).forms[0]
+        form = self.hearing(binding).forms[0]
         body = _transcribe_wire.multipart(ask, model, form, prompt=self.route.options.get("transcribe_prompt"))
         asked = Asked(seconds=ask.audio.seconds, language=ask.language, engine=binding.engine, model=model)
         strict = self.route.options.get("segments") == "strict"
@@ -226,6 +226,9 @@ class OpenAi:
         voice = known.voice if not told or known.voice in told else told[0]
         told_of = msgspec.structs.replace(known, formats=formats, voices=voices, voice=voice)
         return _voices.bounded(told_of, model, self.route.options)
+
+    def hearing(self, binding: Binding) -> Hearing:
+        return _transcribe_wire.openai_hearing(binding.model, self._words(binding.model))
 
     def portion(self, binding: Binding) -> Portion:
         return _voices.portion(self._speech(binding.model))

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Known, Reply, RouteConfig, Voices
 from pipeline.core.errors import MediaspoolError, UnsupportedOperation
+from pipeline.core.hearing import Hearing
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import (
     Complete,
@@ -171,6 +172,10 @@ class OpenRouter:
         is_listed = row is not None and bool(row.supported_voices)
         return _showing.voices(self._shelf.speech(model), _showing.CATALOGUE if is_listed else _showing.TABLE)
 
+    def hearing(self, binding: Binding) -> Hearing:
+        is_json = self.route.options.get("transcribe_body") == "json" or bool(self._routing(binding.model))
+        return _transcribe_wire.openrouter_hearing(binding.model, is_json=is_json)
+
     def portion(self, binding: Binding) -> Portion:
         return _voices.portion(self._speech(binding.model))
 
@@ -202,7 +207,7 @@ class OpenRouter:
             case Speak():
                 return _speech_wire.refusals(operation, model, self._speech(model))
             case Transcribe():
-                return _transcribe_wire.refusals(operation, model, shelf.hearing(model))
+                return _transcribe_wire.refusals(operation)
             case MakeImage() | EditImage():
                 return self._picture_refusals(operation, model)
             case MakeVideo():
@@ -294,7 +299,7 @@ class OpenRouter:
 
     async def _transcribe(self, ask: Transcribe, binding: Binding, exchange: Exchange) -> Reply:
         model, routing = binding.model, self._routing(binding.model)
-        form = self._shelf.hearing(model).forms[0]
+        form = self.hearing(binding).forms[0]
         choice = self.route.options.get("transcribe_body", "auto")
         if _transcribe_wire.is_multipart_better(ask.audio, choice=choice, has_options=bool(routing)):
             body: JsonBody | MultipartBody = _transcribe_wire.multipart(ask, model, form)

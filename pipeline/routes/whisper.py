@@ -13,6 +13,7 @@ from pipeline.children.stage import FileRef, StageLimits, StageSpec
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.errors import UnsupportedOperation
+from pipeline.core.hearing import PARTS, Hearing
 from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES
 from pipeline.core.model import Binding, Estimate, Limits, Refusal
 from pipeline.core.operations import Operation, Transcribe
@@ -39,6 +40,11 @@ _MEDIA_TYPES = (
     "video/x-matroska"
 )
 MEDIA_IN = frozenset(_MEDIA_TYPES.split())
+
+PART_S = 300.0
+SHARE = 4
+"""Parts come in a number that one, two or four children can share evenly, however many there are in this run."""
+HEARING = Hearing(takes=MEDIA_IN, part_seconds=PART_S, has_tracks=True, part=PARTS["flac"], share=SHARE)
 
 
 def open_driver(route: RouteConfig, tools: Tools) -> "Whisper":
@@ -85,6 +91,9 @@ class Whisper:
             *_media_refusals(operation),
             *_language_refusals(operation.language, binding.model),
         ]
+
+    def hearing(self, binding: Binding) -> Hearing:
+        return HEARING
 
     def estimate(self, operation: Operation, binding: Binding) -> Estimate:
         return Estimate(audio_seconds=(operation.audio.seconds or 0.0) if isinstance(operation, Transcribe) else 0.0)

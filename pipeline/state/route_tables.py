@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from pipeline.core.confine import display
 from pipeline.core.drivers import RouteConfig, Timeouts
 from pipeline.core.errors import ConfigError
+from pipeline.core.hearing import SOUNDS, HearingRule
 from pipeline.core.limits import MEGABYTE, parse_duration
 from pipeline.core.model import Limits, RouteId
 from pipeline.core.operations import Operation
@@ -58,6 +59,15 @@ class TimeoutTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     total: str = "15m"
 
 
+class HearingTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds on one transcription call, in place of those that mediaspool knows. `max_mb` counts what is sent."""
+
+    max_mb: Amount | None = None
+    max_seconds: Annotated[float, Meta(ge=10, le=86_400)] | None = None
+    containers: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    part: Literal["mp3", "opus", "flac", "wav"] | None = None
+
+
 class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way out. `key` is the name of a secret. A table with the id of a built-in route overrides its fields."""
 
@@ -75,6 +85,7 @@ class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     routing: dict[str, dict[str, Told] | list[str]] | None = None
     prices: dict[str, Decimal] | None = None
     capabilities: dict[str, str] | None = None
+    hearing: dict[str, HearingTable] | None = None
     discovery: Literal["off", "best-effort", "required"] | None = None
     options: dict[str, str] | None = None
     limits: RouteLimitTable = RouteLimitTable()
@@ -117,6 +128,7 @@ def route_config(name: str, table: RouteTable, *, workers: int) -> RouteConfig:
         routing={model: _routing(name, model, told) for model, told in (table.routing or {}).items()},
         prices={what: _price(name, what, usd) for what, usd in (table.prices or {}).items()},
         capabilities=table.capabilities or {},
+        hearing={model: _hearing(name, model, told) for model, told in (table.hearing or {}).items()},
         discovery=table.discovery,
         rates=rates_of(table.rates),
         call_timeouts_s={name: parse_duration(text) for name, text in (table.call_timeouts or {}).items()},
@@ -156,6 +168,16 @@ def _routing(route: str, model: str, told: object) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         what = f"the routing of '{display(model)}' on route '{route}' has a value that JSON does not know"
         raise ConfigError(what, hint="write texts, numbers, lists and tables") from error
+
+
+def _hearing(route: str, model: str, table: HearingTable) -> HearingRule:
+    unknown = [word for word in table.containers or () if word not in SOUNDS]
+    if unknown:
+        what = f"`hearing` of '{display(model)}' on route '{route}' has no container '{display(unknown[0])}'"
+        raise ConfigError(what, hint=nearest(unknown[0], SOUNDS))
+    return HearingRule(
+        max_bytes=megabytes(table.max_mb), max_seconds=table.max_seconds, takes=table.containers, part=table.part
+    )
 
 
 def _price(route: str, what: str, usd: Decimal) -> str:

@@ -5,6 +5,7 @@ import ctypes
 import os
 import struct
 import sys
+import wave
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from pipeline.children import pcm
 from pipeline.children.lanes import Lanes
 from pipeline.children.limits import resident_bytes
 from pipeline.children.pool import PoolSettings, StagePool
@@ -64,6 +66,12 @@ def tone(seconds: float, rate: int = 16_000, channels: int = 1) -> bytes:
     wave = 0.3 * np.sin(np.arange(int(seconds * rate)) * (2 * np.pi * 440 / rate))
     pcm = np.repeat((wave * 32767).astype("<i2"), channels).tobytes()
     return wrap_pcm(pcm, rate=rate, channels=channels)
+
+
+def pcm_of(name: str) -> pcm.Pcm:
+    """The samples of a WAV among the samples."""
+    with wave.open(str(MEDIA / name)) as wav:
+        return np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2")
 
 
 def odd_wav(rate: int, data: bytes) -> bytes:

@@ -19,7 +19,7 @@ from pipeline.core.hearing import Survey
 from pipeline.core.model import Media
 from pipeline.media import recordings
 from pipeline.media.wav import wrap_pcm
-from tests.children.conftest import MEDIA, peak_of_children, tone
+from tests.children.conftest import MEDIA, pcm_of, peak_of_children, tone
 
 RATE = pcm.RATE
 
@@ -52,7 +52,7 @@ def told(result: StageResult) -> Survey:
 
 def spoken_at(folder: Path, *starts_s: int, seconds: int) -> Path:
     """A sentence of two and a half seconds at each of these seconds, digital silence between them."""
-    speech = np.frombuffer((MEDIA / "austen-0880.wav").read_bytes()[44:], dtype="<i2")
+    speech = pcm_of("austen-0880.wav")
     samples = np.zeros(seconds * RATE, dtype="<i2")
     for start in starts_s:
         samples[start * RATE : start * RATE + len(speech)] = speech
@@ -102,7 +102,7 @@ def test_nobody_speaks_in_what_is_no_speech(tmp_path: Path, sound: str) -> None:
 def test_voice_activity_is_the_same_however_the_samples_are_cut() -> None:
     from pipeline.children.voice import open_voice
 
-    samples = pcm.floats(np.frombuffer((MEDIA / "jfk.wav").read_bytes()[44:], dtype="<i2"))
+    samples = pcm.floats(pcm_of("jfk.wav"))
     whole, pieces = open_voice(), open_voice()
     assert whole is not None
     assert pieces is not None
@@ -198,12 +198,12 @@ async def test_invariant_15_hours_are_surveyed_in_the_memory_of_a_moment(lanes: 
     assert peak < 150 * limits.MEGABYTE
 
 
-def make_hours(path: Path, *, hours: int) -> None:
+def make_hours(path: Path, *, hours: float) -> None:
     second = (np.sin(np.arange(RATE) * (2 * np.pi * 200 / RATE)) * 300).astype(np.int16)
 
     def frames() -> Iterator[pyav.AudioFrame]:
         ten = np.tile(second, 10).reshape(1, -1)
-        for _ in range(hours * 360):
+        for _ in range(round(hours * 360)):
             frame = pyav.AudioFrame.from_ndarray(ten, format="s16", layout="mono")
             frame.sample_rate = RATE
             yield frame

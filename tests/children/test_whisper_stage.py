@@ -1,6 +1,5 @@
 """The transcription stage: real recordings, long ones in windows, bombs, damage and silence."""
 
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from pipeline.children.whisper_work import WhisperParams
 from pipeline.core.kinds import decode_transcript
 from pipeline.core.operations import Transcript
 from pipeline.media.wav import wrap_pcm
-from tests.children.conftest import MEDIA, odd_wav, peak_of_children, tone
+from tests.children.conftest import MEDIA, odd_wav, pcm_of, peak_of_children, tone
 
 pytestmark = pytest.mark.engines
 
@@ -63,11 +62,6 @@ def sample(name: str) -> FileRef:
 
 def text_of(transcript: Transcript) -> str:
     return " ".join(segment.text for segment in transcript.segments).lower()
-
-
-def pcm_of(name: str) -> Pcm:
-    with wave.open(str(MEDIA / name)) as wav:
-        return np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2")
 
 
 @pytest.mark.parametrize(

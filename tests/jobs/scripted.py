@@ -14,7 +14,7 @@ from pipeline.children.lanes import stage_error
 from pipeline.children.run import run_stage
 from pipeline.children.stage import FileRef, StageLimits
 from pipeline.core.errors import InputError, LimitExceeded
-from pipeline.core.hearing import Quiet, Survey
+from pipeline.core.hearing import Cut, Hearing, Quiet, Survey
 from pipeline.core.kinds import NO_CHANGE, NO_SOURCES, Answered, ClipFacts, PictureFacts, Sources
 from pipeline.core.model import Asset, Family, Limits, Media, Sha256, Source
 from pipeline.core.operations import (
@@ -147,6 +147,7 @@ class ScriptedContext:
         facts: dict[str, str] | None = None,
         parts: Callable[[Operation], list[bytes]] | None = None,
         survey: Survey | None = None,
+        hearing: Hearing | None = None,
         portion: Portion = DEFAULT_PORTION,
         heard: Callable[[Operation], bytes] | None = None,
         width: int = 1,
@@ -170,6 +171,9 @@ class ScriptedContext:
         self._parts = parts
         self._heard = heard or answer or (lambda operation: b"")
         self._survey = survey
+        self.hearing = hearing
+        self.cuts: list[Cut] = []
+        self.counted: list[float | None] = []
         self._body = body
         self._answer = answer
         self._pdf = pdf
@@ -181,7 +185,10 @@ class ScriptedContext:
     def file_name(self, draft: str) -> str:
         return f"book.{draft}"
 
-    async def call(self, operation: Operation, *, route: str | None = None) -> Asset:
+    async def call(
+        self, operation: Operation, *, route: str | None = None, audio_seconds: float | None = None
+    ) -> Asset:
+        self.counted.append(audio_seconds)
         if route is not None:
             self.elsewhere.append((route, operation))
             return self._asset(self._heard(operation))
@@ -243,6 +250,22 @@ class ScriptedContext:
         assert self._survey is not None, "this job was not meant to survey anything"
         self.surveyed.append(track)
         return self._survey
+
+    async def split(self, recording: Source | MediaRef, cut: Cut) -> tuple[MediaRef, ...]:
+        """Parts whose bytes say what they are parts of."""
+        await trio.lowlevel.checkpoint()
+        self.cuts.append(cut)
+        media = Media(media_type=cut.media_type, family="audio", extension="part", demuxer="part")
+        return tuple(
+            MediaRef(
+                sha256=Sha256(hashlib.sha256(repr((recording.sha256, cut, span)).encode()).hexdigest()),
+                path=str(self.scratch / f"part-{span[0]}"),
+                size=round(1000 * (span[1] - span[0])),
+                media=media,
+                seconds=span[1] - span[0],
+            )
+            for span in cut.stretches
+        )
 
     async def weigh(self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE) -> Sound:
         """As the child does it, in this process."""

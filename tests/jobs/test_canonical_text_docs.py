@@ -37,10 +37,10 @@ def test_profile_and_version_are_stated() -> None:
 
 def test_every_option_is_listed_with_its_default() -> None:
     defaults = CanonicalTextSpec()
-    shown = {"auto": '"auto"', True: "true", 0: "0"}
+    shown = {"auto": '"auto"', 0: "0"}
     for name in CanonicalTextSpec.__struct_fields__:
         value = getattr(defaults, name)
-        default = "true" if value is True else shown[value]
+        default = str(value).lower() if isinstance(value, bool) else shown[value]
         assert f"| `{name}` | `{default}` |" in PAGE
 
 

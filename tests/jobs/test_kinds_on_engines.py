@@ -40,7 +40,9 @@ class EngineContext(ScriptedContext):
         super().__init__(scratch, source=source)
         self._lanes = lanes
 
-    async def call(self, operation: Operation, *, route: str | None = None) -> Asset:
+    async def call(
+        self, operation: Operation, *, route: str | None = None, audio_seconds: float | None = None
+    ) -> Asset:
         driver = self._driver(operation)
         binding = driver.bind(operation_name(operation), None)
         assert driver.check(operation, binding) == []

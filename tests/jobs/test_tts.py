@@ -67,7 +67,7 @@ async def test_a_text_is_cut_to_what_one_call_of_the_route_may_carry(tmp_path: P
     ctx = context(tmp_path, portion=portion)
     await KIND.run(TtsSpec(text=LONG), ctx)
     assert all(portion.holds(text) for text in spoken_texts(ctx))
-    assert KIND.divided(TtsSpec(text=LONG), None, portion) == tuple(ctx.calls)
+    assert KIND.divided(TtsSpec(text=LONG), None, portion, None) == tuple(ctx.calls)
 
 
 def test_admission_sees_every_call_that_will_be_made() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.children.lanes import Lanes
-from pipeline.core.drivers import Reply, RouteConfig
+from pipeline.core.drivers import Reply, RouteConfig, reasons_against
 from pipeline.core.model import Media, RouteId, Sha256
 from pipeline.core.operations import (
     Complete,
@@ -96,7 +96,7 @@ class Desk:
 
 def refused(driver: OpenRouter | OpenAi, operation: Operation, model: str | None = None) -> list[str]:
     """The codes of every reason against an operation."""
-    return [reason.code for reason in driver.check(operation, driver.bind(operation_name(operation), model))]
+    return [reason.code for reason in reasons_against(driver, operation, driver.bind(operation_name(operation), model))]
 
 
 def file_of(folder: Path, name: str, body: bytes, media: Media, *, seconds: float | None = None) -> MediaRef:

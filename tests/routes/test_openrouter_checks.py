@@ -97,7 +97,7 @@ def test_a_recording_longer_than_the_provider_listens_is_refused(driver: OpenRou
 
 def test_all_reasons_against_a_recording_are_told_at_once(driver: OpenRouter) -> None:
     wrong = msgspec.structs.replace(sound("audio/midi", size=10**9, seconds=9e9), language="haw", track=2)
-    codes = ["input-type", "limit-bytes", "limit-seconds", "language-unsupported", "operation-unsupported"]
+    codes = ["input-type", "language-unsupported", "limit-bytes", "limit-seconds", "operation-unsupported"]
     assert refused(driver, wrong) == codes
 
 
