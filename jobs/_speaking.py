@@ -24,6 +24,7 @@ from pipeline.media.wav import Pcm
 
 REEL_S = 600.0
 EVEN_DB = 0.5  # less is not heard
+JUDGED_S = 1.0  # of sound: the meter looks at 0.4 s at a time, and takes the pause around a short word for quietness
 MOST_EVENING_DB = 9.0
 MOST_GAIN_DB = 30.0
 MAX_PIECE_BYTES = 600_000_000
@@ -63,19 +64,26 @@ async def speak_all(ctx: JobContext, chunks: Sequence[Chunk], asks: Sequence[Spe
 
 
 def levelled(takes: Sequence[Take], target_lufs: float | None) -> list[Take]:
-    """With gains to the target; without one, to the loudness in the middle of all, and no further than is sensible."""
-    known = [take.sound.lufs for take in takes if take.sound.lufs is not None]
+    """With gains to the target; without one, to the loudness in the middle of all, and no further than is sensible.
+
+    A take that sounds too short for its loudness to mean much goes with the others, if there are any.
+    """
+    least_s = JUDGED_S if any(_lufs(take, JUDGED_S) is not None for take in takes) else 0.0
+    known = [lufs for take in takes if (lufs := _lufs(take, least_s)) is not None]
     if not known:
         return list(takes)
-    wanted = statistics.median_low(known) if target_lufs is None else target_lufs
+    middle = statistics.median_low(known)
+    wanted = middle if target_lufs is None else target_lufs
     most = MOST_EVENING_DB if target_lufs is None else MOST_GAIN_DB
-    return [_with_gain(take, wanted, most) for take in takes]
+    return [_with_gain(take, wanted - (_lufs(take, least_s) or middle), most) for take in takes]
 
 
-def _with_gain(take: Take, wanted: float, most: float) -> Take:
-    if take.sound.lufs is None:
-        return take
-    gain = min(max(wanted - take.sound.lufs, -most), most)
+def _lufs(take: Take, least_s: float) -> float | None:
+    return take.sound.lufs if take.sound.seconds * (1 - take.sound.silence) >= least_s else None
+
+
+def _with_gain(take: Take, gain: float, most: float) -> Take:
+    gain = min(max(gain, -most), most)
     return msgspec.structs.replace(take, gain_db=round(gain, 2) if abs(gain) >= EVEN_DB else 0.0)
 
 

@@ -25,6 +25,7 @@ from pipeline.core.operations import AudioFormat, Operation, Speak
 from pipeline.core.portions import DEFAULT_PORTION, Portion
 from pipeline.media.wav import wrap_pcm
 from tests.jobs.scripted import RATE, ScriptedContext, fitting_speech, source, speaking, speech, tone
+from tests.jobs.sounding import sounding
 from tests.standin.sound import encoded
 
 KIND = Tts()
@@ -261,6 +262,17 @@ async def test_one_part_is_as_loud_as_the_next(tmp_path: Path) -> None:
     )
     found = levels(result.drafts[0].path, int(result.facts["parts"]))
     assert found == pytest.approx([3000 / 32768] * len(found), rel=0.08)
+
+
+async def test_a_part_too_short_to_have_a_loudness_goes_with_the_others(tmp_path: Path) -> None:
+    lengths = iter([2.0, 0.1, 2.0])
+    text = "A first sentence.\n\nNo!\n\nA last sentence."
+    ctx = context(tmp_path, answer=lambda operation: speech(next(lengths), amplitude=2000))
+    result = await KIND.run(TtsSpec(text=text, loudness=-16.0), ctx)
+    assert result.drafts[0].path is not None
+    loud = [peak for peak in levels(result.drafts[0].path, 60) if peak > 0.05]
+    assert min(loud) > 0.75 * max(loud)
+    assert len(sounding(result.drafts[0].path)) == 3
 
 
 @pytest.mark.parametrize("target", [-16.0, -23.0])
