@@ -88,14 +88,17 @@ def plan(
     config: Config = None,
     force: Annotated[bool, typer.Option("--force", help="As `run --force` would.")] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="As `run --rehash` would.")] = False,
+    ask: Annotated[bool, typer.Option("--ask", help="Ask the routes for models and prices first, for free.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Say what would run and what is refused. Sends nothing, changes nothing."""
+    """Say what would run and what is refused. Sends no work, changes nothing."""
     from pipeline import preview
 
     files = tuple(manifests or ())
     return tell(
-        lambda: preview.plan(seat_of(context, spool, config), files, is_forced=force, is_rehashing=rehash),
+        lambda: preview.plan(
+            seat_of(context, spool, config), files, is_forced=force, is_rehashing=rehash, is_asking=ask
+        ),
         as_json=as_json,
     )
 

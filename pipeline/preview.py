@@ -1,7 +1,8 @@
 """`plan`: the decisions of a run without the run. The same reading and the same Planner, over a ledger only read.
 
-Sends nothing, changes nothing, needs no lock, and works before the first run and on a read-only disk. A file that no
-run has hashed yet is read here, and not remembered.
+Sends nothing, changes nothing, needs no lock, and works before the first run and on a read-only disk; only where it is
+asked to, it asks the routes for their listings first, as a run does, and keeps them. A file that no run has hashed yet
+is read here, and not remembered.
 """
 
 import io
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from pipeline import app
@@ -20,6 +22,7 @@ from pipeline.core.confine import display, display_path
 from pipeline.core.errors import BudgetExhausted, LimitExceeded, MediaspoolError
 from pipeline.core.model import BadJob, Decision, Outcome, Refusal, Verdict
 from pipeline.core.pricing import total
+from pipeline.discovery import discover
 from pipeline.report import exit_code
 from pipeline.runtime import Runtime, World, open_view
 from pipeline.seat import Seat
@@ -89,6 +92,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     usd: Decimal | None
     audio_seconds: float
     exit_code: int
+    warnings: tuple[str, ...] = ()
 
 
 class _Preview(Struct, frozen=True, kw_only=True):
@@ -99,12 +103,22 @@ class _Preview(Struct, frozen=True, kw_only=True):
     error: MediaspoolError | None = None
 
 
-def plan(seat: Seat, files: Sequence[str], *, is_forced: bool = False, is_rehashing: bool = False) -> Answer:
-    """What `run` would do with the same words."""
+def plan(
+    seat: Seat,
+    files: Sequence[str],
+    *,
+    is_forced: bool = False,
+    is_rehashing: bool = False,
+    is_asking: bool = False,
+) -> Answer:
+    """What `run` would do with the same words. `is_asking` the routes that may be asked first for models and prices."""
     request = RunRequest(spool=seat.root, files=tuple(files), is_forced=is_forced, is_rehashing=is_rehashing)
     with open_view(seat.settings, seat.root, _silent(seat.world)) as runtime:
+        if is_asking:
+            trio.run(_ask, runtime, request)
         previews = [_preview(runtime, claim, request) for claim in _claims(runtime, request)]
-    made = _plan(previews)
+        warnings = tuple(map(display, runtime.warnings))
+    made = msgspec.structs.replace(_plan(previews), warnings=warnings)
     return Answer(text=joined(_lines(made)), record=made, exit_code=made.exit_code)
 
 
@@ -114,6 +128,14 @@ def unsettled(seat: Seat, files: Sequence[str]) -> tuple[str, ...]:
     with open_view(seat.settings, seat.root, _silent(seat.world)) as runtime:
         readings = app.read(runtime, _claims(runtime, request), request)
     return tuple(path for reading in readings if reading.manifest for path in reading.manifest.unsettled)
+
+
+async def _ask(runtime: Runtime, request: RunRequest) -> None:
+    readings = app.read(runtime, _claims(runtime, request), request)
+    try:
+        await discover(runtime, (job for reading in readings if reading.manifest for job in reading.manifest.jobs))
+    finally:
+        await runtime.drivers.aclose()
 
 
 def _silent(world: World) -> World:
@@ -224,9 +246,10 @@ def _lines(made: Plan) -> Iterator[str]:
             yield f"  would stop before the end: {manifest.cap.message} [{manifest.cap.code}]"
         for choice, title in _TITLES.items():
             yield from _group_lines(choice, title, [job for job in manifest.jobs if job.choice == choice])
+    yield from (f"warning: {text}" for text in made.warnings)
     if made.counts.get("run"):
         price = "an unknown price" if made.usd is None else f"at most {made.usd} USD" if made.usd else "no cost"
-        yield f"in all: {made.audio_seconds / 60:.1f} minutes of audio, {price}; nothing was sent or changed"
+        yield f"in all: {made.audio_seconds / 60:.1f} minutes of audio, {price}; no work was sent"
 
 
 def _headline(manifest: PlannedManifest) -> str:

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import preview
+from pipeline.preview import Plan
+from tests.cli.conftest import seat
 from tests.makers import Folder, outcomes
 from tests.standin.fixture import StandIn
 
 pytestmark = pytest.mark.real_time
+MODEL = "hexgrad/kokoro-82m"
 MANIFEST = """
 schema = 1
 name = "remote"
@@ -78,3 +82,22 @@ def test_the_price_of_the_dearest_endpoint_is_known_before_the_call(folder: Fold
     outcome = outcomes(folder.run())["hi"]
     assert outcome.code == "budget-spend"
     assert standin.count("speak") == 0
+
+
+def test_a_plan_asks_for_prices_where_it_is_told_to_and_nobody_otherwise(folder: Folder, standin: StandIn) -> None:
+    shop(folder, standin, discovery="required")
+    silent = preview.plan(seat(folder), [str(folder.manifest)]).record
+    assert isinstance(silent, Plan)
+    assert (silent.usd, standin.requests()) == (None, [])
+    asked = preview.plan(seat(folder), [str(folder.manifest)], is_asking=True).record
+    assert isinstance(asked, Plan)
+    assert asked.usd is not None
+    assert listings(standin) == ["/models", f"/models/{MODEL}/endpoints"]
+    assert {request["method"] for request in standin.requests()} == {"GET"}
+    assert preview.plan(seat(folder), [str(folder.manifest)]).record == asked
+
+
+def test_a_plan_says_what_kept_it_from_the_prices(folder: Folder, standin: StandIn) -> None:
+    shop(folder, standin, discovery="best-effort", base_url="http://127.0.0.1:9/api/v1")
+    answer = preview.plan(seat(folder), [str(folder.manifest)], is_asking=True)
+    assert "warning: route shop: the listing speech could not be fetched" in answer.text
