@@ -78,7 +78,9 @@ def cpu(costs: list[Cost]) -> float:
 
 
 def told(costs: list[Cost]) -> str:
-    return f"{cpu(costs) * 1000:.1f} ms CPU, {1 / statistics.median(call.wall_s for _, call in costs):.0f}/s"
+    wall_s = statistics.median(call.wall_s for _, call in costs)
+    rate = f"{1 / wall_s:.0f}/s" if wall_s > 0 else "a rate lost in the noise of the start-up"
+    return f"{cpu(costs) * 1000:.1f} ms CPU, {rate}"
 
 
 def started(costs: list[Cost]) -> str:
