@@ -156,7 +156,7 @@ class _Lanes:
     async def _work(self, lane: str, queue: trio.MemoryReceiveChannel[_Item]) -> None:
         async with queue:
             async for item in queue:
-                self._watch.begun(lane)
+                self._watch.begun(lane, item.decision)
                 outcome = await self._outcome(item)
                 self._watch.left(lane, item.decision)
                 if outcome is not None:

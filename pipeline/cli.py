@@ -118,12 +118,17 @@ def run(
     ] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read all inputs again, whatever their times say.")] = False,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Drain after so long, such as 50m.")] = None,
+    events: Annotated[
+        str | None, typer.Option("--events", metavar="FILE", help="Add a line of JSON per event to FILE; - is stdout.")
+    ] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something needs you.")] = False,
 ) -> int:
     """Run manifests, or what waits in the spool. The exit code says how it went."""
     from pipeline import shift
 
+    if events == "-" and as_json:
+        raise typer.BadParameter("--events - and --json both want stdout")
     order = shift.Order(
         files=tuple(manifests or ()),
         is_skipping_busy=if_busy == "skip",
@@ -131,6 +136,7 @@ def run(
         is_rehashing=rehash,
         time_limit_s=seconds(time_limit, "--time-limit"),
         is_quiet=quiet or as_json,
+        events=events,
     )
     return tell(lambda: shift.work(seat_of(context, spool, config), order), as_json=as_json)
 

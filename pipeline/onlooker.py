@@ -1,8 +1,8 @@
-"""Who is told how a run gets on: a person who waits, or nobody."""
+"""Who is told how a run gets on: a person who waits, a program that follows it, or nobody."""
 
 from typing import Protocol
 
-from pipeline.core.model import Decision, Outcome
+from pipeline.core.model import Decision, Outcome, RunId
 
 
 class Onlooker(Protocol):
@@ -12,11 +12,13 @@ class Onlooker(Protocol):
     when its turn comes.
     """
 
+    def started(self, run: RunId) -> None: ...
+
     def planned(self, jobs: int) -> None: ...
 
     def queued(self, lane: str, decision: Decision) -> None: ...
 
-    def begun(self, lane: str) -> None: ...
+    def begun(self, lane: str, decision: Decision) -> None: ...
 
     def left(self, lane: str, decision: Decision) -> None: ...
 
@@ -26,13 +28,16 @@ class Onlooker(Protocol):
 class Nobody:
     """Nobody waits."""
 
+    def started(self, run: RunId) -> None:
+        return
+
     def planned(self, jobs: int) -> None:
         return
 
     def queued(self, lane: str, decision: Decision) -> None:
         return
 
-    def begun(self, lane: str) -> None:
+    def begun(self, lane: str, decision: Decision) -> None:
         return
 
     def left(self, lane: str, decision: Decision) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from pipeline.core.model import Decision, Outcome
+from pipeline.core.model import Decision, Outcome, RunId
 from pipeline.trace.logs import say
 
 MAX_LANES = 8
@@ -99,6 +99,9 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
+    def started(self, run: RunId) -> None:
+        return
+
     def planned(self, jobs: int) -> None:
         if jobs:
             self._task = self._progress.add_task("working", total=jobs, told="")
@@ -111,7 +114,7 @@ class Bar:
         self._lanes[lane].queued(decision.estimate.audio_seconds)
         self._show(lane)
 
-    def begun(self, lane: str) -> None:
+    def begun(self, lane: str, decision: Decision) -> None:
         self._lanes[lane].at_work += 1
         self._show(lane)
 

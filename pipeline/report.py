@@ -184,7 +184,7 @@ def report_json(report: RunReport) -> bytes:
     shown = msgspec.structs.replace(
         report,
         manifest=display_path(report.manifest) if report.manifest is not None else None,
-        outcomes=tuple(_shown(outcome) for outcome in report.outcomes),
+        outcomes=tuple(showable(outcome) for outcome in report.outcomes),
         warnings=tuple(display(warning) for warning in report.warnings),
     )
     return msgspec.json.encode(shown) + b"\n"
@@ -315,7 +315,7 @@ def command(verb: str, spool: str | None) -> str:
     return f"mediaspool {verb}{where}"
 
 
-def _shown(outcome: Outcome) -> Outcome:
+def showable(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(
         outcome,
         job=display_path(outcome.job),

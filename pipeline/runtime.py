@@ -180,6 +180,7 @@ async def open_runtime(
     lanes = _open_lanes(settings, spool, roots)
     try:
         opened = _assemble(settings, spool, world, run=run, redactor=redactor, ledger=ledger, lanes=lanes)
+        world.watch.started(run)
         try:
             yield opened
         finally:

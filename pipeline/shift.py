@@ -20,11 +20,14 @@ from pipeline.answer import SCHEMA, Answer, counted, joined, shown_path
 from pipeline.app import Result, RunRequest
 from pipeline.core.confine import display_path
 from pipeline.core.errors import RunBusy
+from pipeline.core.model import Clock
+from pipeline.events import EventStream, Several
 from pipeline.onlooker import Nobody, Onlooker
 from pipeline.progress import Bar, is_lively, is_watched
 from pipeline.report import RunReport, has_news, report_json, summary
 from pipeline.seat import Seat
 from pipeline.signals import Caught
+from pipeline.state.durable import PRIVATE, border
 from pipeline.state.settings import settings_path
 from pipeline.trace.logs import say
 
@@ -41,6 +44,7 @@ class Order(Struct, frozen=True, kw_only=True):
     is_rehashing: bool = False
     time_limit_s: float | None = None
     is_quiet: bool = False
+    events: str | None = None
 
 
 class ShiftReport(RunReport, frozen=True, kw_only=True):
@@ -75,8 +79,10 @@ def work(seat: Seat, order: Order) -> Answer:
         is_forced=order.is_forced,
         is_rehashing=order.is_rehashing,
     )
+    is_live = is_by_hand and is_lively(sys.stderr, seat.world.environ)
     try:
-        result = _run(seat, request, is_live=is_by_hand and is_lively(sys.stderr, seat.world.environ))
+        with _following(order.events, seat.world.clock) as events:
+            result = _run(seat, request, events, is_live=is_live)
     except RunBusy as busy:
         if not order.is_skipping_busy:
             raise
@@ -84,12 +90,32 @@ def work(seat: Seat, order: Order) -> Answer:
     return _answer(seat, order, result, is_by_hand=is_by_hand)
 
 
-def _run(seat: Seat, request: RunRequest, *, is_live: bool) -> Result:
+def _run(seat: Seat, request: RunRequest, events: EventStream | None, *, is_live: bool) -> Result:
     caught = Caught()
     caught.keep()
     with _watching(is_live) as watch:
-        world = msgspec.structs.replace(seat.world, watch=watch)
-        return trio.run(app.run, request, seat.settings, world, caught)
+        onlooker = watch if events is None else Several(watch, events)
+        world = msgspec.structs.replace(seat.world, watch=onlooker)
+        result = trio.run(app.run, request, seat.settings, world, caught)
+    if events is not None:
+        events.closed(result.whole)
+    return result
+
+
+@contextmanager
+def _following(events: str | None, clock: Clock) -> Iterator[EventStream | None]:
+    """`-` is stdout; a file is added to, so that one of them can follow every run."""
+    if events is None:
+        yield None
+        return
+    if events == "-":
+        yield EventStream(sys.stdout, clock)
+        return
+    with border(events):
+        fd = os.open(events, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, PRIVATE)
+        file = os.fdopen(fd, "w", encoding="utf-8")
+    with file:
+        yield EventStream(file, clock)
 
 
 @contextmanager

@@ -69,9 +69,9 @@ def test_every_lane_says_what_it_does_and_the_run_what_it_cost(screen: Screen) -
         for _ in range(2):
             bar.queued("whisper", decision(600.0))
         bar.queued("openrouter", decision())
-        bar.begun("whisper")
-        bar.begun("whisper")
-        bar.begun("openrouter")
+        bar.begun("whisper", decision())
+        bar.begun("whisper", decision())
+        bar.begun("openrouter", decision())
         screen.now = 30.0
         bar.left("whisper", decision(600.0))
         bar.ended(ended(usd=Decimal("0.12")))
@@ -108,7 +108,7 @@ class Counted(Seen):
     def queued(self, lane: str, decision: Decision) -> None:
         self.lanes.setdefault(lane, [0, 0, 0])[0] += 1
 
-    def begun(self, lane: str) -> None:
+    def begun(self, lane: str, decision: Decision) -> None:
         self.lanes[lane][1] += 1
 
     def left(self, lane: str, decision: Decision) -> None:
