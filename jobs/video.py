@@ -164,8 +164,9 @@ async def _published(spec: VideoSpec, ctx: JobContext, answered: Answered) -> Ki
     drafts = [_clip(clip)]
     if spec.poster != "none":
         drafts.append(Draft(name=spec.poster, media_type=_POSTERS[spec.poster], path=target))
+    drafts += [_further(clip, number) for number, clip in enumerate(others, 2)]
     doubt = _doubt(spec, seen)
-    notes = [doubt, f"{len(others)} further clips are kept among the assets" if others else ""]
+    notes = [doubt, f"the answer has {len(others) + 1} clips" if others else ""]
     return KindResult(
         verdict="suspect" if doubt else "done",
         drafts=tuple(drafts),
@@ -177,6 +178,11 @@ async def _published(spec: VideoSpec, ctx: JobContext, answered: Answered) -> Ki
 def _clip(clip: Asset) -> Draft:
     extension = None if clip.media.extension == ANNOUNCED else clip.media.extension
     return Draft(name=ANNOUNCED, media_type=clip.media.media_type, path=Path(clip.path), extension=extension)
+
+
+def _further(clip: Asset, number: int) -> Draft:
+    """A second clip that nobody asked for was paid for: film.2.mp4 beside film.mp4."""
+    return Draft(name=f"{number}.{clip.media.extension}", media_type=clip.media.media_type, path=Path(clip.path))
 
 
 def _doubt(spec: VideoSpec, seen: ClipFacts) -> str:

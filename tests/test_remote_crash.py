@@ -56,7 +56,7 @@ TRIES: Mapping[str, Try] = {
         'model = "x-ai/grok-imagine-video"\n',
         operation="make_video",
         more=("submitted", "part"),
-        products=("one.mp4", "one.jpg"),
+        products=("one.mp4", "one.2.mp4", "one.jpg"),
     ),
 }
 

@@ -141,3 +141,15 @@ def test_a_picture_that_is_of_no_use_is_no_product_and_is_kept_apart_for_a_perso
     assert not folder.product("").exists() or list(folder.product("").iterdir()) == []
     (kept,) = (folder.spool / "quarantine").iterdir()
     assert kept.stat().st_size > 1000
+
+
+def test_every_clip_of_an_answer_is_published_once(folder: Folder, standin: StandIn) -> None:
+    standin.fault("urls-two")
+    text = ONE + 'kind = "video"\nprompt = "A kite."\nseconds = 4\nout = "out/one.{ext}"\n'
+    job(folder, text, "shop")
+    assert verdicts(folder.run()) == {"one": "done"}
+    made = {path.name for path in folder.product("").iterdir()}
+    assert made == {"one.mp4", "one.2.mp4", "one.jpg", "one.mp4.receipt.json"}
+    assert folder.product("one.mp4").read_bytes() != folder.product("one.2.mp4").read_bytes()
+    assert verdicts(folder.run()) == {"one": "unchanged"}
+    assert standin.paid("make_video") == 1

@@ -128,9 +128,11 @@ async def test_a_clip_much_shorter_or_longer_than_asked_is_suspect(
     assert len(result.drafts) == 2
 
 
-async def test_further_clips_of_one_answer_are_told(tmp_path: Path) -> None:
+async def test_further_clips_of_one_answer_are_published_too(tmp_path: Path) -> None:
     result = await KIND.run(ask(), context(tmp_path, MP4, MP4 + b"\0"))
-    assert (len(result.drafts), result.reason) == (2, "1 further clips are kept among the assets")
+    assert [draft.name for draft in result.drafts] == ["mp4", "jpg", "2.mp4"]
+    assert Path(str(result.drafts[2].path)).read_bytes() == MP4 + b"\0"
+    assert result.reason == "the answer has 2 clips"
 
 
 async def test_a_video_that_does_not_play_is_no_answer(tmp_path: Path) -> None:
