@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.overview import status
+from tests.cli.conftest import seat
 from tests.makers import Folder, outcomes, verdicts
 from tests.standin.fixture import StandIn
 
@@ -153,3 +155,24 @@ def test_every_clip_of_an_answer_is_published_once(folder: Folder, standin: Stan
     assert folder.product("one.mp4").read_bytes() != folder.product("one.2.mp4").read_bytes()
     assert verdicts(folder.run()) == {"one": "unchanged"}
     assert standin.paid("make_video") == 1
+
+
+def test_a_manifest_asks_for_a_fault_by_the_id_of_a_model(folder: Folder, standin: StandIn) -> None:
+    job(folder, SPEECH, "home/fault/413/tts-1")
+    found = outcomes(folder.run())["one"]
+    assert (found.verdict, found.code, standin.paid("speak")) == ("failed", "rejected", 0)
+    assert [seen["fault"] for seen in standin.requests("speak")] == ["413"]
+
+
+def test_t4_the_late_price_of_speech_is_booked_by_a_following_run(folder: Folder, standin: StandIn) -> None:
+    job(folder, SPEECH, "shop")
+    first = outcomes(folder.run())["one"]
+    assert (first.verdict, first.usd) == ("done", None)
+    assert "without a known price" in status(seat(folder)).text
+    for _ in range(6):
+        folder.now += 3600
+        assert verdicts(folder.run()) == {"one": "unchanged"}
+    told = status(seat(folder)).text
+    assert "USD for 1 call" in told
+    assert "without a known price" not in told
+    assert (standin.count("speak"), standin.count("generation") > 1) == (1, True)
