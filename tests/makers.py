@@ -14,7 +14,7 @@ from pipeline.runtime import World, utc_now
 from pipeline.state.settings import Settings, load_settings
 from tests.scripted import wav
 
-DRIVERS = {**routes.DRIVERS, "scripted": "tests.scripted:open_driver"}
+DRIVERS = {**routes.DRIVERS, "scripted": "tests.scripted:open_driver", "listener": "tests.listener:open_driver"}
 FAR_FUTURE = 4_000_000_000.0
 
 MANIFEST = """

@@ -3,12 +3,13 @@
 import random
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs._cuts import OVERLAP_S, Stretch, cut, number, speaks
-from jobs._merge import Piece, gaps, interleaved, join, language_of
+from jobs._merge import Piece, gaps, interleaved, join, language_of, languages_of
 from pipeline.core.hearing import Quiet, Survey
 from pipeline.core.operations import Segment, Span, Transcript, Word
 from tests.jobs.scripted import surveyed, transcript
@@ -282,3 +283,28 @@ def test_the_language_is_that_of_most_of_the_text() -> None:
 
     assert language_of([piece("de", "ja", 0.99), piece("en", "a longer text", 0.8)]) == ("en", 0.8)
     assert language_of([]) == (None, None)
+
+
+def test_seconds_of_each_language_are_those_of_all_parts() -> None:
+    stretch = Stretch(start=0.0, end=1.0, begins=0.0, ends=1.0)
+
+    def piece(languages: dict[str, float] | None) -> Piece:
+        return Piece(stretch=stretch, transcript=msgspec.structs.replace(transcript("a"), languages=languages))
+
+    assert languages_of([piece({"de": 2.0, "en": 1.0}), piece(None), piece({"en": 3.5})]) == {"de": 2.0, "en": 4.5}
+    assert languages_of([piece(None)]) is None
+
+
+def test_of_equal_words_those_at_the_same_time_are_the_same() -> None:
+    """The second part has missed the first "no" of three: the words, not their number, must meet."""
+    first = Stretch(start=0.0, end=8.0, begins=0.0, ends=6.0)
+    second = Stretch(start=4.0, end=12.0, begins=6.0, ends=12.0)
+
+    def heard(*starts: float) -> Transcript:
+        words = tuple(Word(start=at, end=at + 0.3, text="no") for at in starts)
+        segment = Segment(start=starts[0], end=starts[-1] + 0.3, text=" ".join("no" for _ in starts), words=words)
+        return msgspec.structs.replace(transcript("x"), segments=(segment,))
+
+    pieces = [Piece(stretch=first, transcript=heard(5.0, 6.0, 7.0)), Piece(stretch=second, transcript=heard(2.0, 3.0))]
+    joined = join(pieces, first_s=0.0, has_times=True)
+    assert [word.start for segment in joined.segments for word in segment.words] == [5.0, 6.0, 7.0]
