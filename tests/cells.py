@@ -123,7 +123,8 @@ class Field:
 
     def run(self) -> list[Seen]:
         """What the run made of every cell, in order."""
-        self.folder.clock = MockClock(rate=SPEED) if self._cells[0].is_slowed else None
+        if self._cells[0].is_slowed:
+            self.folder.clock, self.folder.speed = MockClock(rate=SPEED), SPEED
         ended = outcomes(self.folder.run())
         posts: Counter[str] = Counter()
         paid: Counter[str] = Counter()

@@ -11,6 +11,7 @@ from pipeline import routes
 from pipeline.app import Result, RunRequest, run
 from pipeline.core.model import Outcome, Reached
 from pipeline.runtime import World, utc_now
+from pipeline.state.pace_time import steady_s
 from pipeline.state.settings import Settings, load_settings
 from tests.scripted import wav
 
@@ -52,6 +53,7 @@ class Folder:
         self.environ: dict[str, str] = {"XDG_STATE_HOME": str(root / "state")}
         self.now = FAR_FUTURE
         self.clock: trio.abc.Clock | None = None
+        self.speed = 1.0
         (root / "recordings").mkdir(parents=True)
         self.manifest = root / "notes.toml"
         self.manifest.write_text(manifest)
@@ -94,6 +96,7 @@ class Folder:
             now=lambda: self.now,
             reached=lambda point: self.reached(point),
             drivers=DRIVERS,
+            steady=lambda: steady_s() * self.speed,
         )
 
     def run(self, **options: object) -> Result:
