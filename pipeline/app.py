@@ -32,7 +32,7 @@ from pipeline.report import RunReport, has_news, make_report, report_json
 from pipeline.runtime import Runtime, World, open_runtime
 from pipeline.signals import Caught, watch_signals
 from pipeline.state.durable import free_bytes
-from pipeline.state.idle import remove_marker, write_marker
+from pipeline.state.idle import write_marker
 from pipeline.state.roots import Roots
 from pipeline.state.settings import Settings
 from pipeline.state.spool import Claim, Spool
@@ -83,7 +83,7 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
     caught = caught or Caught()
     spool = Spool.create(request.spool)
     with spool.lock():
-        remove_marker(spool.root)
+        spool.forget_idle()
         claims = claim(request, settings, spool, world.now())
         stop = Stop()
         async with (

@@ -21,7 +21,6 @@ from pipeline.report import command
 from pipeline.runtime import new_run_id
 from pipeline.seat import Seat
 from pipeline.state.drops import REPORT_SUFFIX
-from pipeline.state.idle import remove_marker
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, JobRow, Resolution
 from pipeline.state.spool import Spool
@@ -102,7 +101,7 @@ def _opened(seat: Seat) -> Iterator[tuple[Spool, Ledger]]:
     if not os.path.exists(spool.ledger_path):
         raise ConfigError(f"there is no spool at '{display(spool.root)}' yet", hint="name it with --spool DIR")
     with spool.lock():
-        remove_marker(spool.root)
+        spool.forget_idle()
         ledger = Ledger.open(spool.ledger_path, run=new_run_id(), clock=seat.world.clock)
         try:
             yield spool, ledger

@@ -18,7 +18,6 @@ from pipeline.report import command
 from pipeline.seat import Seat
 from pipeline.state.drops import RECEIPT_SUFFIX
 from pipeline.state.durable import digest_file
-from pipeline.state.idle import remove_marker
 from pipeline.state.ledger_rows import unpack
 from pipeline.state.restore import Restoration, restoring
 from pipeline.state.spool import Spool
@@ -49,7 +48,7 @@ def rebuild(seat: Seat, folders: Sequence[str]) -> Answer:
         message = f"'{display_path(missing)}' is not a folder"
         raise InputError(message, code="input-missing", hint="name the folders that your products lie in")
     with spool.lock():
-        remove_marker(spool.root)
+        spool.forget_idle()
         with restoring(spool.ledger_path) as restoration:
             unusable = sum(_in_groups(restoration, _proofs(spool, where), spool))
             tally = restoration.tally

@@ -19,7 +19,6 @@ from pipeline.held import viewed
 from pipeline.pages.index_page import write_index
 from pipeline.report import command
 from pipeline.seat import Seat
-from pipeline.state.idle import remove_marker
 from pipeline.state.spool import Spool
 
 DAY_S = 24 * 3600.0
@@ -87,7 +86,7 @@ def _allowed(spool: Spool, *, is_real: bool) -> Iterator[None]:
         yield
         return
     with spool.lock():
-        remove_marker(spool.root)
+        spool.forget_idle()
         yield
 
 

@@ -23,7 +23,7 @@ from pipeline.children.lanes import Lanes, auto_workers
 from pipeline.core.budget import Budget
 from pipeline.core.confine import display
 from pipeline.core.drivers import Closes, Driver, Health, RouteConfig
-from pipeline.core.errors import ConfigError, MediaspoolError
+from pipeline.core.errors import ConfigError, LedgerError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Doubt
 from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
@@ -34,6 +34,7 @@ from pipeline.pacing import Pacer, budget_of, look_at_pace, pace_path
 from pipeline.publishing import Publisher
 from pipeline.routes import DRIVERS
 from pipeline.routes._tools import Tools
+from pipeline.state.database import RESTORE
 from pipeline.state.ledger import Ledger
 from pipeline.state.pace_tables import caps_of
 from pipeline.state.pace_time import Moment, boot_id, steady_s
@@ -175,6 +176,8 @@ async def open_runtime(
     settings: Settings, spool: Spool, world: World, *, roots: Mapping[str, str]
 ) -> AsyncIterator[Runtime]:
     run, redactor = new_run_id(), Redactor(_known_secrets(settings, world.environ))
+    if spool.has_lost_its_ledger:
+        raise LedgerError("the ledger is gone, and answers of earlier runs are here", hint=RESTORE)
     with ThreadRunner() as once:
         ledger = await once(lambda: Ledger.open(spool.ledger_path, run=run, clock=world.clock))
     lanes = _open_lanes(settings, spool, roots)

@@ -20,7 +20,6 @@ from pipeline.held import viewed
 from pipeline.report import command
 from pipeline.seat import Seat
 from pipeline.state.durable import border, digest_file, make_folders, read_chunks, write_file
-from pipeline.state.idle import remove_marker
 from pipeline.state.ledger_rows import ProductRow
 from pipeline.state.restore import all_products
 from pipeline.state.spool import Spool
@@ -82,7 +81,7 @@ def _allowed(spool: Spool, *, is_real: bool) -> Iterator[None]:
         yield
         return
     with spool.lock():
-        remove_marker(spool.root)
+        spool.forget_idle()
         yield
 
 

@@ -1,10 +1,12 @@
 """For all tests: live ones run only by name, a skip of what CI provides for fails, no clock decides a property."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.tracer import Tracer
 
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
@@ -33,3 +35,19 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = f"skipped although {required} is set: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Tells a measured figure: in the junit report, in the table of `make faults`, on screen with `pytest -rP`."""
+
+    def tell(line: str) -> None:
+        record_property("figure", line)
+        print(line)
+
+    return tell
+
+
+@pytest.fixture
+def tracer() -> Tracer:
+    return Tracer()

@@ -3,8 +3,10 @@
 `python -m tests.crash_child SPOOL CONFIG point:NAME` dies when the main path passes the named point,
 `point:NAME@N` when it does so for the N-th time;
 `audit:N` dies at the N-th change of the file system (open for writing, rename, link, remove, mkdir);
+`term:NAME` and `term:NAME@N` send themselves SIGTERM there instead, once, and go on;
 `full:NAME` can write no further byte into any file from that point on; the exit code is the program's;
 `none` runs to the end and prints how many such changes there were.
+What it prints first is `ready`: Python has started, and from now on a signal meets the program itself.
 """
 
 import itertools
@@ -31,6 +33,10 @@ WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class AuditKill:
@@ -85,9 +91,10 @@ def main(spool: str, config: str, kill: str) -> int:
         log_stream=sys.stderr,
         clock=utc_now,
         now=lambda: FAR_FUTURE,
-        reached=at(value, {"point": die, "full": fill}.get(mode, lambda: None)),
+        reached=at(value, {"point": die, "term": terminate, "full": fill}.get(mode, lambda: None)),
         drivers=DRIVERS,
     )
+    os.write(1, b"ready\n")
     sys.addaudithook(audit)
     try:
         result = trio.run(run, RunRequest(spool=spool), load_settings(config, {}), world)

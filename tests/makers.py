@@ -60,7 +60,10 @@ class Folder:
         self.configure(options or {})
 
     def configure(self, options: Mapping[str, str], extra: str = "") -> None:
-        lines = [f"{key} = {json.dumps(value)}" for key, value in {"calls": str(self.calls_file), **options}.items()]
+        lines = [
+            f"{key} = {json.dumps(value, ensure_ascii=False)}"
+            for key, value in {"calls": str(self.calls_file), **options}.items()
+        ]
         self.config = self.root / "mediaspool.toml"
         self.config.write_text(
             'default_route = ["scripted"]\n'

@@ -76,15 +76,6 @@ def check_next(folder: Folder, *, paid: bool) -> None:
         check_finished(folder)
 
 
-@pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    def tell(line: str) -> None:
-        record_property("figure", line)
-        print(line)
-
-    return tell
-
-
 @pytest.mark.parametrize(("point", "name"), [*zip(EARLY + AT_WORK, ["TERM", "INT"] * 4, strict=True)])
 def test_invariant_10_one_signal_at_a_named_point_loses_nothing_and_leaves_no_doubt(
     tmp_path: Path, point: str, name: str

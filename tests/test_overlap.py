@@ -61,15 +61,6 @@ def slow(root: Path, *, paid: bool, delay_s: str) -> Folder:
     return folder
 
 
-@pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    def tell(line: str) -> None:
-        record_property("figure", line)
-        print(line)
-
-    return tell
-
-
 def test_invariant_7_of_two_runs_started_together_one_works_and_the_other_says_busy(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:

@@ -213,15 +213,6 @@ class Yard:
         return looked_at
 
 
-@pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    def tell(line: str) -> None:
-        record_property("figure", line)
-        print(line)
-
-    return tell
-
-
 @pytest.mark.parametrize("pain", PAINS)
 def test_invariants_21_and_29_nothing_private_is_written_however_a_run_ends(
     tmp_path: Path, pain: str, figure: Callable[[str], None]

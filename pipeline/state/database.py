@@ -7,6 +7,7 @@ unclean end; sqlite3's errors leave here only as StoreError (disk full) or Ledge
 import contextlib
 import os
 import sqlite3
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 from urllib.parse import quote
@@ -20,12 +21,14 @@ BUSY_TIMEOUT_MS = 30_000
 WAL_KEEP_BYTES = 64_000_000
 SYNCHRONOUS_FULL = 2
 CACHED_STATEMENTS = 256
+_HEAD = struct.Struct(">16xH10xI")  # of a database file: the size of a page, and how many there are
 
 T = TypeVar("T")
 Value = str | int | float | bytes | None
 
-_RESTORE = (
-    "copy ledger.db away, then restore it from a backup or start a new spool: the receipts lie beside the products"
+RESTORE = (
+    "move ledger.db away, then put a backup in its place or type 'mediaspool rebuild': "
+    "the receipts lie beside the products"
 )
 
 
@@ -49,7 +52,7 @@ def _mapped(error: sqlite3.Error) -> MediaspoolError:
         case sqlite3.SQLITE_IOERR:
             return LedgerError(message, hint="check the disk and the system log")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return LedgerError(message, hint=_RESTORE)
+            return LedgerError(message, hint=RESTORE)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return LedgerError(message, hint="another program keeps the ledger locked; end it and run again")
     return LedgerError(message, code="internal", hint="please report it")
@@ -76,6 +79,7 @@ class Database:
         with border():
             _refuse_shared(folder)
             is_new = _create(path)
+            _refuse_cut(path)
             connection = _connect(path)
             try:
                 _prepare(connection, path)
@@ -238,7 +242,7 @@ def _check_after_unclean_end(connection: sqlite3.Connection) -> None:
         return
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise LedgerError(f"the ledger is damaged: {verdict}", hint=_RESTORE)
+        raise LedgerError(f"the ledger is damaged: {verdict}", hint=RESTORE)
 
 
 def _refuse_shared(folder: str) -> None:
@@ -250,6 +254,19 @@ def _refuse_shared(folder: str) -> None:
         ) from error
     if problem is not None:
         raise LedgerError(problem, hint="keep the spool folder on a local disk; inputs and outputs may lie elsewhere")
+
+
+def _refuse_cut(path: str) -> None:
+    """Pages that are missing at the end go unnoticed until one is read. With a log beside it a file may be short."""
+    with open(path, "rb") as file:
+        head, size = file.read(_HEAD.size), os.fstat(file.fileno()).st_size
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.getsize(f"{path}-wal"):
+            return
+    if len(head) == _HEAD.size and head.startswith(b"SQLite format 3\0"):
+        page_size, pages = _HEAD.unpack(head)
+        if size < page_size * pages:
+            raise LedgerError(f"the ledger is cut short: {size} bytes of {page_size * pages}", hint=RESTORE)
 
 
 def _create(path: str) -> bool:

@@ -21,6 +21,7 @@ from pipeline.core.confine import display, is_safe_name
 from pipeline.core.errors import ConfigError, RunBusy
 from pipeline.state.drops import PAGE_SUFFIX, REPORT_SUFFIX, is_manifest_name, stood_still
 from pipeline.state.durable import NEW_FILE, PRIVATE, border, remove, sync_folder, write_all
+from pipeline.state.idle import remove_marker
 from pipeline.state.linux import rename_without_replace
 
 FOLDER_MODE = 0o700
@@ -104,7 +105,20 @@ class Spool:
             _take(fd, path)
             yield
         finally:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # whatever it says, the descriptor is gone, and the lock with it
+                os.close(fd)
+
+    def forget_idle(self) -> None:
+        """The first act under the lock: what changes from here on is news to the next tick."""
+        with border(self.root):
+            remove_marker(self.root)
+
+    @property
+    def has_lost_its_ledger(self) -> bool:
+        """Each answer was in the ledger before it was among the assets. A new one would have them paid for again."""
+        with border(self.root):
+            has_ledger = os.path.exists(self.ledger_path) and os.path.getsize(self.ledger_path) > 0
+            return not has_ledger and bool(os.listdir(self.assets))
 
     def claim_incoming(self, settle_s: float, now: float) -> list[Claim]:
         """Take what was dropped and has come to rest, oldest first; it is ours on return, also after a power cut.

@@ -17,7 +17,8 @@ from pipeline.state.database import Database, shared_disk_problem
 from pipeline.state.ledger_rows import FileFacts
 from pipeline.state.linux import SHARED_FILE_SYSTEMS, file_system_magic
 from pipeline.state.migrations import STEPS, migrate, version_of
-from tests.state.conftest import Fault, Make, Tracer
+from tests.state.conftest import Make
+from tests.tracer import Fault, Tracer
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from pipeline.core.errors import ConfigError, RunBusy, StoreError
 from pipeline.state.drops import is_ignored, is_manifest_name, stood_still
 from pipeline.state.spool import MAX_NAME_BYTES, MAX_REPORTS, Claim, Spool
-from tests.state.conftest import Tracer
+from tests.tracer import Tracer
 
 LATER = 4e9
 """A time by which everything has settled."""

@@ -15,7 +15,8 @@ import pytest
 from pipeline.core.errors import MediaspoolError, StoreError
 from pipeline.state.durable import digest_file, free_bytes
 from pipeline.state.store import Publication, Store, part_name
-from tests.state.conftest import WAV, Ended, Fault, Make, Tracer, sha
+from tests.state.conftest import WAV, Make, sha
+from tests.tracer import Ended, Fault, Tracer
 
 OLD, NEW, SECOND = b"old " * 400, b"new " * 500, b"second " * 300
 NOBODY = 65_534
