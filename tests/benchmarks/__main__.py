@@ -5,7 +5,7 @@ import sys
 
 from tests.benchmarks.table import Row, show
 
-SUITES = ("clips", "tick", "plan", "jobs", "remote", "waiting", "uploads", "long")
+SUITES = ("clips", "whisperer", "quiet", "tick", "plan", "jobs", "remote", "waiting", "uploads", "long")
 
 
 def main(names: list[str]) -> int:

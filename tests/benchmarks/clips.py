@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -93,13 +94,13 @@ def measure() -> list[Row]:
     ]
 
 
-def make_clips(folder: Path) -> dict[str, str]:
+def make_clips(folder: Path, gains: Sequence[float] = GAINS) -> dict[str, str]:
     """The clips as 16 kHz mono WAV, and what is said in each."""
     folder.mkdir()
     expected = {}
     for name, text in SPOKEN.items():
         samples = decode(SAMPLES / name)
-        for number, gain in enumerate(GAINS):
+        for number, gain in enumerate(gains):
             stem = f"{Path(name).stem}-{number}"
             body = (samples * gain * 32767).clip(-32768, 32767).astype("<i2").tobytes()
             (folder / f"{stem}.wav").write_bytes(wrap_pcm(body, rate=RATE, channels=1))
