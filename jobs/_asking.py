@@ -27,10 +27,11 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 
 class Told(Struct, frozen=True, kw_only=True):
-    """What was heard. `reason` is why it is not all; `facts` are numbers for the receipt, never a word."""
+    """What was heard. `reason` is why it is not all, `silence` why nobody was asked; `facts` go into receipts."""
 
     transcript: Transcript
     reason: str = ""
+    silence: str = ""
     facts: dict[str, str] = {}
 
 

@@ -11,7 +11,8 @@ import msgspec
 
 from jobs._asking import AUTO, TRANSCRIPT_SCHEMA, Channels, Told, Wish, answer, operation_of
 from jobs._cuts import number, overlap_of
-from jobs._in_parts import hear_in_parts, longest_s
+from jobs._gate import against_silence, gate_facts
+from jobs._in_parts import NOTHING, hear_in_parts, longest_s, on_the_clock
 from pipeline.core.hearing import Hearing, fits
 from pipeline.core.kinds import JobContext
 from pipeline.core.model import Family, Refusal, Source
@@ -72,7 +73,23 @@ def operations(wish: Wish, hearing: Hearing | None = None) -> tuple[Transcribe, 
 
 
 async def hear(ctx: JobContext, wish: Wish) -> Told:
-    """The transcript of the whole recording, from one call or from many."""
+    """The transcript of the whole recording, from one call or from many; from none where it is silent and costs."""
+    if ctx.hearing is None or ctx.hearing.rate_unit == "none":
+        return await _hear(ctx, wish)
+    survey = await ctx.survey(wish.source, track=wish.track)
+    silence, facts = against_silence(survey), gate_facts(survey)
+    if silence:
+        nothing = msgspec.structs.replace(NOTHING, seconds=round(survey.first_s + survey.seconds, 3))
+        return Told(transcript=nothing, silence=silence, facts=facts)
+    told = await _hear(ctx, wish)
+    spoken = told.transcript
+    if spoken.speech is None:
+        speech, seconds = on_the_clock(survey), survey.speech_seconds
+        spoken = msgspec.structs.replace(spoken, speech=speech, speech_seconds=seconds)
+    return msgspec.structs.replace(told, transcript=spoken, facts=facts | told.facts)
+
+
+async def _hear(ctx: JobContext, wish: Wish) -> Told:
     ask = operation_of(wish)
     if wish.channels == "mix" and (ctx.hearing is None or fits(ask, ctx.hearing)):
         return Told(transcript=await answer(ctx, ask))

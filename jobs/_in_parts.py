@@ -161,14 +161,14 @@ def _whole(
     survey: Survey, pieces: Sequence[Piece], joined: dict[int | None, Joined], missing: tuple[Span, ...]
 ) -> Transcript:
     language, sure = language_of(pieces)
-    told = next((piece.transcript for piece in pieces if piece.transcript and piece.transcript.engine), _NOTHING)
+    told = next((piece.transcript for piece in pieces if piece.transcript and piece.transcript.engine), NOTHING)
     return Transcript(
         schema=TRANSCRIPT_SCHEMA,
         language=language,
         language_probability=sure,
         seconds=round(survey.first_s + survey.seconds, 3),
         speech_seconds=None if survey.speech_seconds is None else round(survey.speech_seconds, 3),
-        speech=_on_the_clock(survey),
+        speech=on_the_clock(survey),
         segments=interleaved(_labelled(found.segments, side, survey.channels) for side, found in joined.items()),
         engine=told.engine,
         model=told.model,
@@ -177,7 +177,7 @@ def _whole(
     )
 
 
-def _on_the_clock(survey: Survey) -> tuple[Span, ...] | None:
+def on_the_clock(survey: Survey) -> tuple[Span, ...] | None:
     if survey.speech is None:
         return None
     by_s = survey.first_s
@@ -187,7 +187,7 @@ def _on_the_clock(survey: Survey) -> tuple[Span, ...] | None:
 def _piece(number: int, part: _Part, answer: _Answer) -> Piece:
     """Labels of speakers hold within one answer only, so they are told apart by its number."""
     if part.ask is None:
-        return Piece(stretch=part.stretch, transcript=_NOTHING)
+        return Piece(stretch=part.stretch, transcript=NOTHING)
     if not isinstance(answer, Transcript):
         return Piece(stretch=part.stretch, transcript=None)
     segments = tuple(
@@ -241,7 +241,7 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
-_NOTHING = Transcript(
+NOTHING = Transcript(
     schema=TRANSCRIPT_SCHEMA,
     language=None,
     language_probability=None,

@@ -27,7 +27,7 @@ from jobs._hearing import (
     heard,
     operations,
 )
-from jobs._scoring import doubt
+from jobs._judging import judge
 from jobs._text import canonical, decode_text, flow, layout_json, shown_text, transcript_text
 from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.hearing import Hearing
@@ -232,8 +232,9 @@ def _result(spec: CanonicalTextSpec, source: Source, derived: _Derived, text: st
     facts = {"derivation": derived.derivation, "characters": str(len(text)), "profile": f"{PROFILE}@{PROFILE_VERSION}"}
     reason = ""
     if transcript is not None:
-        facts |= heard(transcript) | (derived.told.facts if derived.told else {})
-        reason = (derived.told.reason if derived.told else "") or doubt(transcript, transcript_text(transcript))
+        judged = judge(transcript, transcript_text(transcript), asked=None if spec.language == AUTO else spec.language)
+        facts |= heard(transcript) | judged.facts | (derived.told.facts if derived.told else {})
+        reason = (derived.told.reason if derived.told else "") or judged.doubt
     is_empty = not text and not reason
     was_heard = derived.derivation == "speech" and transcript is not None
     return KindResult(
@@ -248,6 +249,8 @@ def _result(spec: CanonicalTextSpec, source: Source, derived: _Derived, text: st
 def _nothing(derived: _Derived) -> str:
     if derived.derivation == "pdf":
         return "the PDF has no text layer; it may hold scanned pages"
+    if derived.told is not None and derived.told.silence:
+        return derived.told.silence
     return "no speech was found" if derived.transcript is not None else "the source has no text"
 
 

@@ -5,7 +5,7 @@ from the one transcript, so they agree; no speech is `empty` with a reason and n
 doubts make the job `suspect`, with its products. Never decodes audio and never knows who transcribed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -24,22 +24,25 @@ from jobs._hearing import (
     heard,
     operations,
 )
-from jobs._scoring import doubt, word_error_rate, words
+from jobs._judging import judge
+from jobs._scoring import character_error_rate, word_error_rate, words
 from jobs._subtitles import cues, srt, tsv, vtt
-from jobs._text import shown_text, transcript_text, with_marks
+from jobs._text import decode_text, shown_text, transcript_text, with_marks
 from pipeline.core.errors import InputError
 from pipeline.core.hearing import Hearing
-from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, Draft, JobContext, KindResult
+from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, NO_SOURCES, Draft, JobContext, KindResult, Sources
 from pipeline.core.model import Family, Limits, Refusal, Source
 from pipeline.core.operations import Operation, Transcript
 from pipeline.core.portions import Portion
 
 TextFormat = Literal["txt", "srt", "vtt", "json", "tsv"]
-MAX_REFERENCE_CHARS = 1_000_000
+MAX_REFERENCE_CHARS, MAX_REFERENCE_BYTES = 1_000_000, 4_000_000
+REFERENCE = "reference_file"
 
 
 class TranscriptionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`language` "auto" detects; `track` counts audio tracks from 0; `reference` is a text to score the result by.
+    """`language` "auto" detects; `track` counts audio tracks from 0; `reference` is a text to score the result by,
+    `reference_file` a file with it: by itself the one that lies beside the recording as `<stem>.ref.txt`.
 
     `channels` "split" hears each channel on its own and says who spoke; `all_or_nothing` fails the job, in place of a
     gap, where a part of a long recording stays failed.
@@ -51,6 +54,7 @@ class TranscriptionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     track: Annotated[int, Meta(ge=0, le=99)] = 0
     channels: Channels = "mix"
     all_or_nothing: bool = False
+    reference_file: str | None = None
     reference: Annotated[str, Meta(max_length=MAX_REFERENCE_CHARS)] | None = None
 
 
@@ -58,8 +62,10 @@ class Transcription:
     """Implements `core.kinds.Kind`."""
 
     name = "transcription"
-    version = 2
+    version = 3
     spec: type[msgspec.Struct] = TranscriptionSpec
+    further = (REFERENCE,)
+    beside: Mapping[str, str] = {REFERENCE: ".ref.txt"}
     families: frozenset[Family] = RECORDINGS
     asks: frozenset[str] = frozenset({"transcribe"})
     limits = Limits(
@@ -69,16 +75,18 @@ class Transcription:
     def products(self, spec: msgspec.Struct) -> tuple[str, ...]:
         return _mine(spec).formats
 
-    def check(self, spec: msgspec.Struct, source: Source | None) -> list[Refusal]:
+    def check(self, spec: msgspec.Struct, source: Source | None, more: Sources = NO_SOURCES) -> list[Refusal]:
         mine = _mine(spec)
         reasons = against_language(mine.language)
         if len(set(mine.formats)) < len(mine.formats):
             reasons.append(
                 Refusal(code="job-invalid", message="a format is listed twice", hint="list each format once")
             )
-        return [*reasons, *_against_source(source)]
+        return [*reasons, *_against_source(source), *_against_reference(mine, more)]
 
-    def operations(self, spec: msgspec.Struct, source: Source | None) -> tuple[Operation, ...]:
+    def operations(
+        self, spec: msgspec.Struct, source: Source | None, more: Sources = NO_SOURCES
+    ) -> tuple[Operation, ...]:
         return operations(_wish(_mine(spec), source)) if source is not None else ()
 
     def divided(
@@ -90,13 +98,15 @@ class Transcription:
         mine = _mine(spec)
         if ctx.source is None:
             raise InputError(_NO_SOURCE.message, code=_NO_SOURCE.code, hint=_NO_SOURCE.hint)
+        reference = await _reference(mine, ctx)  # first: one that cannot be read costs nothing
         told = await hear(ctx, _wish(mine, ctx.source))
         transcript = told.transcript
         text = transcript_text(transcript)
-        reason = told.reason or doubt(transcript, text)
-        facts = heard(transcript) | told.facts | _scores(text, mine.reference)
+        judged = judge(transcript, text, asked=None if mine.language == AUTO else mine.language)
+        reason = told.reason or judged.doubt
+        facts = heard(transcript) | judged.facts | told.facts | _scores(text, reference)
         if not text and not reason:
-            reason = f"no speech was found in {transcript.seconds:.1f} s"
+            reason = told.silence or f"no speech was found in {transcript.seconds:.1f} s"
             return KindResult(verdict="empty", drafts=(), reason=reason, facts=facts, audio_seconds=transcript.seconds)
         return KindResult(
             verdict="suspect" if reason else "done",
@@ -122,6 +132,26 @@ def _against_source(source: Source | None) -> list[Refusal]:
         hint = "transcription takes audio and video; see what the file really is"
         return [Refusal(code="input-type", message=f"{source.media.media_type} is not a recording", hint=hint)]
     return against_recording(source)
+
+
+def _against_reference(spec: TranscriptionSpec, more: Sources) -> list[Refusal]:
+    found = more.get(REFERENCE)
+    if found is None:
+        return []
+    if found.media.family != "text":
+        hint = "give plain text, or move the file away"
+        return [Refusal(code="input-type", message=f"the reference is {found.media.media_type}", hint=hint)]
+    if spec.reference is not None and spec.reference_file is not None:
+        hint = "keep one of them"
+        return [Refusal(code="job-invalid", message="there are two references: reference, reference_file", hint=hint)]
+    return []
+
+
+async def _reference(spec: TranscriptionSpec, ctx: JobContext) -> str | None:
+    """What was really said, as far as anybody has written it down; the job's own text before a file that lies there."""
+    if spec.reference is not None or REFERENCE not in ctx.more:
+        return spec.reference
+    return decode_text(await ctx.read_further(REFERENCE, max_bytes=MAX_REFERENCE_BYTES))
 
 
 def _wish(spec: TranscriptionSpec, source: Source) -> Wish:
@@ -156,7 +186,10 @@ _WRITERS: dict[TextFormat, tuple[str, Callable[[Transcript], str]]] = {
 
 def _scores(text: str, reference: str | None) -> dict[str, str]:
     scores = {"words": str(len(words(text)))}
-    rate = word_error_rate(reference, text) if reference is not None else None
-    if rate is not None:
-        scores["word_error_rate"] = f"{rate:.4f}"
-    return scores
+    if reference is None:
+        return scores
+    rates = {
+        "word_error_rate": word_error_rate(reference, text),
+        "character_error_rate": character_error_rate(reference, text),
+    }
+    return scores | {name: f"{rate:.4f}" for name, rate in rates.items() if rate is not None}

@@ -7,7 +7,7 @@ applies it to each of its files. Every reason against a table is collected befor
 import datetime
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pipeline.core.confine import display
 from pipeline.core.errors import InputError
-from pipeline.core.kinds import Kind, further_inputs
+from pipeline.core.kinds import Kind, beside_of, further_inputs
 from pipeline.core.limits import smallest
 from pipeline.core.model import Family, Further, Job, JobId, Limits, Media, OnFailure, Place, Refusal, Sha256
 from pipeline.manifest_model import (
@@ -212,6 +212,7 @@ def build_job(recipe: Recipe, subject: Subject, wiring: Wiring, reading: Reading
     """The job of one recipe at one subject; JobInvalid or InputError when its products cannot be placed."""
     values = _values(template.fields, subject, recipe, reading)
     further = tuple(_further(slot, text, wiring, reading) for slot, text in recipe.further)
+    further += tuple(_beside(recipe, subject, reading))
     parents = (wiring.parent, *wiring.needs, *(item.parent for item in further))
     return Job(
         id=JobId(subject.id),
@@ -237,6 +238,15 @@ def _further(slot: str, text: str, wiring: Wiring, reading: Reading) -> Further:
     if parent is not None:
         return Further(slot=slot, parent=wiring.siblings.get(parent, JobId(parent)))
     return Further(slot=slot, path=reading.places.input(_checked_input(text)), asked=os.path.join(reading.base, text))
+
+
+def _beside(recipe: Recipe, subject: Subject, reading: Reading) -> Iterator[Further]:
+    """Files beside the input that belong to it by name, unless the job names another one."""
+    named = {slot for slot, _ in recipe.further}
+    for slot, ending in beside_of(reading.kinds[recipe.kind]).items():
+        path = os.path.splitext(subject.path)[0] + ending if subject.path is not None else ""
+        if slot not in named and path and os.path.isfile(path):
+            yield Further(slot=slot, path=reading.places.input(path), asked=path)
 
 
 def place_of(base: str, manifest: str, job_id: str) -> Place:

@@ -262,8 +262,13 @@ class Work:
         return await self._bench.files(_read, lambda: os.open(asset.path, os.O_RDONLY), max_bytes)
 
     async def read_source(self, *, max_bytes: int) -> bytes:
-        source = self.source
-        assert source is not None, "a kind that reads a source has one"
+        assert self.source is not None, "a kind that reads a source has one"
+        return await self._read_input(self.source, max_bytes)
+
+    async def read_further(self, slot: str, *, max_bytes: int) -> bytes:
+        return await self._read_input(self.more[slot], max_bytes)
+
+    async def _read_input(self, source: Source, max_bytes: int) -> bytes:
         body = await self._bench.files(_read, lambda: self.terms.roots.open(source.path), max_bytes)
         if hashlib.sha256(body).hexdigest() != source.sha256:
             raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")

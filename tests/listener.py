@@ -60,7 +60,9 @@ def _heard(ask: Transcribe) -> bytes:
     samples = np.concatenate(pieces)
     starts = onsets(samples)
     ends = [*starts[1:], len(samples) / RATE][: len(starts)]
-    words = [Word(start=at, end=at + 0.1, text=f"at{round(at * 1000)}") for at in starts]
+    words = [
+        Word(start=at, end=end, text=f"at{round(at * 1000)}") for at, end in zip(starts, ends, strict=True)
+    ]  # as long as their sound, so that all that is spoken has text
     segments = tuple(
         Segment(start=word.start, end=end, text=word.text, words=(word,)) for word, end in zip(words, ends, strict=True)
     )

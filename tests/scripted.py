@@ -5,9 +5,12 @@ that a test can count what a killed process had really sent. The answers are rea
 """
 
 import builtins
+import functools
 import os
 import struct
+import wave
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import trio
@@ -19,6 +22,8 @@ from pipeline.core.operations import Operation, Segment, Speak, Transcribe, Tran
 from pipeline.routes._tools import Tools
 
 RATE = 16_000
+VOICE = Path(__file__).parents[1] / "samples/media/jfk.wav"
+SILENT_BYTES = RATE * 2 * 3 // 10  # nobody speaks in the first three tenths of it
 
 
 class ScriptedDriver:
@@ -118,10 +123,18 @@ def open_driver(route: RouteConfig, tools: Tools) -> ScriptedDriver:
     return ScriptedDriver(route)
 
 
+@functools.cache
+def _voice() -> bytes:
+    with wave.open(str(VOICE)) as recording:
+        assert (recording.getframerate(), recording.getnchannels(), recording.getsampwidth()) == (RATE, 1, 2)
+        samples: bytes = recording.readframes(recording.getnframes())
+    return samples[SILENT_BYTES:]
+
+
 def wav(seconds: float) -> bytes:
-    """A mono 16-bit square wave at 16 kHz, quiet enough for nobody to mind."""
-    frames = int(RATE * seconds)
-    body = b"".join(struct.pack("<h", 3000 if index % 80 < 40 else -3000) for index in range(frames))
+    """Somebody speaks, in mono of 16 bits at 16 kHz: no paid route is asked to hear anything else."""
+    size = int(RATE * seconds) * 2
+    body = (_voice() * (size // len(_voice()) + 1))[:size]
     head = struct.pack(
         "<4sI4s4sIHHIIHH4sI",
         b"RIFF",

@@ -26,6 +26,7 @@ IMPORTERS = {
     "sqlite3": ("pipeline/state/",),
     "magic": ("pipeline/media/sniff.py",),
     "pydub": ("jobs/_audio.py",),
+    "jiwer": ("jobs/_scoring.py",),
     "typer": ("pipeline/cli.py", "pipeline/cli_words.py", "pipeline/cli_upkeep.py"),
     "rich": ("pipeline/progress.py",),
     "subprocess": ("pipeline/children/process.py", "pipeline/watch.py"),

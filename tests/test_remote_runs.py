@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.media.wav import wrap_pcm
 from pipeline.overview import status
 from tests.cli.conftest import seat
 from tests.makers import Folder, outcomes, verdicts
+from tests.sounds import quiet_sounds
 from tests.standin.fixture import StandIn
 
 pytestmark = pytest.mark.real_time
@@ -57,6 +59,36 @@ def test_k13_speech_becomes_a_file_beside_its_receipt(folder: Folder, standin: S
     assert folder.product("one.mp3").stat().st_size > 1000
     assert folder.product("one.mp3.receipt.json").exists()
     assert standin.count("speak") == 1
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("sound", ["silence", "dither", "white", "brown", "hum"])
+def test_a_recording_in_which_nobody_speaks_is_not_paid_for(folder: Folder, standin: StandIn, sound: str) -> None:
+    pcm = (quiet_sounds(5.0)[sound] * 32767).astype("<i2").tobytes()
+    (folder.root / "recordings/a.wav").write_bytes(wrap_pcm(pcm, rate=16_000, channels=1))
+    job(folder, HEARING, "shop")
+    outcome = outcomes(folder.run())["one"]
+    assert outcome.verdict == "empty"
+    assert not outcome.usd
+    assert standin.count("transcribe") == 0
+    assert outcome.reason.startswith("no speech in 5.0 s: ")
+    assert "dBFS" in outcome.reason or "digital silence" in outcome.reason
+
+
+def test_a_reference_beside_a_recording_is_scored_and_a_changed_one_is_noticed_at_no_cost(
+    folder: Folder, standin: StandIn
+) -> None:
+    job(folder, HEARING, "shop")
+    beside = folder.root / "recordings/a.ref.txt"
+    scores = []
+    for reference in ("something else altogether", None):
+        beside.write_text(reference or folder.product("one.txt").read_text())
+        outcome = outcomes(folder.run())["one"]
+        scores.append((outcome.verdict, outcome.scores["word_error_rate"]))
+    assert scores[0][1] != "0.0000"
+    assert scores[1] == ("done", "0.0000")
+    assert standin.count("transcribe") == 1
+    assert verdicts(folder.run()) == {"one": "unchanged"}
 
 
 @pytest.mark.parametrize("route", ["shop", "home"])

@@ -171,6 +171,8 @@ class JobContext(Protocol):
 
     async def read_source(self, *, max_bytes: int) -> bytes: ...
 
+    async def read_further(self, slot: str, *, max_bytes: int) -> bytes: ...
+
 
 class Kind(Protocol):
     """One kind of job. `asks` names the operations it may call. `version` is part of every key: raise it when the same
@@ -198,7 +200,8 @@ class Kind(Protocol):
 class ReadsMore(Kind, Protocol):
     """A kind whose spec names further files. `further` are those fields: each a path, or a list of them, or None.
 
-    The files are confined and hashed like the input, and part of the key by content, never by name.
+    The files are confined and hashed like the input, and part of the key by content, never by name. What a kind has in
+    `beside` is found by itself too, see `beside_of`.
     """
 
     further: tuple[str, ...]
@@ -235,6 +238,12 @@ def elsewhere_of(kind: Kind, spec: msgspec.Struct) -> tuple[tuple[str, str], ...
 def further_fields(kind: Kind) -> tuple[str, ...]:
     fields: tuple[str, ...] = getattr(kind, "further", ())
     return fields
+
+
+def beside_of(kind: Kind) -> Mapping[str, str]:
+    """Further files that are taken where they lie beside the input: slot -> what follows its stem in their names."""
+    beside: Mapping[str, str] = getattr(kind, "beside", {})
+    return beside
 
 
 def further_inputs(kind: Kind, spec: msgspec.Struct) -> dict[str, str]:

@@ -1,13 +1,17 @@
 """The engine's wrapper: short features change no word and no time that matters, and each stretch is encoded once."""
 
+import math
+
 import jiwer
 import numpy as np
 import pytest
 from faster_whisper import WhisperModel, decode_audio
+from faster_whisper.transcribe import Segment as EngineSegment
+from faster_whisper.transcribe import Word as EngineWord
 
 from pipeline.children import weights
 from pipeline.children.pcm import RATE, Samples
-from pipeline.children.whisper_model import EXTRA_FRAMES, MIN_FRAMES, ShortWhisper, listen, loaded
+from pipeline.children.whisper_model import EXTRA_FRAMES, MIN_FRAMES, ShortWhisper, is_remnant, listen, loaded
 from tests.benchmarks.clips import SPOKEN
 from tests.children.conftest import MEDIA
 from tests.sounds import drone, english, german, quiet_sounds
@@ -107,7 +111,38 @@ def test_the_silence_behind_the_last_word_of_a_piece_is_no_text() -> None:
     heard = listen(loaded("base"), np.concatenate(parts), language=None, words=True)
     said = plain(" ".join(segment.text for segment in heard.segments)).replace("mr ", "mister ")
     assert jiwer.process_words(expected, said).insertions <= 2
+    assert said.split()[-1] == "himself"
     assert jiwer.wer(expected, said) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("left_s", "likely", "is_dropped"),
+    [(0.6, 0.44, True), (0.6, 0.55, False), (1.5, 0.3, True), (1.5, 0.42, False), (2.5, 0.05, False)],
+)
+def test_the_less_is_left_of_a_piece_the_likelier_its_words_must_be(
+    left_s: float, likely: float, is_dropped: bool
+) -> None:
+    words = [EngineWord(start=28.6, end=28.9, word=" You", probability=likely)]
+    for heard in (words, None):
+        rest = segment(seek=round((29 - left_s) * 100), avg_logprob=math.log(likely), words=heard)
+        assert is_remnant(rest, 29.0) == is_dropped
+    assert not is_remnant(segment(seek=0, avg_logprob=-3.0, words=words), 0.6)
+
+
+def segment(*, seek: int, avg_logprob: float, words: list[EngineWord] | None) -> EngineSegment:
+    return EngineSegment(
+        id=1,
+        seek=seek,
+        start=28.6,
+        end=28.9,
+        text=" You",
+        tokens=[],
+        avg_logprob=avg_logprob,
+        compression_ratio=0.3,
+        no_speech_prob=0.4,
+        words=words,
+        temperature=0.0,
+    )
 
 
 def test_german_then_english_keeps_both_languages() -> None:

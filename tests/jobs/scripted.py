@@ -314,6 +314,10 @@ class ScriptedContext:
         await trio.lowlevel.checkpoint()
         return _bounded(self._body, max_bytes)
 
+    async def read_further(self, slot: str, *, max_bytes: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return _bounded(Path(self.more[slot].path).read_bytes(), max_bytes)
+
 
 def png(width: int = 4, height: int = 3, shade: int = 90) -> bytes:
     """A grey PNG."""

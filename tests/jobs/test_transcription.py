@@ -10,7 +10,7 @@ import pytest
 
 from jobs._captions import read_captions
 from jobs.transcription import Transcription, TranscriptionSpec
-from pipeline.core.errors import ContractError
+from pipeline.core.errors import ContractError, InputError
 from pipeline.core.kinds import KindResult, decode_transcript
 from pipeline.core.operations import Transcribe, Transcript
 from tests.jobs.scripted import ScriptedContext, answering, source, transcript
@@ -81,8 +81,44 @@ async def test_the_receipt_gets_numbers_and_no_words(tmp_path: Path) -> None:
         "language_probability": "0.98",
         "speech_seconds": "8.00",
         "words": "14",
+        "words_per_minute": "105",
+        "repeats": "1",
         "word_error_rate": "0.0714",
+        "character_error_rate": "0.0926",
     }
+
+
+def with_reference(tmp_path: Path, text: str, media_type: str = "text/plain") -> ScriptedContext:
+    found = source(media_type, text.encode())
+    (tmp_path / "a.ref.txt").write_text(text)
+    found = msgspec.structs.replace(found, path=str(tmp_path / "a.ref.txt"))
+    return ScriptedContext(tmp_path, source=AUDIO, more={"reference_file": found}, answer=answering(JFK))
+
+
+async def test_a_reference_file_is_scored_in_words_and_characters(tmp_path: Path) -> None:
+    ctx = with_reference(tmp_path, "And so my fellow Canadians: ask not what your country can do for you!")
+    result = await KIND.run(ALL, ctx)
+    assert (result.facts["word_error_rate"], result.facts["character_error_rate"]) == ("0.0714", "0.0926")
+    assert texts(result)["txt"].startswith("And so, my fellow Americans, ask not")
+
+
+async def test_the_text_of_the_job_counts_before_a_file_that_lies_there(tmp_path: Path) -> None:
+    ctx = with_reference(tmp_path, "something else")
+    spec = TranscriptionSpec(reference="and so my fellow americans ask not what your country can do for you")
+    assert (await KIND.run(spec, ctx)).facts["word_error_rate"] == "0.0000"
+
+
+async def test_a_reference_that_is_no_text_costs_no_call(tmp_path: Path) -> None:
+    ctx = with_reference(tmp_path, "x")
+    (tmp_path / "a.ref.txt").write_bytes(b"\xff\x00")
+    with pytest.raises(InputError):
+        await KIND.run(ALL, ctx)
+    assert ctx.calls == []
+
+
+def test_a_reference_of_another_type_is_refused() -> None:
+    picture = {"reference_file": source("image/png")}
+    assert [refusal.code for refusal in KIND.check(ALL, AUDIO, picture)] == ["input-type"]
 
 
 async def test_a_language_that_is_no_tag_stays_out_of_the_receipt(tmp_path: Path) -> None:
