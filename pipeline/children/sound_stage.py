@@ -1,6 +1,6 @@
 """The sound stage: a sound decoded, weighed, and perhaps written again as samples. Runs in the media lane.
 
-Loudness is FFmpeg's EBU R128 meter; everything else is counted here. As a stream: it holds one frame at a time.
+Loudness is FFmpeg's EBU R128 meter; everything else is counted here. As a stream: it holds about a second at a time.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def weigh(spec: StageSpec, roots: Roots) -> StageResult:
         meter = SoundMeter(rate, channels)
         sink = files.sink(spec.output, roots, spec.limits.max_output_bytes) if spec.output else nullcontext()
         with sink as written, audio.ffmpeg_errors():
-            for pcm in samples(decoder, params.change, rate, channels):
+            for pcm in lumps(samples(decoder, params.change, rate, channels), rate * channels):
                 meter.add(pcm)
                 if written is not None:
                     written.write(pcm.astype("<i2", copy=False).tobytes())
@@ -161,6 +161,20 @@ def samples(decoder: audio.Decoder, change: Change, rate: int, channels: int) ->
         yield frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
 
 
+def lumps(samples: Iterator[Pcm], size: int) -> Iterator[Pcm]:
+    """The same samples, at least `size` at a time: some decoders bring them in tiny frames, and each look costs."""
+    held: list[Pcm] = []
+    count = 0
+    for pcm in samples:
+        held.append(pcm)
+        count += len(pcm)
+        if count >= size:
+            yield np.concatenate(held)
+            held, count = [], 0
+    if held:
+        yield np.concatenate(held)
+
+
 def _resampled(decoder: audio.Decoder, resampler: AudioResampler) -> Iterator[AudioFrame]:
     for frame in decoder.frames():
         frame.pts = None  # odd timestamps must not move samples
@@ -191,6 +205,7 @@ def _changed(frames: Iterator[AudioFrame], change: Change, rate: int, layout: st
 def _chain(rate: int, layout: str, *filters: tuple[str, str]) -> Graph:
     """A filter between two doors, samples of 16 bits at both."""
     graph = Graph()
+    graph.threads = 1  # none of these filters has work for more, and starting some takes longer than a short sound
     last = graph.add_abuffer(sample_rate=rate, format="s16", layout=layout, time_base=Fraction(1, rate))
     for name, arguments in (*filters, ("aformat", f"sample_fmts=s16:channel_layouts={layout}:sample_rates={rate}")):
         step = graph.add(name, arguments)

@@ -17,7 +17,7 @@ from pipeline.media._riff import MAX_CHANNELS, MAX_RATE, MIN_RATE, WavLayout, la
 HEADER_BYTES = 44
 SAMPLE_BYTES = 2
 MAX_DATA_BYTES = 0xFFFF_FFFF - HEADER_BYTES - 1
-_CODEC = "pcm_s16le"
+SAMPLES = "pcm_s16le"
 _INFO = {"title": b"INAM", "album": b"IPRD", "comment": b"ICMT"}
 
 
@@ -70,7 +70,7 @@ def read_layout(file: BinaryIO, size: int) -> WavLayout:
 def read_pcm(file: BinaryIO, size: int, *, max_bytes: int) -> Pcm:
     """The samples of a 16-bit WAV, at most `max_bytes` of them."""
     found = read_layout(file, size)
-    if found.codec != _CODEC:
+    if found.codec != SAMPLES:
         raise InputError(f"a WAV of {found.codec}, not of 16-bit samples", hint="decode it in a media child first")
     if found.data_bytes > max_bytes:
         raise LimitExceeded(f"{found.data_bytes} bytes of samples, {max_bytes} are allowed")

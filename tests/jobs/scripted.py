@@ -165,6 +165,7 @@ class ScriptedContext:
         self.chapters: list[list[Chapter]] = []
         self.pictures: list[str] = []
         self.surveyed: list[int] = []
+        self.weighed: list[str] = []
         self._picture = picture
         self._clip = clip
         self._facts = facts or {}
@@ -271,6 +272,7 @@ class ScriptedContext:
         """As the child does it, in this process."""
         await trio.lowlevel.checkpoint()
         path = sound if isinstance(sound, Path) else Path(sound.path)
+        self.weighed.append("asset" if isinstance(sound, Asset) else path.name)
         demuxer = "wav" if isinstance(sound, Path) else av.demuxer_of(sound.media)
         there = None if target is None else FileRef(root="scratch", path=target.name)
         ref = FileRef(root="scratch", path=path.name)

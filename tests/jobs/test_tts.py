@@ -9,6 +9,8 @@ import msgspec
 import pytest
 import trio
 
+from jobs._sentences import Chunk
+from jobs._speaking import Take, samples_of
 from jobs.tts import MAX_CHARS, Tts, TtsSpec
 from pipeline.core.errors import (
     ContractError,
@@ -51,6 +53,28 @@ async def test_a_text_becomes_one_wav(tmp_path: Path) -> None:
     assert draft.path is not None
     with wave.open(str(draft.path)) as reader:
         assert reader.getnframes() / reader.getframerate() == pytest.approx(result.audio_seconds)
+
+
+async def test_a_wav_that_needs_no_change_is_decoded_once_before_it_is_joined_and_another_format_twice(
+    tmp_path: Path,
+) -> None:
+    ctx = context(tmp_path)
+    await KIND.run(TtsSpec(text="Good morning, everybody in the house."), ctx)
+    assert ctx.weighed == ["asset", "speech.wav"]
+    other = context(tmp_path, answer=lambda operation: encoded("flac", 2.0))
+    await KIND.run(TtsSpec(text="Good morning, everybody in the house."), other)
+    assert other.weighed == ["asset", "asset", "speech.wav"]
+
+
+@pytest.mark.parametrize("sound", [tone(1.0), tone(1.0, channels=2)], ids=["mono", "stereo"])
+async def test_samples_that_are_read_are_those_that_a_child_would_decode(tmp_path: Path, sound: bytes) -> None:
+    channels = len(sound) // len(tone(1.0))
+    ctx = context(tmp_path, answer=lambda operation: wrap_pcm(sound, rate=RATE, channels=channels))
+    asset = await ctx.call(Speak(text="Good morning.", language="en"))
+    weighed = await ctx.weigh(asset, tmp_path / "decoded.pcm")
+    take = Take(chunk=Chunk(text="Good morning.", pause_s=0.0), asset=asset, sound=weighed)
+    assert (await samples_of(ctx, take, weighed)).samples == (tmp_path / "decoded.pcm").read_bytes() == sound
+    assert len(ctx.weighed) == 1
 
 
 async def test_long_text_is_spoken_in_parts_that_lose_nothing(tmp_path: Path) -> None:
