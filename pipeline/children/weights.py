@@ -1,14 +1,16 @@
 """Weights: the files of the packaged models, where they lie and what their bytes must hash to.
 
 The packages are data published by strangers, so nothing is used before its SHA-256 is compared with a pin: for base and
-tiny.en those of the official Systran conversions. Never downloads, never writes, imports no engine and no data package.
+tiny.en those of the official Systran conversions. Never downloads, imports no engine and no data package.
 """
 
 import functools
 import hashlib
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from msgspec import Struct
 
@@ -149,6 +151,26 @@ def fingerprint(folder: str) -> str:
 def load(model: Model) -> dict[str, bytes]:
     """Every file, whole and verified."""
     return {name: _verified(model, name, b"".join(_chunks(pinned))) for name, pinned in model.files.items()}
+
+
+@contextmanager
+def folder(model: Model) -> Iterator[str]:
+    """Its files in a folder, whole and verified, as long as the block lasts: an engine that is handed bytes keeps them.
+
+    They lie in memory; the folder holds links to them alone. Linux only.
+    """
+    with tempfile.TemporaryDirectory(prefix="mediaspool-") as made, ExitStack() as held:
+        for name, pinned in model.files.items():
+            file = held.enter_context(os.fdopen(os.memfd_create(name), "wb"))
+            digest = hashlib.sha256()
+            for chunk in _chunks(pinned):
+                digest.update(chunk)
+                file.write(chunk)
+            file.flush()
+            if digest.hexdigest() != pinned.sha256:
+                raise _broken(model, name)
+            os.symlink(f"/proc/self/fd/{file.fileno()}", os.path.join(made, name))
+        yield made
 
 
 @functools.lru_cache(maxsize=32)

@@ -9,6 +9,7 @@ of the silence behind the last word, or of sounds that it takes for no language,
 
 import functools
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -91,14 +92,22 @@ class ShortWhisper(WhisperModel):  # type: ignore[misc]  # the engine is untyped
 def loaded(model: str) -> ShortWhisper:
     """A packaged model by name, verified, or any CTranslate2 folder by absolute path. Loaded once in a process."""
     try:
-        if model in weights.WHISPER:
-            files = weights.load(weights.WHISPER[model])
-            return ShortWhisper(model, files=files, device="cpu", compute_type=COMPUTE_TYPE, cpu_threads=1)
-        return ShortWhisper(model, device="cpu", compute_type=COMPUTE_TYPE, cpu_threads=1, local_files_only=True)
+        if model not in weights.WHISPER:
+            return _opened(model)
+        if hasattr(os, "memfd_create"):  # elsewhere the engine keeps the bytes that it is handed
+            with weights.folder(weights.WHISPER[model]) as folder:
+                return _opened(folder)
+        return _opened(model, files=weights.load(weights.WHISPER[model]))
     except (RuntimeError, ValueError, OSError) as error:
         raise EngineError(
             f"the model cannot be loaded: {type(error).__name__}", code="engine-broken", hint="run mediaspool doctor"
         ) from error
+
+
+def _opened(model: str, *, files: dict[str, bytes] | None = None) -> ShortWhisper:
+    return ShortWhisper(
+        model, device="cpu", compute_type=COMPUTE_TYPE, cpu_threads=1, files=files, local_files_only=True
+    )
 
 
 def listen(

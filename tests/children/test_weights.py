@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,30 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_the_installed_weights_are_the_pinned_ones(model: weights.Model) -> None:
     assert weights.is_installed(model)
     assert weights.broken_files(model) == ()
+
+
+def test_a_folder_holds_whole_files_and_is_gone_after_its_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = packaged(tmp_path, monkeypatch, "weights_folder", BODY[:3000], BODY[3000:])
+    with weights.folder(model) as folder:
+        assert (Path(folder) / "model.bin").read_bytes() == BODY
+    assert not Path(folder).exists()
+
+
+def test_a_folder_with_one_flipped_bit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = packaged(tmp_path, monkeypatch, "weights_folder_flipped", BODY[:-1] + b"?")
+    with pytest.raises(EngineError, match="not the file that was packaged"), weights.folder(model):
+        pass
+
+
+@pytest.mark.real_time
+@pytest.mark.engines
+def test_a_loaded_model_does_not_hold_its_file_as_well() -> None:
+    """Measured: 178 MB with base, of which 67 are imports; handed over as bytes it was 324."""
+    code = (
+        "from pipeline.children import limits, whisper_model; import os; whisper_model.loaded('base'); "
+        "print(limits.resident_bytes(os.getpid()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) < 260 * 1_000_000
