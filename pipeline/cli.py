@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from pipeline import __version__, cli_upkeep
-from pipeline.cli_words import Config, Jobs, Json, Manifests, Spool, seat_of, seconds, tell
+from pipeline.cli_words import Config, Jobs, Json, Manifests, Spool, examples, seat_of, seconds, tell
 from pipeline.core.errors import ConfigError
 from pipeline.trace.logs import say
 
@@ -69,7 +69,7 @@ def options(
         raise typer.Exit(USAGE)
 
 
-@commands.command()
+@commands.command(epilog=examples("init"))
 def init(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A folder of recordings.")],
     as_json: Json = False,
@@ -80,7 +80,7 @@ def init(
     return tell(lambda: starter.start(str(folder)), as_json=as_json)
 
 
-@commands.command()
+@commands.command(epilog=examples("plan"))
 def plan(
     context: typer.Context,
     manifests: Manifests = None,
@@ -103,7 +103,7 @@ def plan(
     )
 
 
-@commands.command()
+@commands.command(epilog=examples("run"))
 def run(
     context: typer.Context,
     manifests: Manifests = None,
@@ -141,7 +141,7 @@ def run(
     return tell(lambda: shift.work(seat_of(context, spool, config), order), as_json=as_json)
 
 
-@commands.command()
+@commands.command(epilog=examples("status"))
 def status(context: typer.Context, spool: Spool = None, config: Config = None, as_json: Json = False) -> int:
     """Show how everything stands. Each problem comes with the next command to type."""
     from pipeline import overview
@@ -149,7 +149,7 @@ def status(context: typer.Context, spool: Spool = None, config: Config = None, a
     return tell(lambda: overview.status(seat_of(context, spool, config)), as_json=as_json)
 
 
-@commands.command()
+@commands.command(epilog=examples("spend"))
 def spend(
     context: typer.Context,
     by: Annotated[
@@ -165,7 +165,7 @@ def spend(
     return tell(lambda: spending.spend(seat_of(context, spool, config), by), as_json=as_json)
 
 
-@commands.command()
+@commands.command(epilog=examples("retry"))
 def retry(
     context: typer.Context,
     jobs: Jobs = None,
@@ -188,7 +188,7 @@ def retry(
     )
 
 
-@commands.command()
+@commands.command(epilog=examples("resolve"))
 def resolve(
     context: typer.Context,
     job: Annotated[str | None, typer.Argument(metavar="JOB", help="The id of a held job or attempt.")] = None,
@@ -208,7 +208,7 @@ def resolve(
 
 
 for word, command in cli_upkeep.COMMANDS.items():
-    commands.command(word)(command)
+    commands.command(word, epilog=examples(word))(command)
 
 
 def _invoke(arguments: Sequence[str], world: "World | None") -> int:
