@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check tests bench peers schemas rows standin lock clean
+.PHONY: demo test check tests bench soak wheel-test peers schemas rows standin lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py
@@ -21,6 +21,21 @@ tests: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
+
+# Does a process that stays grow or slow down? `make soak JOBS=2000 RUNS=4` for a try.
+JOBS ?= 20000
+RUNS ?= 10
+soak: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks.soak --jobs $(JOBS) --runs $(RUNS)
+
+# The built wheel in fresh environments, without this source tree. Needs a network until its wheels are there.
+wheel-test: $(INSTALLED) .venv-wheel/complete
+	$(BIN)/python -m pytest -m wheel tests/wheel
+
+.venv-wheel/complete: requirements.lock
+	rm -rf .venv-wheel
+	$(BIN)/python -m pip wheel --quiet --require-hashes --no-deps -r requirements.lock -w .venv-wheel/house
+	touch $@
 
 # Writes docs/schema anew from the code; a test says when it is due.
 schemas: $(INSTALLED)
@@ -54,4 +69,4 @@ lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis samples/out
+	rm -rf .venv .venv-bench .venv-wheel .mypy_cache .ruff_cache .pytest_cache .hypothesis samples/out

@@ -14,15 +14,16 @@ settings.load_profile("untimed")
 pytest_plugins = ["tests.standin.fixture", "tests.browser"]
 REQUIRED = {"privileged": "MEDIASPOOL_REQUIRE_PRIVILEGED", "browser": "MEDIASPOOL_REQUIRE_BROWSER"}
 """By marker: the variable that says that there is no reason to skip."""
+BY_NAME = {"live": "costs money; only by: pytest -m live", "wheel": "takes minutes; only by: make wheel-test"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Live tests cost money: a key in the environment is not enough, they are asked for by name."""
-    if config.option.markexpr.strip() == "live":
-        return
-    for item in items:
-        if item.get_closest_marker("live"):
-            item.add_marker(pytest.mark.skip(reason="costs money; only by: pytest -m live"))
+    """Live tests cost money: a key in the environment is not enough, they are asked for by name. So are long ones."""
+    for marker, reason in BY_NAME.items():
+        if config.option.markexpr.strip() != marker:
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(wrapper=True)

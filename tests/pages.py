@@ -63,5 +63,7 @@ def targets(name: str) -> set[str]:
     text = page(name)
     lines = [line for _, body in _BLOCK.findall(text) for line in body.splitlines()]
     return {
-        found[1] for line in [*lines, *_SPAN.findall(_BLOCK.sub("", text))] if (found := re.match(r"make (\w+)", line))
+        found[1]
+        for line in [*lines, *_SPAN.findall(_BLOCK.sub("", text))]
+        if (found := re.match(r"make ([\w-]+)", line))
     }
