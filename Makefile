@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check tests bench soak wheel-test peers schemas rows standin lock clean
+.PHONY: demo test check tests faults bench soak wheel-test peers schemas rows standin lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py
@@ -36,6 +36,10 @@ wheel-test: $(INSTALLED) .venv-wheel/complete
 	rm -rf .venv-wheel
 	$(BIN)/python -m pip wheel --quiet --require-hashes --no-deps -r requirements.lock -w .venv-wheel/house
 	touch $@
+
+# All of the fault matrix, where `make test` tries a little of everything. Takes long; strace and root make it whole.
+faults: $(INSTALLED)
+	MEDIASPOOL_WHOLE_MATRIX=1 $(BIN)/python -m pytest -rP --timeout 3600 tests/faults tests/test_crash.py tests/test_remote_crash.py
 
 # Writes docs/schema anew from the code; a test says when it is due.
 schemas: $(INSTALLED)
