@@ -19,12 +19,12 @@ from faster_whisper import WhisperModel
 from faster_whisper.transcribe import Segment as EngineSegment
 from faster_whisper.transcribe import TranscriptionInfo, restore_speech_timestamps
 from faster_whisper.transcribe import Word as EngineWord
-from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps
+from faster_whisper.vad import VadOptions, collect_chunks
 from msgspec import Struct
 
 from pipeline.children import weights
 from pipeline.children.pcm import RATE, Samples
-from pipeline.children.whisper_pieces import Guess, Part, by_language, pieces
+from pipeline.children.whisper_pieces import Guess, Part, by_language, pieces, stretches_of_speech
 from pipeline.core.errors import EngineError
 from pipeline.core.operations import Segment, Span, Word
 
@@ -123,7 +123,7 @@ def listen(
 
     `usual` is what was spoken before it. Without `multilingual` the first language counts for the whole window.
     """
-    speech = get_speech_timestamps(samples, VadOptions())
+    speech = stretches_of_speech(samples, VadOptions())
     if not speech:
         return Heard()
     joined = np.concatenate(collect_chunks(samples, speech)[0])

@@ -8,14 +8,17 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from faster_whisper.vad import VadOptions, get_speech_timestamps
+import onnxruntime
+from faster_whisper.vad import VadOptions, get_speech_timestamps, get_vad_model
 from msgspec import Struct
 
 from pipeline.children.pcm import RATE, Samples
+from pipeline.children.voice import Probabilities
 
 MAX_PIECE = int(29.5 * RATE)
 MIN_PIECE = 12 * RATE
 HOP = RATE // 50
+VOICE_FRAMES = 256
 FINE = VadOptions(min_silence_duration_ms=250, speech_pad_ms=50)
 TELLING = 2 * RATE  # what is shorter than two seconds is too little to tell a language by
 SURE, KNOWN = 0.9, 0.6
@@ -47,6 +50,30 @@ class Part(Struct, frozen=True, kw_only=True):
     is_known: bool = True
 
 
+class SlicedSession:
+    """The engine's voice model on a few frames at a time: the same figures, without 80 MB for five minutes at once."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+
+    def run(self, _: None, asked: dict[str, Probabilities]) -> tuple[Probabilities, Probabilities, Probabilities]:
+        frames, h, c = asked["input"], asked["h"], asked["c"]
+        found = []
+        for begin in range(0, len(frames), VOICE_FRAMES):
+            some, h, c = self._session.run(None, {"input": frames[begin : begin + VOICE_FRAMES], "h": h, "c": c})
+            found.append(some)
+        return np.concatenate(found), h, c
+
+
+def stretches_of_speech(samples: Samples, options: VadOptions) -> list[dict[str, int]]:
+    """Where somebody speaks: `start` and `end` of each stretch, in samples."""
+    model = get_vad_model()  # one per process
+    if not isinstance(model.session, SlicedSession):
+        model.session = SlicedSession(model.session)
+    stretches: list[dict[str, int]] = get_speech_timestamps(samples, options)
+    return stretches
+
+
 Detect = Callable[[Samples], Guess]
 
 
@@ -74,7 +101,7 @@ def by_language(samples: Samples, guess: Guess, usual: str | None, detect: Detec
     whole = Part(start=0, end=len(samples), language=language, is_known=guess.is_known)
     if guess.probability >= SURE_OF_ALL:
         return [whole]
-    stretches = get_speech_timestamps(samples, FINE)
+    stretches = stretches_of_speech(samples, FINE)
     told = [_told(samples[part["start"] : part["end"]], detect) for part in stretches]
     sure = {language for language in told if language is not None}
     if len(sure) == 1:
@@ -115,7 +142,7 @@ def _grouped(stretches: Sequence[tuple[int, int]], languages: Sequence[str], len
 
 
 def _pauses(samples: Samples) -> list[tuple[int, int]]:
-    stretches = get_speech_timestamps(samples, FINE)
+    stretches = stretches_of_speech(samples, FINE)
     return [(one["end"], other["start"]) for one, other in itertools.pairwise(stretches)]
 
 

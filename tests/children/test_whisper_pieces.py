@@ -1,12 +1,24 @@
 """Where joined speech is cut: in pauses, without losing a sample, and at the changes of a language that are sure."""
 
+import os
+
 import numpy as np
 import pytest
+from faster_whisper.utils import get_assets_path
+from faster_whisper.vad import get_vad_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.children.pcm import RATE, Samples
-from pipeline.children.whisper_pieces import MAX_PIECE, Guess, by_language, pieces
+from pipeline.children.whisper_pieces import (
+    FINE,
+    MAX_PIECE,
+    Guess,
+    SlicedSession,
+    by_language,
+    pieces,
+    stretches_of_speech,
+)
 from tests.sounds import english
 
 pytestmark = pytest.mark.engines
@@ -72,3 +84,13 @@ def test_one_sure_language_is_that_of_the_whole_piece() -> None:
 
 def test_too_short_a_stretch_is_not_asked() -> None:
     assert split(spoken(3, 0.9, 3), told("de", "en")) == ["de", "en"]
+
+
+def test_the_voice_model_says_the_same_on_few_frames_as_on_all_at_once() -> None:
+    samples = np.concatenate([english(), noise(20), english()])
+    frames = samples[: len(samples) // 512 * 512]
+    model = get_vad_model()
+    whole = type(model)(os.path.join(get_assets_path(), "silero_vad_v6.onnx"))
+    stretches_of_speech(frames, FINE)
+    assert isinstance(model.session, SlicedSession)
+    assert np.array_equal(model(frames.copy()), whole(frames.copy()))

@@ -188,7 +188,7 @@ def test_invariant_15_silence_of_unknown_length_stops_at_the_cap(desk: Desk, tmp
 
 @pytest.mark.real_time
 def test_invariant_15_a_quarter_of_an_hour_is_heard_in_the_memory_of_one_window(lanes: Lanes, tmp_path: Path) -> None:
-    """Measured: 92 MB above a short clip; heard at once it was 250 MB and grew with the length."""
+    """Measured: 24 to 31 MB above a short clip."""
     flac_of_unknown_length(tmp_path / "in" / "long.flac", seconds=900)
     peaks = []
     for ref, demuxer in ((sample("jfk.wav"), "wav"), (FileRef(root="in", path="long.flac"), "flac")):
@@ -199,7 +199,7 @@ def test_invariant_15_a_quarter_of_an_hour_is_heard_in_the_memory_of_one_window(
         future = lanes.submit("engine", spec)
         peaks.append(peak_of_children(future))
         assert future.result().code is None
-    assert peaks[1] - peaks[0] < 140 * limits.MEGABYTE
+    assert peaks[1] - peaks[0] < 60 * limits.MEGABYTE
 
 
 @settings(max_examples=15, deadline=None)
