@@ -4,6 +4,7 @@ Owns the pipes, the stripped environment and the watch over deadline and memory 
 asks; any thread may kill. Never reads more than one frame, never waits without a bound, never uses a shell.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -20,6 +21,7 @@ from pipeline.children import framing, limits
 from pipeline.children.stage import Roots, StageResult, StageSpec
 
 TICK_S = 0.05
+LAST_MOMENT_S = 1.0
 READ_BYTES = 1 << 16
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -160,6 +162,9 @@ class ChildProcess:
                 raise ChildStopped("limit-memory", f"more than {self._settings.memory_mb} MB of memory")
 
     def _how_it_ended(self) -> str:
+        """Its pipes close a moment before it has ended; a kill in between would be told instead of the reason."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_MOMENT_S)
         self.kill()
         status = self._process.returncode
         return f"ended by {Signals(-status).name}" if status < 0 else f"ended with exit code {status}"

@@ -59,7 +59,9 @@ def end_badly(how: str) -> None:
     if how == "hang":
         while True:
             time.sleep(3600)
-    if how == "exit":
+    if how in ("exit", "exit-late"):
+        os.close(ANSWERS)
+        time.sleep(0.3 if how == "exit-late" else 0)
         os._exit(7)
     if how == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)

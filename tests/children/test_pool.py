@@ -69,6 +69,7 @@ def test_an_odd_file_name_reaches_the_child_and_comes_back(odd_pool: PoolMaker) 
     ("stage", "code", "told"),
     [
         ("exit", "engine-crashed", "exit code 7"),
+        ("exit-late", "engine-crashed", "exit code 7"),
         ("segfault", "engine-crashed", "SIGSEGV"),
         ("garbage", "engine-crashed", "not a message"),
         ("oversize", "engine-crashed", "not a message"),
