@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from pipeline.core.errors import LedgerError, MediaspoolError, StoreError
-from pipeline.state.durable import sync_folder
+from pipeline.state import durable
 from pipeline.state.linux import SHARED_FILE_SYSTEMS, file_system_magic
 from pipeline.state.migrations import STEPS, migrate, version_of
 
@@ -83,11 +83,12 @@ class Database:
             connection = _connect(path)
             try:
                 _prepare(connection, path)
+                if is_new:
+                    with durable.border(folder):
+                        durable.sync_folder(folder)
             except BaseException:
                 connection.close()
                 raise
-            if is_new:
-                sync_folder(folder)
         database = cls(connection, is_view=False)
         database.set_clean(is_clean=False)
         return database

@@ -132,7 +132,7 @@ class Mixture:
         self.standin = standin
         standin.reset()
         self.folder = Folder(root)
-        self.folder.configure({"delay_s": "0.02"}, extra="doubt_per_call_usd = 0\n")
+        self.folder.configure({"delay_s": "0.02"}, extra='doubt_per_call_usd = 0\nmanifest_settle = "0s"\n')
         self.folder.add_route("shop", driver="openrouter", base_url=standin.base_url, key=standin.key)
         self.folder.add_route("stall", driver="openai", base_url=standin.openai_url, key=standin.key)
         for name, seconds in RECORDINGS.items():
@@ -154,11 +154,24 @@ class Mixture:
         self.standin.fault("502-html", path="transcribe", times=1, after=1)
 
     def start(self, kill: str = "none") -> "subprocess.Popen[str]":
-        """A run that has Python's start behind it: what befalls it now befalls the program."""
-        words = [sys.executable, "-m", "tests.crash_child", str(self.folder.spool), str(self.folder.config), kill]
-        environ = {**os.environ, **self.folder.environ}
+        """A run in a process that kills itself where `kill` says, if it does."""
+        return self._spawn(["tests.crash_child", str(self.folder.spool), str(self.folder.config), kill])
+
+    def start_program(self, environ: Mapping[str, str]) -> "subprocess.Popen[str]":
+        """The program itself, on the clock of the machine, in an environment with something more."""
+        where = ["--spool", str(self.folder.spool), "--config", str(self.folder.config)]
+        return self._spawn(["tests.signal_child", "-", "run", *where], environ)
+
+    def _spawn(self, words: list[str], environ: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+        """With the start of Python behind it: what befalls it now befalls the program. Our variables stay out."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("MEDIASPOOL_")}
         process = subprocess.Popen(
-            words, env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", *words],
+            env={**own, **self.folder.environ, **(environ or {})},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
