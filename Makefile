@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check tests faults bench soak wheel-test peers schemas rows standin lock clean
+.PHONY: demo test check tests faults fuzz bench soak wheel-test peers schemas rows standin lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py
@@ -18,6 +18,15 @@ check: $(INSTALLED)
 
 tests: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# Everything that can go wrong, at its full length, in one table: about half an hour; docs/CONTRIBUTING.md says what it needs.
+faults: $(INSTALLED)
+	$(BIN)/python -m tests.faults
+
+# The properties of all borders with fresh examples, for FUZZ_SECONDS.
+FUZZ_SECONDS ?= 300
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.faults.fuzz $(FUZZ_SECONDS)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
@@ -36,10 +45,6 @@ wheel-test: $(INSTALLED) .venv-wheel/complete
 	rm -rf .venv-wheel
 	$(BIN)/python -m pip wheel --quiet --require-hashes --no-deps -r requirements.lock -w .venv-wheel/house
 	touch $@
-
-# All of the fault matrix, where `make test` tries a little of everything. Takes long; strace and root make it whole.
-faults: $(INSTALLED)
-	MEDIASPOOL_WHOLE_MATRIX=1 $(BIN)/python -m pytest -rP --timeout 3600 tests/faults tests/test_crash.py tests/test_remote_crash.py
 
 # Writes docs/schema anew from the code; a test says when it is due.
 schemas: $(INSTALLED)

@@ -7,6 +7,7 @@ every state between two system calls can be left behind. Processes that the chil
 import ctypes
 import os
 import platform
+import re
 import signal
 import sys
 import traceback
@@ -65,7 +66,8 @@ class SystemCall(Struct, frozen=True):
 class Fault(Struct, frozen=True, kw_only=True):
     """The nth call of a name fails with `error`, or, when that is None, writes only half of what it was asked to.
 
-    With `below`, only calls on open files below that folder count: no sockets, no pipes.
+    With `below`, only calls on open files below that folder count: no sockets, no pipes; and of closes only those after
+    which something could be missing.
     """
 
     call: str
@@ -186,7 +188,7 @@ class Watch:
     def _entering(
         self, thread: int, call: SystemCall, registers: "ctypes.Array[ctypes.c_ulonglong]", fault: Fault
     ) -> None:
-        is_named = call.is_a(fault.call) and (fault.below is None or _file(thread, call.first).startswith(fault.below))
+        is_named = call.is_a(fault.call) and _is_meant(thread, call.first, fault)
         self._seen += is_named
         if is_named and self._seen == fault.nth:
             self.fault_at = len(self.calls) - 1
@@ -215,8 +217,13 @@ class Watch:
         return registers
 
 
-def _file(thread: int, descriptor: int) -> str:
+def _is_meant(thread: int, descriptor: int, fault: Fault) -> bool:
+    if fault.below is None:
+        return True
     try:
-        return os.readlink(f"/proc/{thread}/fd/{descriptor}")
+        name = os.readlink(f"/proc/{thread}/fd/{descriptor}")
+        with open(f"/proc/{thread}/fdinfo/{descriptor}", encoding="ascii") as file:
+            flags = int(re.findall(r"flags:\s*(\d+)", file.read())[0], 8)
     except FileNotFoundError:
-        return ""
+        return False
+    return name.startswith(fault.below) and (fault.call != "close" or bool(flags & (os.O_WRONLY | os.O_RDWR)))

@@ -259,7 +259,7 @@ def _refuse_shared(folder: str) -> None:
 
 def _refuse_cut(path: str) -> None:
     """Pages that are missing at the end go unnoticed until one is read. With a log beside it a file may be short."""
-    with open(path, "rb") as file:
+    with durable.border(path), open(path, "rb") as file:
         head, size = file.read(_HEAD.size), os.fstat(file.fileno()).st_size
     with contextlib.suppress(FileNotFoundError):
         if os.path.getsize(f"{path}-wal"):

@@ -174,7 +174,8 @@ class Store:
         with self._probing:
             probe, self._probe = self._probe, None
         if probe is not None:
-            os.close(probe)
+            with suppress(OSError):  # nothing in it is wanted
+                os.close(probe)
 
     def stage(self, name: str) -> Staged:
         """A new file in `staging/`, once something is written to it."""

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.core.errors import MediaspoolError, StoreError
 from pipeline.state.durable import digest_file, free_bytes
+from pipeline.state.spool import Spool
 from pipeline.state.store import Publication, Store, part_name
 from tests.state.conftest import WAV, Make, sha
 from tests.tracer import Ended, Fault, Tracer
@@ -169,6 +170,20 @@ def test_invariant_18_eio_from_any_fsync_is_fatal_and_never_retried_on_that_desc
         assert publish(store, out) == 0
     figure(f"invariant 18: EIO at each of {count} fsyncs: {count}/{count} fatal, none retried")
     assert count >= 4
+
+
+def test_a_close_that_fails_where_nothing_was_written_ends_no_run(tmp_path: Path, make: Make, tracer: Tracer) -> None:
+    store, spool = make.store(tmp_path), Spool.create(str(tmp_path / "spool"))
+
+    def work() -> int:
+        with spool.lock():
+            store.ensure_room(1000)
+            store.close()
+        return 0
+
+    for nth in (1, 2):
+        ended = tracer.run(work, fault=Fault(call="close", nth=nth, error=errno.EIO, below=str(tmp_path)))
+        assert (ended.code, ended.fault_at is not None) == (0, True)
 
 
 @pytest.mark.parametrize("nth", [1, 2], ids=["replacing", "new"])
