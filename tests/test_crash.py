@@ -172,7 +172,7 @@ def test_invariant_5_killed_at_every_change_of_the_file_system_nothing_is_torn_o
         assert second.returncode == 0, (number, second.stderr)
         check_recovered(folder)
         survived += 1
-    print(f"survived {survived}/{survived} of {changes} changes")
+    print(f"kill -9 at changes of the file system: {survived}/{survived} of {changes}")
 
 
 def test_the_ledger_of_a_killed_run_names_no_open_attempt_afterwards(tmp_path: Path) -> None:

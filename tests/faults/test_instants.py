@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.real_time, pytest.mark.timeout(7200)]
 
 ALL_POINTS = [*POINTS, "identified", "submitted", "part", "noted"]
 ELSEWHERE = {"booked", "resumed"}  # only under a cap of the day, and only of work that goes on: they have their tests
-ENDS = [(kill, point) for point in ALL_POINTS for kill in ("point", "term")]
+ENDS = {"SIGKILL": "point", "SIGTERM": "term"}
 BUSY = 75
 CALM_S = 2.0  # a little more than the workload takes alone; on a slow machine the instants fall into its first part
 EACH = 8  # instants a spool
@@ -38,20 +38,21 @@ def test_every_point_that_the_code_names_is_one_where_runs_are_ended() -> None:
     assert found == {*ALL_POINTS, *ELSEWHERE}
 
 
+@pytest.mark.parametrize("name", ENDS)
 def test_invariants_1_and_3_a_mixed_run_ended_at_any_named_point_loses_and_doubles_nothing(
-    tmp_path: Path, standin: StandIn, figure: Callable[[str], None]
+    tmp_path: Path, standin: StandIn, figure: Callable[[str], None], name: str
 ) -> None:
-    tried = [(kill, point, nth) for kill, point in ENDS for nth in (1, 3)]
+    chosen = some([(point, nth) for point in ALL_POINTS for nth in (1, 3)], short=1)
     verdicts: Counter[str] = Counter()
-    for number, (kill, point, nth) in enumerate(chosen := some(tried, short=2)):
+    for number, (point, nth) in enumerate(chosen):
         mixture = Mixture(tmp_path / str(number), standin)
-        code = mixture.run(f"{kill}:{point}@{nth}")
-        assert code in (-signal.SIGKILL, 143, 0, 3, 4), (kill, point, nth)
+        code = mixture.run(f"{ENDS[name]}:{point}@{nth}")
+        assert code in (-signal.SIGKILL, 143, 0, 3, 4), (point, nth)
         mixture.finish()
-        left = mixture.check((kill, point, nth))
+        left = mixture.check((point, nth))
         verdicts.update(done=len(left.done), held=len(left.held), blocked=len(left.blocked))
         mixture.remove()
-    figure(f"kill -9 and SIGTERM at named points: {len(chosen)}/{len(chosen)}, jobs {told(verdicts)}, 0 paid twice")
+    figure(f"{name} at named points of a mixed run: {len(chosen)}/{len(chosen)}, jobs {told(verdicts)}, 0 paid twice")
 
 
 def test_invariants_2_and_10_a_mixed_workload_ended_at_moments_nobody_chose_loses_and_doubles_nothing(
@@ -69,8 +70,9 @@ def test_invariants_2_and_10_a_mixed_workload_ended_at_moments_nobody_chose_lose
         verdicts.update(done=len(left.done), held=len(left.held), blocked=len(left.blocked))
         mixture.remove()
         spools += 1
+    struck = sum(storm.struck.values())
     figure(
-        f"random instants: {sum(storm.struck.values())}/{wanted} ({told(storm.struck)}), {spools} spools, "
+        f"random instants of a mixed workload: {struck}/{wanted} ({told(storm.struck)}), {spools} spools, "
         f"jobs {told(verdicts)}, 0 paid twice, 0 lost (seed {seed})"
     )
 
@@ -99,7 +101,7 @@ class Storm:
 def test_invariant_7_of_many_runs_started_together_one_works_and_the_others_say_busy(
     tmp_path: Path, standin: StandIn, figure: Callable[[str], None], number: int
 ) -> None:
-    tries = amount(short=1, whole=5)
+    tries = amount(short=1, whole=40 // number)
     for nth in range(tries):
         mixture = Mixture(tmp_path / str(nth), standin, is_troubled=False)
         codes = Counter(ended(run) for run in [mixture.start() for _ in range(number)])

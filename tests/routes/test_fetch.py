@@ -270,7 +270,7 @@ async def test_invariant_22_the_key_reaches_no_other_origin_by_any_url() -> None
             assert not isinstance(await refused(http, url), Unavailable), url
         assert other.connections == 0
         assert server.heard == []
-    print(f"invariant 22: leaks of the key: 0/{2 * len(urls)}")
+    print(f"invariant 22: {2 * len(urls)}/{2 * len(urls)} addresses that were given no key")
 
 
 async def test_a_hop_back_home_has_lost_the_key() -> None:

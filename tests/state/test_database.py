@@ -230,7 +230,7 @@ def test_invariant_17_a_full_disk_under_the_ledger_is_said_so_and_it_stays_sound
         shutil.rmtree(folder)
         nth += 3  # every third keeps this under ten seconds
     figure(
-        f"invariant 17: ENOSPC at {len(codes)} of the writes of the ledger: sound afterwards {len(codes)}/{len(codes)}"
+        f"invariant 17: ENOSPC at {len(codes)} of the writes of the ledger: {len(codes)}/{len(codes)} sound afterwards"
     )
     assert len(codes) > 20
     assert set(codes) <= {0, 11}

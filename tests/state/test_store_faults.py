@@ -79,7 +79,8 @@ def test_invariant_5_a_kill_at_any_system_call_leaves_the_old_file_or_the_new_on
         assert publish(store, out) == 0
         assert (read(out / "a.txt"), read(out / "new" / "b.txt"), strays(out)) == (NEW, SECOND, [])
         shutil.rmtree(out.parent)
-    figure(f"invariant 5: SIGKILL at each of {len(points)} system calls of a publication: {torn} torn of {len(points)}")
+    count = len(points)
+    figure(f"invariant 5: SIGKILL at each of {count} system calls of a publication: {count - torn}/{count} old or new")
     assert torn == 0
     assert len(points) > 30
 
