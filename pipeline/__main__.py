@@ -1,6 +1,6 @@
 """The console script. Answers an idle spool tick itself, at little more than the price of starting Python.
 
-Everything else is handed to `pipeline.cli`; its import is inside the function, because Typer, trio and httpx would
+Everything else is handed to `pipeline.program`; its import is inside the function, because Typer, trio and httpx would
 cost an idle cron tick ten times as much as the answer.
 """
 
@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pipeline.run_words import run_words
 from pipeline.state.idle import is_idle
 
 _TICK_OPTIONS = frozenset({"--spool", "--if-busy", "--config", "--time-limit"})
@@ -18,32 +19,19 @@ def main() -> None:
     spool = tick_spool(sys.argv[1:])
     if spool is not None and is_idle(spool):
         sys.exit(0)
-    from pipeline.cli import main as cli_main
+    from pipeline.program import main as program_main
 
-    cli_main()
+    program_main()
 
 
 def tick_spool(arguments: Sequence[str]) -> str | None:
     """The spool of a plain cron tick, or None when the command line asks for anything more."""
     is_watched = sys.stderr is not None and sys.stderr.isatty()  # None where the caller closed it
-    if not arguments or arguments[0] != "run" or is_watched:
+    words = run_words(arguments)
+    if words is None or words.files or is_watched or "--spool" not in words.options:
         return None
-    options = _pairs(arguments[1:])
-    if options is None or "--spool" not in options:
-        return None
-    return os.path.abspath(options["--spool"])
-
-
-def _pairs(arguments: Sequence[str]) -> dict[str, str] | None:
-    """The options by name; None as soon as there is one that an idle tick cannot answer for."""
-    pairs: dict[str, str] = {}
-    rest = [argument for argument in arguments if argument not in _TICK_FLAGS]
-    while rest:
-        name, is_joined, value = rest.pop(0).partition("=")
-        if name not in _TICK_OPTIONS or (not is_joined and not rest):
-            return None
-        pairs[name] = value if is_joined else rest.pop(0)
-    return pairs
+    is_tick = words.options.keys() <= _TICK_OPTIONS and words.flags <= _TICK_FLAGS
+    return os.path.abspath(words.options["--spool"]) if is_tick else None
 
 
 if __name__ == "__main__":

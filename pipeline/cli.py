@@ -1,30 +1,25 @@
-"""The command line: parse, call one function, print, exit.
+"""The commands about jobs: parse, call one function, tell the answer.
 
-Text for people goes to stderr, data to stdout; `--json` prints one object there and no text. What a stream does not
-take is lost without a word and never changes the exit code. A signal ends any command with 130 or 143; a run drains
-first. Imports stand inside the commands, so that help and usage errors cost nothing.
+Imports stand inside the commands, so that help and usage errors cost nothing.
 """
 
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipeline import __version__, cli_upkeep
-from pipeline.cli_words import Config, Jobs, Json, Manifests, Spool, examples, seat_of, seconds, tell
+from pipeline.cli_words import Config, Jobs, Json, Manifests, Spool, examples, seat_of, seconds
 from pipeline.core.errors import ConfigError
+from pipeline.telling import tell
 from pipeline.trace.logs import say
 
 if TYPE_CHECKING:
     from pipeline.core.model import Verdict
     from pipeline.runtime import World
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 USAGE = 2
 
 commands = typer.Typer(
@@ -34,20 +29,6 @@ commands = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def main(world: "World | None" = None) -> NoReturn:
-    """The program. Tests bring their own world."""
-    _mend_streams()
-    os.environ.setdefault("PATH", os.defpath)  # an empty environment must not stop a library that looks for programs
-    for number in SIGNALS:
-        signal.signal(number, _leave)
-    code = _invoke(sys.argv[1:], world)
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # what comes now comes too late to change how this ends
-    for stream in (sys.stdout, sys.stderr):
-        say(stream, "")  # what cannot be flushed is let go, or the interpreter would exit with 120
-    sys.exit(code)
 
 
 def _version(is_asked: bool) -> None:
@@ -211,7 +192,7 @@ for word, command in cli_upkeep.COMMANDS.items():
     commands.command(word, epilog=examples(word))(command)
 
 
-def _invoke(arguments: Sequence[str], world: "World | None") -> int:
+def invoke(arguments: Sequence[str], world: "World | None") -> int:
     program = typer.main.get_command(commands)
     try:
         return program.main(args=list(arguments), prog_name="mediaspool", standalone_mode=False, obj=world) or 0
@@ -233,19 +214,3 @@ def _usage(error: typer.TyperException, *, is_json: bool) -> int:
         say(sys.stdout, json_line(answer.record))
     say(sys.stderr, f"mediaspool: {error.format_message()}\n  mediaspool --help\n")
     return USAGE
-
-
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    """Until a run is under way there is nothing to drain."""
-    sys.exit(128 + number)
-
-
-def _mend_streams() -> None:
-    """A stream that was closed by the caller leads nowhere; else the next file to be opened would take its place."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or os.fdopen(os.dup(1), "w", encoding="utf-8")
-    sys.stderr = sys.stderr or os.fdopen(os.dup(2), "w", encoding="utf-8")

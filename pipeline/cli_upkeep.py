@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli_words import Config, Json, Spool, seat_of, seconds, tell
+from pipeline.cli_words import Config, Json, Spool, seat_of, seconds
+from pipeline.telling import tell
 
 To = Annotated[str | None, typer.Option("--to", metavar="DIR", help="Write into this folder instead.")]
 

@@ -1,19 +1,12 @@
-"""Words that the commands have in common: options, examples of each, and how an answer is told.
+"""Words that the commands have in common: options, and examples of each."""
 
-Text for people goes to stderr, data to stdout; `--json` prints one object there and no text.
-"""
-
-import sys
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.core.errors import ConfigError, MediaspoolError, StoreError
-from pipeline.trace.logs import say
+from pipeline.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.answer import Answer
     from pipeline.seat import Seat
 
 Manifests = Annotated[list[str] | None, typer.Argument(metavar="MANIFEST", help="Manifest files; they stay.")]
@@ -55,42 +48,6 @@ def seat_of(context: typer.Context, spool: str | None, config: str | None) -> "S
     from pipeline.seat import take_seat
 
     return take_seat(context.obj, spool, config)
-
-
-def tell(ask: "Callable[[], Answer]", *, as_json: bool) -> int:
-    """Print the answer of a command, whatever it is, and give its exit code."""
-    from pipeline.answer import json_line, refused
-
-    try:
-        answer = ask()
-    except MediaspoolError as error:
-        answer = refused([error])
-    except ExceptionGroup as group:
-        answer = refused(_expected(group))
-    except OSError as error:
-        answer = refused([StoreError(f"the operating system said: {error.strerror}", hint="mediaspool doctor")])
-    is_told = as_json and answer.record is not None and say(sys.stdout, json_line(answer.record))
-    if answer.lines and not as_json:
-        say(sys.stdout, answer.lines)
-    if answer.text and not is_told:
-        say(sys.stderr, answer.text)
-    return answer.exit_code
-
-
-def _expected(group: ExceptionGroup[Exception]) -> Sequence[MediaspoolError]:
-    """The errors of a nursery, if all of them are expected ones; else it is a bug, and the traceback is due."""
-    expected, bugs = group.split(MediaspoolError)
-    if bugs is not None or expected is None:
-        raise group
-    found: list[MediaspoolError] = []
-    waiting: list[Exception] = [expected]
-    while waiting:
-        error = waiting.pop()
-        if isinstance(error, ExceptionGroup):
-            waiting += error.exceptions
-        elif isinstance(error, MediaspoolError):
-            found.append(error)
-    return found
 
 
 def seconds(text: str | None, option: str) -> float | None:

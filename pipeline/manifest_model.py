@@ -257,7 +257,7 @@ def _header(table: Table, file_name: str, kinds: Mapping[str, Kind]) -> Header:
     written = table.get("defaults")
     fields = dict(written) if isinstance(written, dict) else {}
     common = {key: fields.pop(key) for key in keys_of(DefaultKeys) if key in fields}
-    reasons = unknown(fields, {*keys_of(DefaultKeys), *_all_spec_keys(kinds)}, "defaults key")
+    reasons = unknown(fields, {*keys_of(DefaultKeys), *_all_spec_keys(kinds)}, "defaults key") if fields else []
     if reasons:
         raise JobInvalid(reasons)
     defaults = convert(common, DefaultKeys, "defaults")

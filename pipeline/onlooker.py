@@ -1,8 +1,11 @@
 """Who is told how a run gets on: a person who waits, a program that follows it, or nobody."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, TextIO
 
 from pipeline.core.model import Decision, Outcome, RunId
+
+_PLAIN_TERMINALS = frozenset({"dumb", "unknown"})
 
 
 class Onlooker(Protocol):
@@ -45,3 +48,16 @@ class Nobody:
 
     def ended(self, outcome: Outcome) -> None:
         return
+
+
+def is_watched(stream: TextIO) -> bool:
+    """Does somebody sit at this stream?"""
+    try:
+        return stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def is_lively(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """May a bar be drawn on this stream?"""
+    return is_watched(stream) and environ.get("TERM", "") not in _PLAIN_TERMINALS

@@ -7,7 +7,7 @@ lane has any, for one recording may be as long as a hundred others, else from jo
 
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from types import TracebackType
 from typing import Self, TextIO, cast
@@ -21,21 +21,7 @@ from pipeline.trace.logs import say
 
 MAX_LANES = 8
 MINUTE_S, HOUR_S = 60, 3600
-_PLAIN_TERMINALS = frozenset({"dumb", "unknown"})
 _LOOK_AT = frozenset({"failed", "held", "suspect", "refused"})
-
-
-def is_watched(stream: TextIO) -> bool:
-    """Does somebody sit at this stream?"""
-    try:
-        return stream.isatty()
-    except ValueError:  # closed
-        return False
-
-
-def is_lively(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """May a bar be drawn on this stream?"""
-    return is_watched(stream) and environ.get("TERM", "") not in _PLAIN_TERMINALS
 
 
 class Lane:

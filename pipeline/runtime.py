@@ -4,7 +4,6 @@
 needs it: a run in which all is unchanged starts no engine and no child.
 """
 
-import importlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from pipeline.core.kinds import Kind
 from pipeline.core.limits import Doubt
 from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
 from pipeline.core.notices import Notifier
+from pipeline.core.rows import Kinds, load_row
 from pipeline.core.secret import Secret
 from pipeline.onlooker import Nobody, Onlooker
 from pipeline.pacing import Pacer, budget_of, look_at_pace, pace_path
@@ -167,8 +167,8 @@ def driver_tools(lanes: Lanes, world: World, redactor: Redactor, cache: str, war
     )
 
 
-def load_kinds() -> dict[str, Kind]:
-    return {name: cast("Kind", _load(row)()) for name, row in KINDS.items()}
+def load_kinds() -> Mapping[str, Kind]:
+    return Kinds(KINDS)
 
 
 @asynccontextmanager
@@ -325,7 +325,7 @@ def open_notifier(runtime: Runtime) -> Notifier | None:
     table, tools = runtime.settings.notify, runtime.tools
     if not (table.pings or table.hooks):
         return None
-    return cast("Notifier", _load(NOTIFIER)(table, find_key=tools.find_key, safe=tools.safe))
+    return cast("Notifier", load_row(NOTIFIER)(table, find_key=tools.find_key, safe=tools.safe))
 
 
 def _pacer(settings: Settings, spool: Spool, world: World, runner: Runner, warn: Callable[[str], None]) -> Pacer:
@@ -368,17 +368,12 @@ def _known_secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[s
                 yield secret.reveal()
 
 
-def _load(row: str) -> Callable[..., object]:
-    module, _, name = row.partition(":")
-    return cast("Callable[..., object]", getattr(importlib.import_module(module), name))
-
-
 def _load_driver(config: RouteConfig, tools: Tools, table: Mapping[str, str]) -> Driver:
     if config.driver not in table:
         known = ", ".join(sorted(table))
         raise ConfigError(f"route {config.id} names the unknown driver {config.driver!r}", hint=f"drivers are: {known}")
     try:
-        return cast("Driver", _load(table[config.driver])(config, tools))
+        return cast("Driver", load_row(table[config.driver])(config, tools))
     except ImportError as error:
         raise ConfigError(
             f"route {config.id} cannot be loaded: {error.name or error}",

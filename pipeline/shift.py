@@ -22,8 +22,7 @@ from pipeline.core.confine import display_path
 from pipeline.core.errors import RunBusy
 from pipeline.core.model import Clock
 from pipeline.events import EventStream, Several
-from pipeline.onlooker import Nobody, Onlooker
-from pipeline.progress import Bar, is_lively, is_watched
+from pipeline.onlooker import Nobody, Onlooker, is_lively, is_watched
 from pipeline.report import RunReport, has_news, report_json, summary
 from pipeline.seat import Seat
 from pipeline.signals import Caught
@@ -123,6 +122,8 @@ def _watching(is_live: bool) -> Iterator[Onlooker]:
     if not is_live:
         yield Nobody()
         return
+    from pipeline.progress import Bar  # here, because rich would cost every run from cron a tenth of its start
+
     with Bar(sys.stderr) as bar:
         yield bar
 

@@ -31,7 +31,7 @@ BODY = b"as it was\n"
 TEXT = Media(media_type="text/plain", family="text", extension="txt")
 CHILD = """
 import sys
-from pipeline.cli import main
+from pipeline.program import main
 try:
     main()
 finally:

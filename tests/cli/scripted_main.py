@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from pipeline.cli import main
+from pipeline.program import main
 from pipeline.runtime import World, utc_now
 from tests.makers import DRIVERS
 

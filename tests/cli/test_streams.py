@@ -194,7 +194,7 @@ def test_an_idle_tick_imports_next_to_nothing(shell: Shell, words: Sequence[str]
     )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines()}
     assert "pipeline.state.idle" in loaded
-    assert not {"typer", "trio", "httpx", "msgspec", "rich", "pipeline.cli"} & loaded
+    assert not {"typer", "trio", "httpx", "msgspec", "rich", "pipeline.program"} & loaded
 
 
 def test_a_changed_settings_file_ends_the_rest(shell: Shell) -> None:
