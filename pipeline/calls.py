@@ -201,7 +201,7 @@ class Caller:
                 return await self._attempt(call, number=tries)
             except MediaspoolError as error:
                 wait = delay_s(error, tries=tries, jitter=random.random())  # noqa: S311  # spreads load, guards nothing
-                if error.slows:
+                if error.slows and error.connected:  # what nobody said, no other run has to know
                     await self._pacer.rest(call.driver.route, self._gate(call).rest_s)
                 if wait is None:
                     raise

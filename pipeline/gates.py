@@ -1,7 +1,8 @@
 """The gate of a route: how many of its calls are under way, and when the next may begin.
 
 One per route and run, shared by all jobs. Waits stand outside: who waits for the route to take calls again holds no
-seat. A route that closes is closed for everyone from that instant.
+seat. A route that closes is closed for everyone from that instant. A host that answered in this run is waited for
+longer than one that was not there from the start.
 """
 
 import random
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from pipeline.core.errors import MediaspoolError, RouteBusy
+from pipeline.core.retry import MAX_TRIES
 from pipeline.core.tempo import Tempo
 
 
@@ -22,6 +24,7 @@ class Gate:
         self._tempo = Tempo(width)
         self._limiter = trio.CapacityLimiter(width)
         self._under_way: list[int] = []
+        self._is_reached = False
         self._why: MediaspoolError | None = None
         self._closed = trio.Event()
 
@@ -33,6 +36,7 @@ class Gate:
         self._under_way.append(turn)
         try:
             yield
+            self._is_reached = True
             self._tempo.went_well(turn=turn)
         except MediaspoolError as error:
             self._learn(error, turn)
@@ -69,6 +73,7 @@ class Gate:
                 raise self._why
 
     def _learn(self, error: MediaspoolError, turn: int) -> None:
+        self._is_reached |= error.connected
         if error.slows:
             self._tempo.slow_down(
                 turn=turn,
@@ -76,7 +81,8 @@ class Gate:
                 hint_s=error.retry_after_s,
                 jitter=random.random(),  # noqa: S311  # spreads load, guards nothing
             )
-            if self._tempo.is_worn_out:
-                self.close(RouteBusy(f"{error.message}; no more calls in this run", hint="run again later"))
+            if self._tempo.is_worn_out or (not self._is_reached and self._tempo.strikes >= MAX_TRIES):
+                what = f"{error.message}; no more calls in this run"
+                self.close(RouteBusy(what, code=error.code, hint="run again later"))
         elif error.reach == "route" and error.settles == "rejected":
             self.close(error)

@@ -91,7 +91,8 @@ class Player:
     async def _in_the_mood(self, exchange: Exchange) -> None:
         trouble = self.mood(self.now)
         if trouble is not None:
-            await exchange.sending()
+            if trouble.connected:
+                await exchange.sending()
             self.turned_away.append(trio.current_time())
             raise trouble
 

@@ -27,11 +27,11 @@ SILENT_BYTES = RATE * 2 * 3 // 10  # nobody speaks in the first three tenths of 
 
 
 class ScriptedDriver:
-    """Options: `calls` (file), `paid` (USD a call), `fail` (class) and what it `says`, `garbage`, `delay_s`, `text`.
+    """Options: `calls` (file), `paid` (USD a call), `fail` (class:code) and what it `says`, `garbage`, `delay_s`.
 
-    `asked`: the model that was asked for instead. `deferred`: the work goes on behind a ticket, and only its beginning
-    is a call. `parts`: payloads of an answer. `late_usd`: the price is told by `price_of` only, `unknown` for as long
-    as it says so; asks are counted beside calls.
+    `text`: what is heard. `asked`: the model that was asked for instead. `deferred`: the work goes on behind a ticket,
+    and only its beginning is a call. `parts`: payloads of an answer. `late_usd`: the price is told by `price_of` only,
+    `unknown` for as long as it says so; asks are counted beside calls.
     """
 
     def __init__(self, route: RouteConfig) -> None:
@@ -73,7 +73,9 @@ class ScriptedDriver:
         await trio.sleep(float(self._options.get("delay_s", "0")))
         if "fail" in self._options:
             name, says = self._options["fail"], self._options.get("says", "scripted failure")
-            raise (getattr(errors, name, None) or getattr(builtins, name))(says)
+            name, _, code = name.partition(":")
+            kind = getattr(errors, name, None) or getattr(builtins, name)
+            raise kind(says, code=code) if code else kind(says)
         body, media_type = self._answer(operation)
         for number in range(int(self._options.get("parts", "1")) - 1):
             await exchange.write(body if media_type == "application/json" else wav(0.5 + number))

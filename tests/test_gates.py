@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from pipeline.core.errors import MediaspoolError, RouteClosed, Throttled
+from pipeline.core.errors import MediaspoolError, RouteClosed, Throttled, Unreachable
 from tests.rig import Act, Rig
 from tests.test_lanes import verdicts
 
@@ -62,6 +62,38 @@ async def test_a_route_that_goes_on_turning_calls_away_ends_for_this_run_after_a
     rig.begin_anew()
     rig.players["r"].mood = lambda _under_way: None
     assert set(verdicts(await rig.run(*(rig.job(f"j{number}", Act()) for number in range(50)))).values()) == {"done"}
+
+
+def gone(since: float, until: float) -> Callable[[int], MediaspoolError | None]:
+    return lambda _under_way: Unreachable("no connection") if since <= trio.current_time() < until else None
+
+
+async def test_a_host_that_was_never_reached_closes_its_route_within_seconds(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].mood = gone(0, 1e9)
+    jobs = [rig.job(f"j{number}", Act()) for number in range(50)]
+    outcomes = await rig.run(*jobs, rig.job("elsewhere", Act(), route="other"))
+    assert outcomes.pop("elsewhere").verdict == "done"
+    assert {(outcome.verdict, outcome.code) for outcome in outcomes.values()} == {("not-started", "unreachable")}
+    assert len(rig.players["r"].turned_away) == WIDTH + 3
+    assert trio.current_time() < 8
+
+
+async def test_a_host_that_is_gone_for_a_minute_in_the_middle_of_a_run_costs_no_job(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].mood = gone(10, 70)
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act(after_s=3)) for number in range(100)))
+    assert set(verdicts(outcomes).values()) == {"done"}
+
+
+async def test_a_host_that_cannot_be_reached_is_no_word_to_the_other_runs_of_the_machine(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].mood = gone(0, 3)
+    assert set(verdicts(await rig.run(rig.job("j", Act()))).values()) == {"done"}
+    assert not (rig.state / "pace.db").exists()
 
 
 async def test_a_route_that_closes_is_asked_no_more_than_its_width(rig: Rig, autojump_clock: MockClock) -> None:

@@ -1,5 +1,6 @@
 """Fifty jobs against a wall, over real HTTP: how many requests a run makes before it knows."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ JOBS, WIDTH = 50, 4
 
 @pytest.fixture
 def folder(tmp_path: Path, standin: StandIn) -> Folder:
+    return wall(tmp_path, standin)
+
+
+def wall(tmp_path: Path, standin: StandIn) -> Folder:
     made = Folder(tmp_path)
     made.add_route("shop", driver="openrouter", base_url=standin.base_url, key=standin.key)
     made.config.write_text(made.config.read_text().replace("[routes.shop]", f"[routes.shop]\nwidth = {WIDTH}"))
@@ -37,6 +42,22 @@ def test_a_wait_of_a_day_is_left_to_a_later_run(folder: Folder, standin: StandIn
     assert {(each.verdict, each.code) for each in outcomes(result).values()} == {("not-started", "rate-limited")}
     assert 1 <= standin.count("speak") <= WIDTH
     assert result.whole.exit_code == 4
+
+
+def test_a_server_that_is_gone_ends_its_lane_and_the_next_run_takes_everything_up(tmp_path: Path) -> None:
+    server = StandIn()
+    folder = wall(tmp_path, server)
+    server.stop()
+    result = folder.run()
+    assert {(each.verdict, each.code, each.usd) for each in outcomes(result).values()} == {
+        ("not-started", "unreachable", Decimal(0))
+    }
+    assert "refused" in next(iter(outcomes(result).values())).reason
+    assert result.whole.exit_code == 69
+    server.start()
+    assert {each.verdict for each in outcomes(folder.run()).values()} == {"done"}
+    assert server.paid("speak") == JOBS
+    server.stop()
 
 
 @pytest.mark.parametrize("fault", ["429-retry-after", "402-in-flight"])

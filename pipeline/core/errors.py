@@ -10,8 +10,9 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     ├─ BudgetExhausted, RunBusy, Stopped          our own bound on the run
     │  └─ CapReached                              a bound over all manifests: this route only
     ├─ Unavailable                                surely not executed: may be tried again
-    │  └─ Throttled                               and everybody on the route slows down
-    ├─ RouteBusy                                  turned away too often: nothing more on this route in this run
+    │  ├─ Throttled                               and everybody on the route slows down
+    │  └─ Unreachable                             no connection was made, to nobody's harm: everybody waits too
+    ├─ RouteBusy                                  turned away or not reached too often: nothing more on this route
     ├─ Rejected                                   theirs: this job only
     ├─ RouteClosed                                theirs: nothing more on this route
     ├─ ContractError                              a reply that is not what was asked
@@ -80,6 +81,7 @@ CODES: dict[str, str] = {
     "stopped": "the run was told to stop before the job had begun",
     # the way out
     "unavailable": "the route did not take the call; nothing was executed",
+    "unreachable": "no connection to the host of the route could be made; nothing was sent",
     "rate-limited": "the route takes no more calls for now, or its rate leaves no room",
     "rejected": "the route refused this call",
     "route-closed": "the route takes nothing more in this run",
@@ -107,8 +109,8 @@ class MediaspoolError(Exception):
     """Base of every expected failure. `code` is a key of CODES; `hint` says what a person can do.
 
     `settles` is the state of an attempt that ends with it, `outcome` the verdict on its job.
-    `slows` asks the whole route to slow down. `usd` is what the call cost although it ended so, where the sender says
-    it; None is unknown.
+    `slows` asks the whole route to slow down; `connected` is False where its host was never reached. `usd` is what the
+    call cost although it ended so, where the sender says it; None is unknown.
     """
 
     retryable: ClassVar[bool] = False
@@ -117,6 +119,7 @@ class MediaspoolError(Exception):
     settles: ClassVar[Settles] = "failed"
     outcome: ClassVar[Ends] = "failed"
     slows: ClassVar[bool] = False
+    connected: ClassVar[bool] = True
     default_code: ClassVar[str] = "internal"
 
     def __init__(
@@ -217,8 +220,17 @@ class Throttled(Unavailable):
     default_code = "rate-limited"
 
 
+class Unreachable(Unavailable):
+    """No connection was made, so nothing was sent. It lies with no call: all of the route wait, the rest is left."""
+
+    slows: ClassVar[bool] = True
+    connected: ClassVar[bool] = False
+    outcome: ClassVar[Ends] = "not-started"
+    default_code = "unreachable"
+
+
 class RouteBusy(MediaspoolError):
-    """The route goes on turning calls away, or its rate leaves no room for long: nothing more on it in this run."""
+    """The route goes on turning calls away, cannot be reached, or its rate leaves no room: nothing more in this run."""
 
     outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "route"

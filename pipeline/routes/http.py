@@ -32,6 +32,7 @@ MAX_GET_TRIES = 3
 READERS = 4
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, UnicodeError)
 """Every exception that httpx raises of its own; host names that cannot be encoded come as the last."""
+_NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout)
 _NOT_SENDABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (httpx.ConnectTimeout, "no connection in time"),
@@ -352,6 +353,8 @@ def failure_of(error: Exception, asked: Asked, *, may_be_done: bool) -> Mediaspo
     words = next((words for kind, words in _WORDS if isinstance(error, kind)), type(error).__name__)
     why = cause_of(error)
     what = f"{words}: {why}" if why else words
+    if isinstance(error, _NOT_REACHED) and not may_be_done:
+        return asked.unreached(what)
     if isinstance(error, httpx.TransportError) and not isinstance(error, _NOT_SENDABLE):
         return asked.lost(what, may_be_done=may_be_done)
     if may_be_done and asked.is_post:

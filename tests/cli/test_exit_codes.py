@@ -69,6 +69,12 @@ def test_65_and_66_are_only_given_when_nothing_ran(shell: Shell) -> None:
     assert shell.folder.product("a.wav.text.txt").exists()
 
 
+def test_69_a_server_that_cannot_be_reached(shell: Shell) -> None:
+    shell.folder.configure({"fail": "RouteBusy:unreachable"})
+    shell.folder.record("a.wav")
+    shell.run(code=69)
+
+
 def test_73_an_output_that_cannot_be_created(shell: Shell) -> None:
     shell.folder.manifest.write_text(ONE_STEP.replace('"out/{reldir}', '"/sys/mediaspool/{reldir}'))
     shell.folder.configure({}, extra=f'roots = ["/sys", "{shell.folder.root}"]\n')

@@ -19,6 +19,7 @@ from pipeline.core.errors import (
     Rejected,
     RouteClosed,
     Unavailable,
+    Unreachable,
 )
 from pipeline.routes._body import Base64File, JsonBody
 from pipeline.routes._stream import Asked
@@ -57,7 +58,7 @@ def test_every_exception_of_httpx_is_mapped_by_how_far_the_call_came(kind: type[
     post = Asked(path="/x", model=None, is_post=True, safe=str)
     get = Asked(path="/x", model=None, is_post=False, safe=str)
     assert type(failure_of(error, post, may_be_done=True)) is InDoubt
-    assert type(failure_of(error, post, may_be_done=False)) in (Unavailable, Rejected)
+    assert type(failure_of(error, post, may_be_done=False)) in (Unavailable, Unreachable, Rejected)
     assert type(failure_of(error, get, may_be_done=True)) in (Unavailable, Rejected)
 
 
