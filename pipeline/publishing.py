@@ -56,11 +56,10 @@ class _Made(Struct, frozen=True, kw_only=True):
 
 
 class _Ground(Struct, frozen=True, kw_only=True):
-    """Where products go, what of ours may be replaced there, and which manifest asked for them."""
+    """Where products go, and which manifest asked for them."""
 
     roots: Roots
     places: Places
-    ours: Ours
     manifest: str
 
 
@@ -105,15 +104,10 @@ class Publisher:
         manifest: str,
         is_forced: bool,
     ) -> JobReceipt:
-        places = _places(decision.job, result.drafts)
-        ours = await self._runner(self._ours, decision.job.place, places, is_forced)
-        made, receipt, publications = await self._files(
-            self._prepared, decision, result, calls, _Ground(roots=roots, places=places, ours=ours, manifest=manifest)
-        )
-        if publications:
-            assert decision.key is not None
-            intended = [_intended(item) for item in publications]
-            await self._runner(self._ledger.intend_publish, decision.job.place, decision.key, intended)
+        ground = _Ground(roots=roots, places=_places(decision.job, result.drafts), manifest=manifest)
+        made, receipt, found = await self._files(self._prepared, decision, result, calls, ground)
+        if found:
+            publications = await self._runner(self._intend, decision, ground, made, found, is_forced)
             self._reached("intended")
             await self._files(self._place, publications, roots)
             self._reached("published")
@@ -127,7 +121,20 @@ class Publisher:
         made = _judged(result, ground.roots, ground.places)
         products = tuple(item.product for item in made)
         receipt = self._receipt(decision, result, calls, products, manifest=ground.manifest)
-        return made, receipt, _publications(decision, made, receipt, ground.ours)
+        return made, receipt, _publications(decision, made, receipt)
+
+    def _intend(
+        self, decision: Decision, ground: _Ground, made: Sequence[_Made], found: Sequence[Publication], is_forced: bool
+    ) -> list[Publication]:
+        """The intent to publish, durable on return; and what may be replaced by it, which is ours or agreed to."""
+        assert decision.key is not None
+        ours = self._ours(decision.job.place, ground.places, is_forced)
+        *products, receipt = found
+        wanted = [_agreed(item, ours[each.draft.name]) for item, each in zip(products, made, strict=True)]
+        sizes = [*(each.product.size for each in made), len(receipt.content or b"")]
+        intended = [_intended(item, size) for item, size in zip(found, sizes, strict=True)]
+        self._ledger.intend_publish(decision.job.place, decision.key, intended)
+        return [*wanted, receipt]
 
     def _ours(self, place: Place, places: Places, is_forced: bool) -> Ours:
         """What this job may replace: what it wrote there last, or was about to when a run was killed.
@@ -251,10 +258,10 @@ def _sha256(content: bytes) -> Sha256:
     return Sha256(hashlib.sha256(content).hexdigest())
 
 
-def _publications(decision: Decision, made: Sequence[_Made], receipt: JobReceipt, ours: Ours) -> list[Publication]:
-    """The products, and behind them the receipt; nothing where nothing was made."""
+def _publications(decision: Decision, made: Sequence[_Made], receipt: JobReceipt) -> list[Publication]:
+    """The products, and behind them the receipt; nothing where nothing was made. Each would replace what is there."""
     place = decision.job.place
-    wanted = [_publication(item, place, ours[item.draft.name]) for item in made]
+    wanted = [_publication(item, place) for item in made]
     return [*wanted, _receipt_publication(made[0].product.path + RECEIPT_SUFFIX, receipt, place)] if made else []
 
 
@@ -310,23 +317,28 @@ def _rename_in(error: MediaspoolError, held: Mapping[str, str]) -> None:
         error.message = error.message.replace(f"{path}/", f"{display(folder)}/")
 
 
-def _publication(made: _Made, place: str, ours: set[Sha256 | None] | None) -> Publication:
-    """`ours` are the hashes that may be replaced; None replaces whatever is there."""
-    draft, product, there = made.draft, made.product, _there(made.product.path)
+def _publication(made: _Made, place: str) -> Publication:
+    draft, product = made.draft, made.product
     return Publication(
         path=product.path,
         part=part_name(product.path, place),
         sha256=product.sha256,
         content=draft.content,
         source=str(draft.path) if draft.path else None,
-        replace=there if ours is None or there in ours else None,
+        replace=_there(product.path),
     )
+
+
+def _agreed(item: Publication, ours: set[Sha256 | None] | None) -> Publication:
+    """`ours` are the hashes that may be replaced; None replaces whatever is there."""
+    if item.replace is None or ours is None or item.replace in ours:
+        return item
+    return msgspec.structs.replace(item, replace=None)
 
 
 def _receipt_publication(path: str, receipt: JobReceipt, place: str) -> Publication:
     """A name that ends in our receipt suffix is ours, so the receipt of an earlier result gives way."""
-    # The standard library escapes the odd bytes that a file name may carry; msgspec refuses them.
-    content = json.dumps(msgspec.to_builtins(receipt), indent=2).encode("ascii") + b"\n"
+    content = _receipt_body(receipt)
     return Publication(
         path=path,
         part=part_name(path, place),
@@ -335,6 +347,16 @@ def _receipt_publication(path: str, receipt: JobReceipt, place: str) -> Publicat
         source=None,
         replace=_there(path),
     )
+
+
+def _receipt_body(receipt: JobReceipt) -> bytes:
+    """As ASCII, which msgspec does not write where a name is odd: it refuses half characters and escapes no letters."""
+    try:
+        quick = msgspec.json.format(msgspec.json.encode(receipt), indent=2)
+    except UnicodeEncodeError:
+        quick = b"\xff"
+    body = quick if quick.isascii() else json.dumps(msgspec.to_builtins(receipt), indent=2).encode("ascii")
+    return body + b"\n"
 
 
 def _there(path: str) -> Sha256 | None:
@@ -346,8 +368,7 @@ def _there(path: str) -> Sha256 | None:
             return None
 
 
-def _intended(item: Publication) -> IntendedProduct:
-    size = len(item.content) if item.content is not None else os.stat(item.source or "").st_size
+def _intended(item: Publication, size: int) -> IntendedProduct:
     return IntendedProduct(
         name=os.path.basename(item.path), path=item.path, part=item.part, sha256=item.sha256, size=size
     )

@@ -1,5 +1,6 @@
 """Whole runs over a real folder, a real ledger and a real store; only the route is scripted."""
 
+import json
 import os
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def test_a_folder_of_recordings_becomes_transcripts_and_canonical_text(folder: F
     assert folder.product("a.wav.text.txt").read_text().strip() == "one two three"
     assert "one two three" in folder.product("a.wav.canon.txt").read_text()
     assert folder.product("a.wav.text.txt.receipt.json").exists()
+
+
+def test_a_receipt_is_plain_ascii_and_looks_alike_whatever_stands_in_it(folder: Folder) -> None:
+    for name in ("plain.wav", "grüße.wav", os.fsdecode(b"odd\xff.wav")):
+        folder.record(name)
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    bodies = [path.read_bytes() for path in folder.root.glob("out/**/*.receipt.json")]
+    assert len(bodies) == 6
+    assert bodies == [json.dumps(json.loads(body), indent=2).encode("ascii") + b"\n" for body in bodies]
 
 
 def test_a_second_run_is_unchanged_and_calls_nobody(folder: Folder) -> None:

@@ -6,6 +6,7 @@ can become, so no name turns into `javascript:` or into a host.
 """
 
 import base64
+import functools
 import os
 import re
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 _NEVER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_NOT_AS_IT_IS = re.compile(f"[&<>\"'{_NEVER.pattern[1:]}")
 _VOID = frozenset({"br", "img", "input", "link", "meta", "source"})
 _FOLLOWED = frozenset({"href", "src", "poster"})
 
@@ -41,17 +43,32 @@ Value = str | int | bool | Address | None
 
 def text(value: str) -> str:
     """A string as the text of a page or the value of an attribute."""
+    if _NOT_AS_IT_IS.search(value) is None:  # most are names and numbers, and a page has thousands of them
+        return value
     return escape(_NEVER.sub("\ufffd", value), quote=True)
 
 
 def element(tag: str, *children: Child, **attributes: Value) -> Markup:
     """`class_` and `data_kind` become `class` and `data-kind`; True is a bare attribute, None and False are none."""
-    start = f"<{tag}{''.join(_attribute(name, value) for name, value in attributes.items())}>"
-    return Markup(start if tag in _VOID else f"{start}{joined(children).html}</{tag}>")
+    parts = [f"<{tag}"]
+    for name, value in attributes.items():
+        if value is not None and value is not False:
+            parts.append(_attribute(_attribute_name(name), value))
+    parts.append(">")
+    if tag not in _VOID:
+        _add(parts, children)
+        parts.append(f"</{tag}>")
+    return Markup("".join(parts))
 
 
 def joined(children: Iterable[Child]) -> Markup:
-    return Markup("".join(child.html if isinstance(child, Markup) else text(child) for child in children if child))
+    parts: list[str] = []
+    _add(parts, children)
+    return Markup("".join(parts))
+
+
+def _add(parts: list[str], children: Iterable[Child]) -> None:
+    parts += [child.html if isinstance(child, Markup) else text(child) for child in children if child]
 
 
 def raw(tag: str, content: str) -> Markup:
@@ -63,8 +80,15 @@ def raw(tag: str, content: str) -> Markup:
 
 def file_address(path: str, folder: str) -> Address:
     """A file as seen from a page in `folder`. Odd bytes, `#`, `?`, `%` and `:` are bytes of a name and nothing more."""
-    near = os.path.relpath(path, folder)
-    return Address(quote(os.fsencode(near if near.startswith("../") else f"./{near}")))
+    above, name = os.path.split(os.path.normpath(path))
+    near = os.path.join(_way(folder, above), name)
+    return Address(quote(os.fsencode(near if near.startswith(("../", "./")) else f"./{near}")))
+
+
+@functools.lru_cache(maxsize=256)
+def _way(folder: str, there: str) -> str:
+    """From a folder to another: the files of a page lie in few of them."""
+    return os.path.relpath(there, folder)
 
 
 def here(name: str) -> Address:
@@ -77,10 +101,12 @@ def picture(media_type: str, body: bytes) -> Address:
     return Address(f"data:{media_type};base64,{base64.b64encode(body).decode('ascii')}")
 
 
-def _attribute(name: str, value: Value) -> str:
-    name = name.rstrip("_").replace("_", "-")
-    if value is None or value is False:
-        return ""
+@functools.cache  # of the names in this package's code
+def _attribute_name(written: str) -> str:
+    return written.rstrip("_").replace("_", "-")
+
+
+def _attribute(name: str, value: str | int | Address) -> str:
     if (name in _FOLLOWED) is not isinstance(value, Address):
         raise TypeError(f"{name} takes {'an address' if name in _FOLLOWED else 'a text'}")
     if value is True:

@@ -120,37 +120,37 @@ class Database:
         if self._depth:
             yield
             return
-        with border():
-            self._connection.execute("BEGIN IMMEDIATE")
+        self._say("BEGIN IMMEDIATE")
         self._depth = 1
         try:
             yield
             self._check_under_way()
-            with border():
-                self._connection.execute("COMMIT")
+            self._say("COMMIT")
         finally:
             self._depth = 0
             if self._connection.in_transaction:
-                with border():
-                    self._connection.execute("ROLLBACK")
+                self._say("ROLLBACK")
 
     @contextlib.contextmanager
     def part(self) -> Iterator[None]:
         """A piece of the transaction around it, which an error undoes alone."""
         self._check_under_way()
-        with border():
-            self._connection.execute("SAVEPOINT part")
+        self._say("SAVEPOINT part")
         try:
             yield
         except BaseException:
             if self._connection.in_transaction:  # a full disk ends the whole transaction at once
-                with border():
-                    self._connection.execute("ROLLBACK TO part")
+                self._say("ROLLBACK TO part")
             raise
         finally:
             if self._connection.in_transaction:
-                with border():
-                    self._connection.execute("RELEASE part")
+                self._say("RELEASE part")
+
+    def _say(self, sql: str) -> None:
+        try:
+            self._connection.execute(sql)
+        except sqlite3.Error as error:
+            raise _mapped(error) from error  # not `with border()`, here and below: this is the hot path of a run
 
     def _check_under_way(self) -> None:
         if not self._connection.in_transaction:
@@ -164,23 +164,30 @@ class Database:
         try:
             return self._connection.execute(sql, values).rowcount
         except sqlite3.Error as error:
-            raise _mapped(error) from error  # not `with border()`: this is the hot path of a run
+            raise _mapped(error) from error
 
     def change_many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
-        with self.write(), border():
+        if not self._depth:
+            with self.write():
+                return self.change_many(sql, rows)
+        try:
             self._connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise _mapped(error) from error
 
     def one(self, make: Callable[..., T], sql: str, *values: Value) -> T | None:
         """The first row, its columns handed to `make`; None when there is none."""
         try:
             row = self._connection.execute(sql, values).fetchone()
         except sqlite3.Error as error:
-            raise _mapped(error) from error  # not `with border()`: this is the hot path of planning
+            raise _mapped(error) from error
         return None if row is None else make(*row)
 
     def all(self, make: Callable[..., T], sql: str, *values: Value) -> list[T]:
-        with border():
+        try:
             rows = self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise _mapped(error) from error
         return [make(*row) for row in rows]
 
 

@@ -5,9 +5,9 @@ only while the attempt belongs to this run and is in a state from which the step
 the lock of the spool does. Blocking: asked through the one runner, by one caller at a time.
 """
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from itertools import groupby
 
@@ -89,17 +89,13 @@ class Ledger:
     def close(self) -> None:
         self._db.close()
 
-    @contextlib.contextmanager
-    def group(self) -> Iterator[None]:
+    def group(self) -> AbstractContextManager[None]:
         """Many writes in one transaction: all of them are durable when the block ends, or none if it raises."""
-        with self._db.write():
-            yield
+        return self._db.write()
 
-    @contextlib.contextmanager
-    def part(self) -> Iterator[None]:
+    def part(self) -> AbstractContextManager[None]:
         """Some writes of a group, undone alone if the block raises."""
-        with self._db.part():
-            yield
+        return self._db.part()
 
     def check(self) -> str | None:
         """What SQLite finds wrong with the file; None when nothing is."""

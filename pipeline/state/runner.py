@@ -136,6 +136,12 @@ class LedgerRunner(ThreadRunner):
                 ask.outcome = outcome.Error(whole.error)  # each may be raised only once
 
     def _do_together(self, asks: list[_Ask]) -> None:
+        if len(asks) == 1:  # nobody beside it: the end of the group undoes what its failure leaves
+            with suppress(_Undone), self._group():
+                asks[0].do()
+                if isinstance(asks[0].outcome, outcome.Error):
+                    raise _Undone
+            return
         with self._group():
             for ask in asks:
                 with suppress(_Undone), self._part():
