@@ -1,5 +1,6 @@
 """What tests of killed runs share: the run in a process of its own, and what it may have left behind."""
 
+import os
 import subprocess
 import sys
 
@@ -8,7 +9,8 @@ from tests.makers import Folder
 
 def run_child(folder: Folder, kill: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.crash_child", str(folder.spool), str(folder.config), kill]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    environ = {**os.environ, **folder.environ}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environ)
 
 
 def strays(folder: Folder) -> list[str]:

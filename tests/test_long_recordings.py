@@ -14,16 +14,19 @@ import av
 import numpy as np
 import pytest
 
+from pipeline import desk
 from pipeline.core.hearing import Hearing, fits
 from pipeline.core.model import Media, Sha256
 from pipeline.core.operations import MediaRef, Transcribe
 from pipeline.media.wav import wrap_pcm
 from pipeline.routes._transcribe_wire import _OPENAI_DIALECT, _OPENROUTER, openai_hearing, openrouter_hearing
 from pipeline.routes.whisper import HEARING
+from tests.cli.conftest import seat
 from tests.crash_support import run_child, strays
 from tests.makers import Folder, outcomes, verdicts
 from tests.recordings import RATE, SAMPLES, Said, make_long
 from tests.standin.fixture import StandIn
+from tests.test_crash import held
 
 HOURS = float(os.environ.get("MEDIASPOOL_TEST_HOURS", "0.5"))
 MANIFEST = """
@@ -98,6 +101,39 @@ def test_invariant_4_a_recording_that_is_killed_midway_repeats_no_finished_part(
     assert sent == 0 or repeated <= 2  # at most what was under way: the route is two wide, and free
     assert len(told(folder)["segments"]) == len(said)
     assert strays(folder) == []
+
+
+@pytest.mark.real_time
+@pytest.mark.engines
+@pytest.mark.parametrize("kill", ["sending@3", "stored@3"])
+def test_invariants_1_and_4_parts_that_were_paid_for_are_never_asked_for_again(
+    tmp_path: Path, standin: StandIn, kill: str
+) -> None:
+    """By the count of the server. What was under way is held; paid for once more where told so, and nothing else is."""
+    folder, _ = folder_of(tmp_path, seconds=200.0, up="../../")
+    folder.configure({}, extra="doubt_per_call_usd = 0\n")
+    folder.add_route("shop", driver="openrouter", base_url=standin.base_url, key=standin.key)
+    (folder.spool / "incoming").mkdir(parents=True)
+    asked = MANIFEST.format(file="talk.flac", up="../../", more='route = "shop/google/chirp-3"')  # a minute at most
+    (folder.spool / "incoming/long.toml").write_text(asked)
+    assert run_child(folder, f"point:{kill}").returncode == -signal.SIGKILL
+    second = run_child(folder, "none")
+    paid, unsure = paid_parts(standin), held(folder)
+    assert len(paid) == len(set(paid))
+    assert second.returncode == 3, second.stderr  # held; or suspect, because the stand-in's words are few
+    assert folder.product("talk.json").exists() != bool(unsure)
+    if unsure:
+        desk.resolve(seat(folder), None, "pay-again")
+        assert run_child(folder, "none").returncode == 3
+    parts = int(facts(folder)["parts"])
+    assert parts >= 4
+    assert len(set(paid_parts(standin))) == parts
+    assert len(paid_parts(standin)) <= parts + unsure
+    assert strays(folder) == []
+
+
+def paid_parts(standin: StandIn) -> list[str]:
+    return [str(request["media"]) for request in standin.requests("transcribe") if request["paid"]]
 
 
 @pytest.fixture
