@@ -34,7 +34,7 @@ MAX_CHARS = 2_000_000
 MAX_TEXT_BYTES = 8_000_000
 CHAPTER_PAUSE_S = 1.5
 LEAST_LUFS, MOST_LUFS = -40.0, -8.0
-SAMPLE_TEXT = "This is a test."
+SAMPLE_TEXT = "This is a test. "
 
 _CAPTIONS = frozenset({"text/vtt", "application/x-subrip"})
 _SPOKEN_TYPES = frozenset({"text/plain", "text/markdown"}) | _CAPTIONS
@@ -91,11 +91,12 @@ class Tts:
     def divided(
         self, spec: msgspec.Struct, source: Source | None, portion: Portion, hearing: Hearing | None
     ) -> tuple[Operation, ...]:
-        """All calls for a text in the job; for a file, whose text nobody has read yet, one short sample."""
+        """All calls for a text in the job; for a file, whose text nobody has read yet, as many as its size allows."""
         mine = _mine(spec)
         if mine.text is None:
             language = DEFAULT_LANGUAGE if mine.language == AUTO else mine.language
-            return (_speak(mine, SAMPLE_TEXT, language),)
+            size = len(SAMPLE_TEXT) if source is None else source.size
+            return tuple(_speak(mine, text, language) for text in _supposed(size, portion))
         book, language = _book(mine, canonical(mine.text)), _language(mine, canonical(mine.text))
         return tuple(
             _speak(mine, chunk.text, language) for chapter in book.chapters for chunk in _chunks(chapter, portion)
@@ -260,6 +261,14 @@ def _language(spec: TtsSpec, text: str) -> str:
 
 def _chunks(chapter: ChapterText, portion: Portion) -> list[Chunk]:
     return [chunk for chunk in speech_chunks(chapter.text, portion) if has_words(chunk.text)]
+
+
+def _supposed(size: int, portion: Portion) -> list[str]:
+    """Texts in place of those in a file: a character for each of its bytes, which is never too few."""
+    size = max(size, len(SAMPLE_TEXT))
+    full = portion.head(SAMPLE_TEXT * (min(size, portion.max_chars) // len(SAMPLE_TEXT) + 1))
+    whole, rest = divmod(size, len(full))
+    return [full] * whole + [full[:rest]] * bool(rest)
 
 
 def _speak(spec: TtsSpec, text: str, language: str) -> Speak:

@@ -113,7 +113,7 @@ def _admission(selector: str, wish: Wish, driver: Driver, model: str | None, tic
         binding=binding,
         limits=bounds.limits,
         estimate=_counted_once(together(estimates), wish.source, hearing),
-        reasons=(*reasons, *over_limits(wish.source, bounds)),
+        reasons=tuple(dict.fromkeys([*reasons, *over_limits(wish.source, bounds)])),  # each once, however many calls
         selector=selector,
         tickets=tuple(waiting.values()),
     )

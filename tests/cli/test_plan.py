@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -192,3 +193,17 @@ def test_the_plan_reckons_with_what_the_day_has_used_already(folder: Folder) -> 
     assert manifest.cap is not None
     assert "0.7 USD per day" in manifest.cap.message
     assert outcomes(folder.run())["notes/b.wav#text"].code == "budget-spend"
+
+
+def test_a_text_in_a_file_is_priced_by_its_size_and_a_refusal_of_it_says_each_reason_once(tmp_path: Path) -> None:
+    job = '[[job]]\nid = "{0}"\nkind = "tts"\ninput = "{0}.txt"\nroute = "shop"\n{1}out = "{0}.wav"\n'
+    asked = {"big": "", "small": "", "odd": 'voice = "nobody"\n'}
+    told = [job.format(name, more) for name, more in asked.items()]
+    folder = Folder(tmp_path, manifest='schema = 1\nname = "texts"\n' + "".join(told))
+    folder.add_route("shop", driver="openai", base_url="http://127.0.0.1:9", key="K")
+    folder.config.write_text(f'{folder.config.read_text()}prices = {{ "speak character" = 0.00001 }}\n')
+    for name, size in (("big", 1_000_000), ("small", 1_000), ("odd", 1_000_000)):
+        (folder.root / f"{name}.txt").write_text("word " * (size // 5))
+    found = jobs(plan(folder))
+    assert (found["big"].usd, found["small"].usd) == (Decimal("10"), Decimal("0.01"))
+    assert [reason.code for reason in found["odd"].reasons] == ["voice-unknown"]
