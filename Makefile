@@ -17,7 +17,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports --no-cache > .venv/lint-imports.txt || { cat .venv/lint-imports.txt; exit 1; }
 
 tests: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # Everything that can go wrong, at its full length, in one table: about half an hour; docs/CONTRIBUTING.md says what it needs.
 faults: $(INSTALLED)

@@ -112,7 +112,9 @@ class Field:
             "driver": cell.dialect,
             "base_url": self._standin.base_url if cell.dialect == "openrouter" else self._standin.openai_url,
             "key": "THE_KEY",
-            "call_timeout": cell.patience if with_faults or cell.is_lasting else "90s",
+            "call_timeout": cell.patience
+            if with_faults or cell.is_lasting
+            else "20m",  # at the speed of a slowed one: a minute
             "headers": headers,
             "models": {**MODELS[cell.dialect], **(ADDRESSES if cell.fault.startswith("url-") else {})},
             "capabilities": {"dall-e-2": "url"},

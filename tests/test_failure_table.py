@@ -20,18 +20,18 @@ from tests.standin.fixture import StandIn
 
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(900)]
 
-AT_ONCE = 100
+AT_ONCE, SLOWED_AT_ONCE = 100, 40
 
 
-def _groups(name: str, tried: Sequence[Cell]) -> dict[str, Sequence[Cell]]:
+def _groups(name: str, tried: Sequence[Cell], *, size: int = AT_ONCE) -> dict[str, Sequence[Cell]]:
     """So many at once as leave each of them time."""
-    return {f"{name} {at // AT_ONCE + 1}": tried[at : at + AT_ONCE] for at in range(0, len(tried), AT_ONCE)}
+    return {f"{name} {at // size + 1}": tried[at : at + size] for at in range(0, len(tried), size)}
 
 
 ALL = [cell for _, cell in cells()]
 GROUPS = {
     **_groups("ends", [cell for cell in ALL if expected(cell) is not DEFERRED and not cell.is_slowed]),
-    **_groups("slows", [cell for cell in ALL if cell.is_slowed]),
+    **_groups("slows", [cell for cell in ALL if cell.is_slowed], size=SLOWED_AT_ONCE),
     **_groups("waits", [cell for cell in ALL if expected(cell) is DEFERRED]),
 }
 

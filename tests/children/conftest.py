@@ -45,10 +45,12 @@ def is_running(pid: int) -> bool:
 
 
 def own_children() -> set[int]:
-    found = set()
+    """Without those that are still copies of this process, about to become what they are started for."""
+    found, own = set(), Path("/proc/self/cmdline").read_bytes()
     for entry in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", "rb") as stat:
-            if int(stat.read().rsplit(b")", 1)[1].split()[1]) == os.getpid():
+            is_own = int(stat.read().rsplit(b")", 1)[1].split()[1]) == os.getpid()
+            if is_own and Path(f"/proc/{entry}/cmdline").read_bytes() != own:
                 found.add(int(entry))
     return found
 

@@ -18,7 +18,10 @@ from jobs._sentences import (
     spoken_size,
 )
 from jobs._text import canonical, clusters
+from jobs.tts import Tts, TtsSpec
+from pipeline.core.operations import Speak
 from pipeline.core.portions import DEFAULT_PORTION, Portion
+from tests.jobs.scripted import source
 
 prose = st.text(st.sampled_from("abZ é語。、.!?, \n0123\"')(👩\u200d👧\u0301"), max_size=200)
 
@@ -160,3 +163,14 @@ def test_a_text_without_letter_or_digit_has_no_words(text: str, wanted: bool) ->
 
 def test_digits_and_signs_count_as_the_words_they_become() -> None:
     assert (spoken_size("a b."), spoken_size("12 €"), spoken_size("語")) == (2, 12, 3)
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 4095, 4096, 4097, 1_000_000])
+@pytest.mark.parametrize("portion", [DEFAULT_PORTION, Portion(max_chars=5), Portion(max_chars=4096, max_tokens=500)])
+def test_a_file_that_nobody_has_read_is_planned_with_as_many_characters_as_it_may_have(
+    portion: Portion, size: int
+) -> None:
+    text = source("text/plain", size=size)
+    asked = [call.text for call in Tts().divided(TtsSpec(), text, portion, None) if isinstance(call, Speak)]
+    assert len("".join(asked)) == max(size, 16)
+    assert all(portion.holds(each) for each in asked)

@@ -396,14 +396,3 @@ def test_a_text_and_an_input_together_are_refused() -> None:
 def test_a_spec_that_makes_no_sense_does_not_convert(wrong: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, TtsSpec)
-
-
-@pytest.mark.parametrize("size", [0, 1, 15, 4095, 4096, 4097, 1_000_000])
-@pytest.mark.parametrize("portion", [DEFAULT_PORTION, Portion(max_chars=5), Portion(max_chars=4096, max_tokens=500)])
-def test_a_file_that_nobody_has_read_is_planned_with_as_many_characters_as_it_may_have(
-    portion: Portion, size: int
-) -> None:
-    text = source("text/plain", size=size)
-    asked = [call.text for call in KIND.divided(TtsSpec(), text, portion, None) if isinstance(call, Speak)]
-    assert len("".join(asked)) == max(size, 16)
-    assert all(portion.holds(each) for each in asked)
