@@ -1,11 +1,10 @@
 """Invariant 9: clocks that jump, run fast or are set for summer change nothing about a mixed workload.
 
-The wall clock of the whole process is another one (libfaketime); it jumps while calls are under way, and once more
-before the next run. The monotonic clock is left alone, as the kernel does when somebody sets the time. Files keep the
-kernel's own times, so no run begins earlier than its manifest was dropped.
+The wall clock of the whole process is another one (libfaketime); it jumps while calls, waits and polls are under way,
+and once more before the next run. The monotonic clock is left alone, as the kernel does when somebody sets the time.
+Files keep the kernel's own times, so no run begins earlier than its manifest was dropped.
 """
 
-import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.amounts import amount
-from tests.faults.mixture import Mixture, ended
+from tests.faults.mixture import PRODUCTS, Mixture, ended
 from tests.standin.fixture import StandIn
 
 pytestmark = [pytest.mark.real_time, pytest.mark.privileged, pytest.mark.timeout(1200)]
@@ -51,28 +50,26 @@ class Clock:
         part.rename(self._file)
 
 
+@pytest.mark.parametrize("name", list(JUMPS)[: amount(short=1, whole=len(JUMPS))])
 def test_invariant_9_clocks_that_jump_both_ways_change_nothing(
-    tmp_path: Path, standin: StandIn, figure: Callable[[str], None]
+    tmp_path: Path, standin: StandIn, figure: Callable[[str], None], name: str
 ) -> None:
-    tried = list(JUMPS)[: amount(short=1, whole=len(JUMPS))]
-    for name in tried:
-        first, then, last, zone = JUMPS[name]
-        mixture = Mixture(tmp_path / name, standin, is_troubled=False)
-        standin.latency(0.3)
-        clock = Clock(tmp_path, zone)
-        clock.set(first)
-        run = mixture.start_program(clock.environ)
-        standin.wait("complete")  # a call is under way
-        clock.set(then)
-        assert ended(run) == 0, name
-        assert not mixture.check(name).held
-        assert len(years(mixture)) == (2 if name.startswith("ten years") else 1), name
-        clock.set(last)
-        requests = len(standin.requests())
-        assert ended(mixture.start_program(clock.environ)) == 0, name
-        assert len([seen for seen in standin.requests()[requests:] if seen["method"] == "POST"]) == 0, name
-        shutil.rmtree(mixture.folder.root)
-    figure(f"clocks: {len(tried)}/{len(tried)} ({', '.join(tried)}), each call paid once")
+    first, then, last, zone = JUMPS[name]
+    mixture = Mixture(tmp_path / "user", standin)
+    clock = Clock(tmp_path, zone)
+    clock.set(first)
+    run = mixture.start_program(clock.environ)
+    standin.wait("complete")
+    clock.set(then)  # while calls are under way, one waits to be made again, and a clip is asked for again and again
+    assert ended(run) == 3  # as on a clock that stands: one answer was paid for and got lost
+    left = mixture.check(name)
+    assert (len(left.held), standin.count("poll") > 1) == (1, True)
+    assert len(years(mixture)) == (2 if name.startswith("ten years") else 1)
+    clock.set(last)
+    requests = len(standin.requests())
+    assert ended(mixture.start_program(clock.environ)) == 0
+    assert len([seen for seen in standin.requests()[requests:] if seen["method"] == "POST"]) == 0
+    figure(f"{name}: {len(PRODUCTS)}/{len(PRODUCTS)} jobs, {len(left.done)} of them made, each call paid once")
 
 
 def years(mixture: Mixture) -> set[str]:

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.core.errors import RunBusy
 from tests.crash_support import strays
-from tests.faults.amounts import IS_WHOLE, some
+from tests.faults.amounts import IS_WHOLE, amount, some
 from tests.makers import Folder
 from tests.standin.fixture import StandIn
 from tests.test_crash import held, make_spool, missing
@@ -27,16 +27,30 @@ from tests.tracer import CHANGES, CREATE, Fault, Tracer
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(7200)]
 
 CALLS = 2
+PARTS = 4  # of the kills, side by side
 SPEECH = TRIES["speech"]
-NTH = range(1, 2000) if IS_WHOLE else (3,)
+NTH = range(1, 2000) if IS_WHOLE else (3, 1)
 
-ON_FILES = ("write", "pwrite64", "fsync", "fdatasync", "ftruncate", "close")
+READS = ("read", "pread64")
+WRITES = ("write", "pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate", "close")
+NAMES = (CREATE, "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2")
 FAULTS = {
-    "no space": (errno.ENOSPC, ("write", "pwrite64", "fsync", "close", CREATE, "linkat", "mkdir")),
-    "input/output error": (errno.EIO, ("write", "pwrite64", "fsync", "fdatasync", "close", CREATE, "linkat", "unlink")),
-    "read-only": (errno.EROFS, (CREATE, "linkat", "mkdir", "unlink")),
+    "no space": (errno.ENOSPC, (*WRITES, CREATE, "linkat", "mkdir", "mkdirat", "rename", "renameat", "renameat2")),
+    "input/output error": (errno.EIO, (*READS, *WRITES, *NAMES)),
+    "read-only": (errno.EROFS, NAMES),
     "short count": (None, ("write", "pwrite64")),
 }
+ENDS = (0, 3, 4, 73, 74)
+TRIED = some([(what, name) for what, (_, names) in FAULTS.items() for name in names], short=10)
+
+
+def portion(points: range, part: int, *, short: int) -> list[int]:
+    """Every so manieth point, each part beginning one further; of a short try, a few spread over all."""
+    return list(points[part::PARTS]) if IS_WHOLE else some(list(points), short=short)
+
+
+def told(counts: Counter[str]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
 
 
 def short(folder: Folder) -> list[str]:
@@ -59,11 +73,12 @@ def traced(folder: Folder) -> Callable[[], int]:
     return lambda: code_of(lambda: whole_run(folder))
 
 
+@pytest.mark.parametrize("part", range(amount(short=1, whole=PARTS)))
 def test_invariants_1_3_and_5_a_paid_run_killed_at_any_system_call_pays_once_and_tears_nothing(
-    tmp_path: Path, tracer: Tracer, figure: Callable[[str], None]
+    tmp_path: Path, tracer: Tracer, figure: Callable[[str], None], part: int
 ) -> None:
     points = tracer.points(traced(make_spool(tmp_path / "count", paid=True)), only=CHANGES)
-    chosen = some(list(points), short=4)
+    chosen = portion(points, part, short=4)
     in_doubt = torn = 0
     for point in chosen:
         folder = make_spool(tmp_path / str(point), paid=True)
@@ -84,11 +99,12 @@ def test_invariants_1_3_and_5_a_paid_run_killed_at_any_system_call_pays_once_and
     assert torn == 0
 
 
+@pytest.mark.parametrize("part", range(amount(short=1, whole=PARTS)))
 def test_invariants_1_and_3_a_call_over_the_wire_killed_at_any_system_call_is_paid_once(
-    tmp_path: Path, standin: StandIn, tracer: Tracer, figure: Callable[[str], None]
+    tmp_path: Path, standin: StandIn, tracer: Tracer, figure: Callable[[str], None], part: int
 ) -> None:
     points = tracer.points(traced(make(tmp_path / "count", standin, SPEECH)), only=CHANGES)
-    chosen = some(list(points), short=3)
+    chosen = portion(points, part, short=3)
     ended: Counter[str] = Counter()
     for point in chosen:
         folder = make(tmp_path / str(point), standin, SPEECH)
@@ -100,29 +116,29 @@ def test_invariants_1_and_3_a_call_over_the_wire_killed_at_any_system_call_is_pa
         ended["made" if is_made(folder, SPEECH) else "held and paid" if paid else "held"] += 1
         shutil.rmtree(folder.root)
     figure(
-        f"SIGKILL at system calls of a call over the wire: {len(chosen)}/{len(chosen)} of {len(points)}, {dict(ended)}"
+        f"SIGKILL at system calls of a call over the wire: {len(chosen)}/{len(chosen)} of {len(points)} ({told(ended)})"
     )
 
 
-@pytest.mark.parametrize("what", FAULTS)
+@pytest.mark.parametrize(("what", "name"), TRIED)
 def test_invariants_17_18_and_19_any_call_that_fails_ends_in_order_and_the_next_run_finishes(
-    tmp_path: Path, standin: StandIn, tracer: Tracer, figure: Callable[[str], None], what: str
+    tmp_path: Path, standin: StandIn, tracer: Tracer, figure: Callable[[str], None], what: str, name: str
 ) -> None:
-    error, names = FAULTS[what]
     codes: Counter[str] = Counter()
-    for name in names:
-        for nth in NTH:
-            folder = make(tmp_path / f"{name}{nth}", standin, SPEECH)
-            below = os.fspath(folder.root) if name in ON_FILES else None
-            ended = tracer.run(traced(folder), fault=Fault(call=name, nth=nth, error=error, below=below))
-            if ended.fault_at is None:
-                break
-            assert ended.code in (0, 3, 4, 73, 74), (what, name, nth)
-            check_next(folder, standin, (what, name, nth))
-            codes[f"{name}: exit {ended.code}"] += 1
-            shutil.rmtree(folder.root)
+    below = (*READS, *WRITES)
+    for nth in NTH:
+        folder = make(tmp_path / str(nth), standin, SPEECH)
+        place = os.fspath(folder.root) if name in below else None
+        ended = tracer.run(traced(folder), fault=Fault(call=name, nth=nth, error=FAULTS[what][0], below=place))
+        if ended.fault_at is not None:
+            assert ended.code in ENDS, nth
+            check_next(folder, standin, nth)
+            codes[f"exit {ended.code}"] += 1
+        shutil.rmtree(folder.root)
+        if (ended.fault_at is None) == IS_WHOLE:
+            break
     total = sum(codes.values())
-    figure(f"{what}, at the n-th call: {total}/{total}, 0 paid twice ({dict(sorted(codes.items()))})")
+    figure(f"{what} at the n-th {name}: {total}/{total} ({told(codes)}), 0 paid twice")
     assert total
 
 
