@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from pipeline import __version__
@@ -26,7 +27,7 @@ from pipeline.metrics import write_metrics
 from pipeline.pages.cards import Material
 from pipeline.pages.writing import write_pages
 from pipeline.plan import Planner, decide_all
-from pipeline.prices import learn_prices
+from pipeline.prices import Terms, learn_prices
 from pipeline.recovery import recover
 from pipeline.report import RunReport, has_news, make_report, report_json
 from pipeline.runtime import Runtime, World, open_runtime
@@ -80,7 +81,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
 async def run(request: RunRequest, settings: Settings, world: World, caught: Caught | None = None) -> Result:
     """Run manifests to their verdicts. Safe to kill at any point and to start again; two runs never overlap."""
-    caught = caught or Caught()
+    caught, began = caught or Caught(), trio.current_time()
     spool = Spool.create(request.spool)
     with spool.lock():
         spool.forget_idle()
@@ -102,7 +103,7 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             world.reached("planned")
             outcomes = await run_plan(runtime.bench, batches, stop, width_of=runtime.drivers.width, watch=world.watch)
             world.reached("ran")
-            unpriced = await prices(runtime, stop)
+            unpriced = await prices(runtime, stop, began)
             result = await runtime.runner(report, runtime, readings, outcomes, stop, caught.signal)
             result = msgspec.structs.replace(result, unpriced=unpriced)
             kept = await runtime.runner(finish, runtime, readings, result, request)
@@ -213,12 +214,10 @@ def plan_one(runtime: Runtime, reading: Reading, request: RunRequest, stop: Stop
     )
 
 
-async def prices(runtime: Runtime, stop: Stop) -> int:
+async def prices(runtime: Runtime, stop: Stop, began: float) -> int:
     """Ask for what providers tell late, unless somebody wants the run to end. How many prices are still to come."""
-    if stop.reason is not None:
-        return 0
-    drivers = runtime.drivers
-    return await learn_prices(runtime.ledger, runtime.runner, drivers, routes=drivers.opened, pacer=runtime.pacer)
+    terms = Terms(routes=runtime.drivers.opened, began=began, is_over=lambda: stop.reason is not None)
+    return await learn_prices(runtime.ledger, runtime.runner, runtime.drivers, runtime.pacer, terms)
 
 
 def report(

@@ -1,12 +1,15 @@
-"""Prices that a provider tells later: asked for at the end of a run, a few, and not for long.
+"""Prices that a provider tells later: asked for at the end of a run, side by side, and not for long.
 
-Whatever goes wrong here costs the run nothing: a price that is not known stays unknown, and the next run asks again.
+The time is bounded, not the number: a busy run leaves many behind, and what is over is the next run's. Whatever goes
+wrong here costs the run nothing: a price that is not known stays unknown, and the next run asks again.
 """
 
-from collections.abc import Callable, Collection
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from decimal import Decimal
 
 import trio
+from msgspec import Struct
 
 from pipeline.core.drivers import Driver, TellsPrices
 from pipeline.core.errors import MediaspoolError
@@ -15,34 +18,77 @@ from pipeline.pacing import Pacer
 from pipeline.state.ledger import MAX_ROWS, Ledger
 from pipeline.state.ledger_rows import AttemptRow
 
-MAX_ASKED = 50
-DEADLINE_S = 20.0
+LEAST_S, MOST_S = 20.0, 600.0
+SHARE_OF_WORK = 0.25
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """The routes that may be asked, when the run `began` by Trio's clock, and whether somebody wants it to end."""
+
+    routes: Collection[str]
+    began: float
+    is_over: Callable[[], bool]
 
 
 async def learn_prices(
-    ledger: Ledger, runner: Runner, drivers: Callable[[str], Driver], *, routes: Collection[str], pacer: Pacer
+    ledger: Ledger, runner: Runner, drivers: Callable[[str], Driver], pacer: Pacer, terms: Terms
 ) -> int:
-    """Ask about the unpriced calls of these routes. How many of those asked about are still without a price."""
-    rows = [row for row in await runner(ledger.unpriced, MAX_ROWS) if row.route in routes]
-    unknown = 0
-    silent: set[str] = set()
-    with trio.move_on_after(DEADLINE_S):
-        for row in rows[:MAX_ASKED]:
-            if row.route in silent:
-                continue
-            try:
-                driver = drivers(row.route)
-                if not isinstance(driver, TellsPrices):
-                    continue
-                usd = await _price(driver, row)
-            except MediaspoolError:
-                silent.add(row.route)
-                continue
-            unknown += usd is None
+    """Ask about unpriced calls, the least asked about and oldest first. How many prices may still come."""
+
+    tellers = {route: each for route in terms.routes if isinstance(each := drivers(route), TellsPrices)}
+
+    async def book(row: AttemptRow, usd: Decimal | None) -> None:
+        with trio.CancelScope(shield=True):
             await runner(ledger.set_price, row.id, usd)
             if usd is not None:
                 await pacer.price(row.id, usd)
-    return unknown
+
+    async def work(desk: _Desk) -> None:
+        while desk.rows and not terms.is_over():
+            await desk.ask(book)
+
+    desks = [_Desk(each, await runner(ledger.unpriced, route, MAX_ROWS)) for route, each in tellers.items()]
+    with trio.move_on_after(patience_s(trio.current_time() - terms.began)):
+        async with trio.open_nursery() as nursery:
+            for desk in desks:
+                for _ in range(desk.width):
+                    nursery.start_soon(work, desk)
+    return sum(desk.unknown for desk in desks)
+
+
+def patience_s(worked_s: float) -> float:
+    """How long a run asks that took so long. A provider needs less time to tell a price than to earn it."""
+    return min(max(worked_s * SHARE_OF_WORK, LEAST_S), MOST_S)
+
+
+class _Desk:
+    """The unpriced calls of one route while they are asked about."""
+
+    def __init__(self, driver: TellsPrices, rows: Sequence[AttemptRow]) -> None:
+        self.rows = deque(rows)
+        self._driver = driver
+        self._unknown = len(rows)
+        self._is_closed = False
+
+    @property
+    def unknown(self) -> int:
+        """The prices that may still come: none by a route that takes nothing more."""
+        return 0 if self._is_closed else self._unknown
+
+    @property
+    def width(self) -> int:
+        return self._driver.route.width
+
+    async def ask(self, book: Callable[[AttemptRow, Decimal | None], Awaitable[None]]) -> None:
+        """About the next one. A route that does not answer is left alone for this run."""
+        row = self.rows.popleft()
+        try:
+            usd = await _price(self._driver, row)
+            await book(row, usd)
+            self._unknown -= usd is not None
+        except MediaspoolError as error:
+            self.rows.clear()
+            self._is_closed |= error.reach == "route"
 
 
 async def _price(driver: TellsPrices, row: AttemptRow) -> Decimal | None:

@@ -239,7 +239,7 @@ class Rig:
             budget=budget,
         )
 
-    def _pacer(self) -> Pacer:
+    def pacer(self) -> Pacer:
         pacer = Pacer(
             str(self.state / "pace.db"),
             spool=self.spool.root,
@@ -277,7 +277,7 @@ class Rig:
             redactor=redactor,
             clock=lambda: NOW,
             reached=lambda point: self.reached(point),
-            pacer=self._pacer(),
+            pacer=self.pacer(),
         )
         publisher = Publisher(
             ledger=self.ledger,

@@ -161,6 +161,8 @@ class Driver(Protocol):
 class TellsPrices(Protocol):
     """What a driver also is whose provider tells later what a call has cost."""
 
+    route: RouteConfig
+
     async def price_of(self, request_id: str) -> Decimal | None:
         """The cost of a finished call by the provider's id; None while it is not known. Sends nothing that costs."""
 

@@ -267,7 +267,7 @@ class OpenRouter:
             answer = await self._http.get("/generation", query={"id": request_id}, max_bytes=MAX_GENERATION_BYTES)
             data = object_of(answer.body).get("data")
         except MediaspoolError as error:
-            if error.reach == "route":
+            if error.reach == "route" or error.retryable:
                 raise
             return None
         return _chat_wire.cost({"usage": {"cost": data.get("total_cost")}}) if isinstance(data, dict) else None

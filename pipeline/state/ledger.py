@@ -62,7 +62,7 @@ from pipeline.state.ledger_rows import (
 from pipeline.state.spent import SpendRow, Spent, spend_rows, spent_row
 
 MAX_ROWS = 10_000
-MAX_PRICE_ASKS = 40  # a provider may need most of an hour to tell a price; after so many runs it never will
+MAX_PRICE_ASKS = 120  # a provider may need most of an hour, and a watch runs every half minute; later it never tells
 MAX_MESSAGE_CHARS = 500
 MAX_REQUEST_ID_CHARS = 200
 _VIEWER = RunId("")
@@ -253,9 +253,9 @@ class Ledger:
 
     # prices
 
-    def unpriced(self, limit: int) -> list[AttemptRow]:
-        """Paid calls whose price nobody has told yet, and whose provider can be asked; the least asked about first."""
-        return self._db.all(attempt_row, sql.UNPRICED, MAX_PRICE_ASKS, limit)
+    def unpriced(self, route: str, limit: int) -> list[AttemptRow]:
+        """Paid calls whose price nobody has told yet, and that can be asked about; the least asked and oldest first."""
+        return self._db.all(attempt_row, sql.UNPRICED, route, MAX_PRICE_ASKS, limit)
 
     def set_price(self, attempt: AttemptId, usd: Decimal | None) -> None:
         """What an unpriced attempt cost; None notes that the provider was asked in vain. The day of the call stays."""

@@ -56,7 +56,7 @@ ATTEMPTS_OF_RUN = f"{_ATTEMPTS} run = ? ORDER BY rowid LIMIT ?"
 OPEN_ATTEMPTS = f"{_ATTEMPTS} state IN {_OPEN} ORDER BY rowid LIMIT ?"
 SUBMITTED_ATTEMPTS = f"{_ATTEMPTS} state = 'submitted' ORDER BY rowid LIMIT ?"
 SUBMITTED_ATTEMPT_OF = f"{_ATTEMPTS} state = 'submitted' AND call = ? ORDER BY rowid LIMIT 1"
-UNPRICED = f"{_ATTEMPTS} {_PRICELESS} AND price_asks < ? ORDER BY price_asks, rowid DESC LIMIT ?"
+UNPRICED = f"{_ATTEMPTS} {_PRICELESS} AND route = ? AND price_asks < ? ORDER BY price_asks, rowid LIMIT ?"
 HELD_ATTEMPTS = f"{_ATTEMPTS} {_HELD} ORDER BY rowid LIMIT ?"
 HELD_ATTEMPTS_OF = f"{_ATTEMPTS} {_HELD} AND call = ? ORDER BY rowid LIMIT ?"
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from pipeline.children.lanes import Lanes
-from pipeline.core.errors import ContractError, InDoubt, LimitExceeded, MediaspoolError
+from pipeline.core.errors import ContractError, InDoubt, LimitExceeded, MediaspoolError, Unavailable
 from pipeline.core.model import Limits
 from pipeline.core.operations import Speak
 from pipeline.media.containers import examine
@@ -91,6 +91,12 @@ async def test_a_price_is_told_later_by_the_id_of_the_call(desk: Desk) -> None:
 
 async def test_a_price_of_a_call_that_nobody_knows_is_unknown(desk: Desk) -> None:
     assert await desk.openrouter().price_of("gen-tts-1-unknown") is None
+
+
+async def test_a_server_that_takes_no_question_about_prices_has_told_nothing_of_this_one(desk: Desk) -> None:
+    desk.standin.fault("429-retry-after", path="generation", seconds=0)
+    with pytest.raises(Unavailable):
+        await desk.openrouter().price_of("gen-tts-1-some")
 
 
 async def test_k38_samples_without_end_are_stopped_at_the_cap_and_leave_nothing(desk: Desk, lanes: Lanes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline.core.model import (
@@ -82,9 +83,11 @@ class Make:
             finished_at=NOW,
         )
 
-    def stored(self, ledger: Ledger, key: str = "call", usd: str | None = "0.01") -> AttemptId:
+    def stored(
+        self, ledger: Ledger, key: str = "call", usd: str | None = "0.01", *, request_id: str = "id-1"
+    ) -> AttemptId:
         attempt = self.attempt(ledger, key)
-        receipt = self.call_receipt(key, usd)
+        receipt = msgspec.structs.replace(self.call_receipt(key, usd), request_id=request_id)
         ledger.mark_sending(attempt)
         ledger.mark_received(attempt, receipt=receipt, staged=f"{attempt}.payload", media=WAV)
         ledger.mark_stored(attempt, receipt)

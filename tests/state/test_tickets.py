@@ -102,13 +102,13 @@ def test_assets_of_further_parts_are_in_use_until_the_call_is_forgotten(ledger: 
 
 def test_an_unknown_price_is_set_once_in_the_attempt_and_the_receipt(ledger: Ledger, make: Make) -> None:
     attempt = unpriced(ledger, make)
-    assert [row.id for row in ledger.unpriced(50)] == [attempt]
+    assert [row.id for row in ledger.unpriced("r", 50)] == [attempt]
     ledger.set_price(attempt, Decimal("0.02"))
     ledger.set_price(attempt, Decimal("9"))
     receipt = ledger.call_receipt(CallKey("k"))
     assert receipt is not None
     assert receipt.usd == Decimal("0.02")
-    assert (ledger.unpriced(50), ledger.spend()[0].usd, ledger.spend()[0].unknown) == ([], Decimal("0.02"), 0)
+    assert (ledger.unpriced("r", 50), ledger.spend()[0].usd, ledger.spend()[0].unknown) == ([], Decimal("0.02"), 0)
 
 
 def test_a_price_is_not_written_into_the_receipt_of_a_later_call(ledger: Ledger, make: Make) -> None:
@@ -129,10 +129,10 @@ def test_a_price_that_never_comes_is_not_asked_for_without_end_and_never_before_
     never = unpriced(ledger, make, "never")
     ledger.set_price(never, None)
     fresh = unpriced(ledger, make, "fresh")
-    assert [row.id for row in ledger.unpriced(1)] == [fresh]
+    assert [row.id for row in ledger.unpriced("r", 1)] == [fresh]
     for _ in range(MAX_PRICE_ASKS):
         ledger.set_price(never, None)
-    assert [row.id for row in ledger.unpriced(50)] == [fresh]
+    assert [row.id for row in ledger.unpriced("r", 50)] == [fresh]
 
 
 def test_a_bad_answer_that_was_paid_for_counts_though_its_price_is_unknown(ledger: Ledger, make: Make) -> None:
@@ -141,7 +141,7 @@ def test_a_bad_answer_that_was_paid_for_counts_though_its_price_is_unknown(ledge
     ledger.note_request_id(attempt, "gen-1")
     ledger.settle_attempt(attempt, "rejected", code="reply-type", message="", usd=None, is_billed=True)
     assert ledger.spend()[0].unknown == 1
-    assert [row.request_id for row in ledger.unpriced(50)] == ["gen-1"]
+    assert [row.request_id for row in ledger.unpriced("r", 50)] == ["gen-1"]
 
 
 @pytest.mark.parametrize("usd", ["0.01", None])
@@ -150,7 +150,7 @@ def test_what_was_free_or_cannot_be_asked_about_is_not_unpriced(ledger: Ledger, 
     ledger.mark_sending(attempt)
     ledger.mark_received(attempt, receipt=receipt, staged="x", media=WAV)
     ledger.mark_stored(attempt, receipt)
-    assert ledger.unpriced(50) == []
+    assert ledger.unpriced("r", 50) == []
 
 
 def test_a_ledger_of_the_first_shape_keeps_its_attempts(tmp_path: Path, make: Make) -> None:
