@@ -18,6 +18,7 @@ from pipeline.state.linux import rename_without_replace
 
 CHUNK = 1 << 20
 PRIVATE = 0o600
+PRIVATE_FOLDER = 0o700
 NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 READ_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -62,7 +63,7 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
-def make_folders(path: str) -> None:
+def make_folders(path: str, mode: int = PRIVATE_FOLDER) -> None:
     """Like os.makedirs, and the new names are durable."""
     missing = []
     while not os.path.isdir(path):
@@ -70,7 +71,7 @@ def make_folders(path: str) -> None:
         path = os.path.dirname(path) or "."
     for folder in reversed(missing):
         with contextlib.suppress(FileExistsError):
-            os.mkdir(folder)
+            os.mkdir(folder, mode)
         sync_folder(os.path.dirname(folder) or ".")
 
 

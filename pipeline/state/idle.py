@@ -60,7 +60,7 @@ def remove_marker(root: str) -> None:
         _sync(root)
     except FileNotFoundError:
         pass
-    with open(os.path.join(root, _BEGAN), "w", encoding="ascii") as file:
+    with open(os.path.join(root, _BEGAN), "w", encoding="ascii", opener=_private) as file:
         json.dump([time.time(), time.monotonic()], file)
 
 
@@ -174,9 +174,13 @@ def _is_older_than_look(entries: dict[str, Mark | None], root: str) -> bool:
 def _replace(root: str, text: str) -> None:
     """A torn marker after a power cut is no JSON, which means not idle; so this one file is not synced."""
     part = os.path.join(root, f"{_MARKER}.tmp")
-    with open(part, "w", encoding="ascii") as file:
+    with open(part, "w", encoding="ascii", opener=_private) as file:
         file.write(text)
     os.rename(part, os.path.join(root, _MARKER))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync(folder: str) -> None:

@@ -40,7 +40,7 @@ from pipeline.state.linux import has_room
 MAX_QUARANTINED = 100
 CALL_SUFFIX = ".call"
 CALL_NAME_CHARS = 12  # of the key; they only keep calls with equal answers apart
-PRODUCT_MODE = 0o666  # less the user's umask, like any file a program makes for its user
+PRODUCT_MODE, PRODUCT_FOLDER_MODE = 0o666, 0o777  # less the user's umask, like any file a program makes for its user
 _PART_PREFIX, _PART_SUFFIX = ".mediaspool-", ".part"
 
 
@@ -312,7 +312,7 @@ def _in_the_way(item: Publication) -> InputError:
 
 def _write_part(item: Publication) -> None:
     with border(item.path):
-        make_folders(os.path.dirname(item.path))
+        make_folders(os.path.dirname(item.path), PRODUCT_FOLDER_MODE)
         try:
             _write_new_part(item)
         except FileExistsError:
