@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check tests faults fuzz bench soak wheel-test peers schemas rows standin lock clean
+.PHONY: demo test check tests faults fuzz bench soak wheel-test audit peers schemas rows standin lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py
@@ -46,6 +46,15 @@ wheel-test: $(INSTALLED) .venv-wheel/complete
 	$(BIN)/python -m pip wheel --quiet --require-hashes --no-deps -r requirements.lock -w .venv-wheel/house
 	touch $@
 
+# What is known against the packages of the lock file; says so where the advisories cannot be had.
+audit: $(INSTALLED) .venv-audit/installed
+	$(BIN)/python -m tests.audit
+
+.venv-audit/installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	touch $@
+
 # Writes docs/schema anew from the code; a test says when it is due.
 schemas: $(INSTALLED)
 	$(BIN)/python -m tests.schemas
@@ -78,4 +87,4 @@ lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-bench .venv-wheel .mypy_cache .ruff_cache .pytest_cache .hypothesis samples/out
+	rm -rf .venv .venv-audit .venv-bench .venv-wheel .mypy_cache .ruff_cache .pytest_cache .hypothesis samples/out
