@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check tests faults fuzz bench soak wheel-test audit peers schemas rows standin lock clean
+.PHONY: demo test check tests faults fuzz bench soak wheel wheel-test audit peers schemas rows standin lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py
@@ -36,6 +36,10 @@ JOBS ?= 20000
 RUNS ?= 10
 soak: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.soak --jobs $(JOBS) --runs $(RUNS)
+
+# dist/mediaspool-<version>-py3-none-any.whl; docs/installing.md says how to install it.
+wheel: $(INSTALLED)
+	$(BIN)/python -m hatchling build -t wheel -d dist
 
 # The built wheel in fresh environments, without this source tree. Needs a network until its wheels are there.
 wheel-test: $(INSTALLED) .venv-wheel/complete
@@ -87,4 +91,4 @@ lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-audit .venv-bench .venv-wheel .mypy_cache .ruff_cache .pytest_cache .hypothesis samples/out
+	rm -rf dist .venv .venv-audit .venv-bench .venv-wheel .mypy_cache .ruff_cache .pytest_cache .hypothesis samples/out

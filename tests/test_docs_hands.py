@@ -1,0 +1,26 @@
+"""The pages for those who run mediaspool and those who judge it: nothing that can happen is without its line."""
+
+import re
+
+from pipeline.report import EXIT_CODES
+from tests import pages
+
+
+def test_the_table_of_the_bad_night_has_a_row_for_every_exit_code_and_a_command_in_every_row() -> None:
+    lines = pages.section("docs/operations.md", "At three in the morning").splitlines()
+    rows = [line[2:-2].split(" | ") for line in lines if line.startswith("| ")][1:]
+    told = {int(code) for row in rows if row[0].startswith("exit code") for code in re.findall(r"\d+", row[0])}
+    assert told == set(EXIT_CODES) - {0}
+    assert [row for row in rows if "`" not in row[2] and "](" not in row[2]] == []
+
+
+def test_every_part_of_the_page_of_errors_is_reached_from_the_page_of_operations() -> None:
+    parts = {anchor for anchor in pages.anchors("docs/errors.md") if anchor != "errors"}
+    assert {link.partition("#")[2] for link in pages.links("docs/operations.md") if "errors.md#" in link} == parts
+
+
+def test_every_line_of_the_threat_model_names_its_test() -> None:
+    model = pages.page("docs/SECURITY.md").partition("## Media\n")[2].partition("## Packages\n")[0]
+    rows = [line for line in model.splitlines() if line.startswith("| ") and not line.startswith("| what could happen")]
+    assert rows
+    assert [row for row in rows if "`test_" not in row.rpartition(" | ")[2]] == []
