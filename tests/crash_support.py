@@ -7,10 +7,10 @@ import sys
 from tests.makers import Folder
 
 
-def run_child(folder: Folder, kill: str) -> subprocess.CompletedProcess[str]:
+def run_child(folder: Folder, kill: str, *, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.crash_child", str(folder.spool), str(folder.config), kill]
     environ = {**os.environ, **folder.environ}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environ)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env=environ)
 
 
 def strays(folder: Folder) -> list[str]:

@@ -29,6 +29,8 @@ from tests.standin.fixture import StandIn
 from tests.test_crash import held
 
 HOURS = float(os.environ.get("MEDIASPOOL_TEST_HOURS", "0.5"))
+MIDWAY = [f"stored@{int(HOURS * 6)}"] if HOURS >= 1 else []  # half of its parts
+PATIENCE_S = 120.0 + HOURS * 200
 MANIFEST = """
 schema = 1
 name = "long"
@@ -86,14 +88,15 @@ def test_words_of_a_long_recording_are_at_their_time_to_the_very_end(tmp_path: P
 @pytest.mark.real_time
 @pytest.mark.engines
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kill", ["sending@1", "received@2", "stored@3", "made"])
+@pytest.mark.parametrize("kill", ["sending@1", "received@2", "stored@3", "made", *MIDWAY])
 def test_invariant_4_a_recording_that_is_killed_midway_repeats_no_finished_part(kill: str, tmp_path: Path) -> None:
-    folder, said = folder_of(tmp_path, seconds=240.0, up="../../", bound=50.0)
+    seconds, bound = (HOURS * 3600, 300.0) if kill in MIDWAY else (240.0, 50.0)
+    folder, said = folder_of(tmp_path, seconds=seconds, up="../../", bound=bound)
     (folder.spool / "incoming").mkdir(parents=True)
     folder.manifest.rename(folder.spool / "incoming/long.toml")
-    assert run_child(folder, f"point:{kill}").returncode == -signal.SIGKILL
+    assert run_child(folder, f"point:{kill}", timeout_s=PATIENCE_S).returncode == -signal.SIGKILL
     sent = folder.calls()
-    second = run_child(folder, "none")
+    second = run_child(folder, "none", timeout_s=PATIENCE_S)
     assert second.returncode == 0, second.stderr
     parts = int(facts(folder)["parts"])
     repeated = folder.calls() - parts
@@ -101,6 +104,7 @@ def test_invariant_4_a_recording_that_is_killed_midway_repeats_no_finished_part(
     assert sent == 0 or repeated <= 2  # at most what was under way: the route is two wide, and free
     assert len(told(folder)["segments"]) == len(said)
     assert strays(folder) == []
+    print(f"{seconds / 3600:.2f} h, killed at {kill}: {parts} parts, {sent} calls before, {folder.calls()} in all")
 
 
 @pytest.mark.real_time
