@@ -25,20 +25,19 @@ EXIT_CODES: dict[int, str] = {
     0: "all done, unchanged or validly empty",
     1: "internal error: a bug in mediaspool",
     2: "wrong command line",
-    3: "finished, but some jobs failed, were refused, are blocked, suspect or held",
+    3: "finished, but some jobs failed, were refused, are blocked, suspect or held, or a server was not reached",
     4: "work left: stopped by a cap, or a provider still works on it",
     65: "the manifest is invalid and nothing ran",
     66: "the manifest is missing and nothing ran",
     73: "an output cannot be created",
     74: "input/output error: disk full, ledger or file system broken",
-    69: "a server cannot be reached; its jobs wait for the next run",
     75: "another run holds the lock of this spool",
     77: "a key is missing or was refused, or its account takes nothing more",
     78: "the configuration is wrong",
     130: "drained after SIGINT",
     143: "drained after SIGTERM",
 }
-PRECEDENCE = (1, 74, 73, 78, 77, 69, 75, 4, 3, 65, 66)
+PRECEDENCE = (1, 74, 73, 78, 77, 75, 4, 3, 65, 66)
 
 _BY_CODE: Mapping[str, int] = {
     "internal": 1,
@@ -49,7 +48,7 @@ _BY_CODE: Mapping[str, int] = {
     "output-unwritable": 73,
     "ledger-newer": 78,
     "route-closed": 77,
-    "unreachable": 69,
+    "unreachable": 3,
     "busy": 75,
     "budget-spend": 4,
     "budget-audio": 4,

@@ -53,7 +53,7 @@ def test_a_server_that_is_gone_ends_its_lane_and_the_next_run_takes_everything_u
         ("not-started", "unreachable", Decimal(0))
     }
     assert "refused" in next(iter(outcomes(result).values())).reason
-    assert result.whole.exit_code == 69
+    assert result.whole.exit_code == 3
     server.start()
     assert {each.verdict for each in outcomes(folder.run()).values()} == {"done"}
     assert server.paid("speak") == JOBS

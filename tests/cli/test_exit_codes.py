@@ -69,10 +69,10 @@ def test_65_and_66_are_only_given_when_nothing_ran(shell: Shell) -> None:
     assert shell.folder.product("a.wav.text.txt").exists()
 
 
-def test_69_a_server_that_cannot_be_reached(shell: Shell) -> None:
+def test_3_a_server_that_cannot_be_reached(shell: Shell) -> None:
     shell.folder.configure({"fail": "RouteBusy:unreachable"})
     shell.folder.record("a.wav")
-    shell.run(code=69)
+    shell.run(code=3)
 
 
 def test_73_an_output_that_cannot_be_created(shell: Shell) -> None:
