@@ -74,10 +74,9 @@ def main(words: Sequence[str]) -> int:
         return int(code)
     with ThreadPoolExecutor(WORKERS) as pool:
         cases = [case for some in pool.map(tried, *zip(*pieces(known.names).items(), strict=True)) for case in some]
-    print(table.table(cases))
-    lost = sorted(set(known.names) - {case.name for case in cases})
-    print(*(f"NOT RUN: {name}" for name in lost), sep="\n")
-    return 0 if table.is_whole(cases) and not lost else 1
+    lost = [table.Case(name=name, outcome="failed") for name in set(known.names) - {case.name for case in cases}]
+    print(table.table([*cases, *lost]), *(f"NOT RUN: {case.name}" for case in lost), sep="\n")
+    return 0 if table.is_whole([*cases, *lost]) else 1
 
 
 def tried(piece: str, names: Sequence[str]) -> Sequence[table.Case]:
