@@ -3,6 +3,7 @@
 lock -> claim -> recover -> read -> plan -> run -> report -> finish -> pages
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from pipeline.batch import Batch, Stop, run_plan
 from pipeline.broadcast import broadcasting
 from pipeline.core.budget import Budget
 from pipeline.core.confine import display
-from pipeline.core.errors import InputError, ManifestError, MediaspoolError
+from pipeline.core.errors import InputError, ManifestError, MediaspoolError, StoreError
 from pipeline.core.limits import MEGABYTE
 from pipeline.core.model import BadJob, Outcome, Place, refusal_identity
 from pipeline.discovery import discover
@@ -178,7 +179,8 @@ def _body(path: str) -> bytes:
     except FileNotFoundError as error:
         raise ManifestError("the manifest does not exist", code="manifest-missing", hint="check the path") from error
     except OSError as error:
-        raise ManifestError(f"the manifest cannot be read: {error.strerror}") from error
+        kind, advice = (StoreError, "check the disk") if error.errno == errno.EIO else (ManifestError, "check its mode")
+        raise kind(f"the manifest cannot be read: {error.strerror}", hint=advice) from error
     if len(body) > MAX_MANIFEST_BYTES:
         raise ManifestError("the manifest is larger than 256 MB", code="manifest-too-large", hint="split it")
     return body
@@ -317,10 +319,7 @@ def _warnings(runtime: Runtime) -> list[str]:
 
 
 def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, request: RunRequest) -> list[tuple[str, ...]]:
-    """Reports to disk, manifests to where they belong, and the idle marker if nothing is left to do.
-
-    The paths of the reports of each manifest.
-    """
+    """Reports to disk, manifests to where they belong, the idle marker if nothing is left. The paths of the reports."""
     kept = [tuple(_keep(runtime, *item)) for item in zip(readings, result.reports, strict=True)]
     runtime.ledger.finish_run(result.whole.exit_code)
     figures = runtime.settings.metrics.file
@@ -374,8 +373,8 @@ async def pages(
 def _destination(reading: Reading, report: RunReport) -> Literal["done", "failed", "claimed"]:
     """Work that is left keeps its manifest claimed; what needs a person goes to `failed/`; the rest is done."""
     counts = report.counts
-    if reading.error is not None:
-        return "failed"
+    if reading.error is not None:  # a manifest is not to blame for a disk or a ledger that failed under it
+        return "claimed" if reading.error.reach == "run" else "failed"
     if counts.get("not-started") or counts.get("held") or (reading.manifest and reading.manifest.unsettled):
         return "claimed"
     return "failed" if counts.keys() & {"failed", "refused", "blocked"} else "done"
