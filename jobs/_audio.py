@@ -103,7 +103,7 @@ class SpeechFile:
 @contextmanager
 def join_speech(path: Path) -> Iterator[SpeechFile]:
     """A WAV at `path`, whole when the block ends well; a full disk is a StoreError."""
-    with _store_errors(), path.open("wb") as file:
+    with disk_errors(), path.open("wb") as file:
         speech = SpeechFile(file)
         yield speech
         speech.close()
@@ -113,12 +113,12 @@ async def one_wav(reels: Sequence[Path], path: Path, *, tags: Mapping[str, str],
     """WAVs of one shape, one after the other, as one at `path` with these tags."""
     layouts = []
     for reel in reels:
-        with reel.open("rb") as file:
+        with disk_errors(), reel.open("rb") as file:
             layouts.append(read_layout(file, reel.stat().st_size))
     size, info = sum(layout.data_bytes for layout in layouts), info_chunk(tags)
     Meter(max_bytes, code="limit-bytes", unit="bytes of speech").add(size)
     first = layouts[0]
-    with _store_errors(), path.open("wb") as made:
+    with disk_errors(), path.open("wb") as made:
         made.write(wav_header(size, rate=first.rate, channels=first.channels, tail_bytes=len(info)))
         for reel, layout in zip(reels, layouts, strict=True):
             with reel.open("rb") as file:
@@ -152,9 +152,11 @@ def _faded(piece: AudioSegment) -> AudioSegment:
 
 
 @contextmanager
-def _store_errors() -> Iterator[None]:
+def disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         code = "disk-full" if error.errno in _NO_ROOM else "io-error"
-        raise StoreError(f"the speech cannot be written: {error.strerror}", code=code, hint="see the disk") from error
+        raise StoreError(
+            f"the speech cannot be written or read: {error.strerror}", code=code, hint="see the disk"
+        ) from error

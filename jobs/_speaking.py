@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from jobs._audio import Piece, join_speech
+from jobs._audio import Piece, disk_errors, join_speech
 from jobs._parts import in_order
 from jobs._sentences import Chunk
 from pipeline.core.errors import ContractError, InputError
@@ -95,7 +95,7 @@ async def samples_of(ctx: JobContext, take: Take, shape: Sound, *, tempo: float 
     path = ctx.scratch / "take.pcm"
     await ctx.weigh(take.asset, path, change=change)
     try:
-        with path.open("rb") as file:
+        with disk_errors(), path.open("rb") as file:
             samples = file.read(MAX_PIECE_BYTES + 1)
     finally:
         path.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def _as_it_is(take: Take, shape: Sound) -> Pcm | None:
     """The samples of a WAV that has this shape already: a child would hand out the same. None for anything else."""
     if take.asset.media.demuxer != "wav":
         return None
-    with open(take.asset.path, "rb") as file:
+    with disk_errors(), open(take.asset.path, "rb") as file:
         found = read_layout(file, take.asset.size)
         if (found.codec, found.rate, found.channels) != (SAMPLES, shape.rate, shape.channels):
             return None

@@ -19,6 +19,7 @@ from pipeline.core.limits import Meter
 from pipeline.core.model import AttemptId, Limits, Media, Reached, Runner
 from pipeline.media.containers import could_be, examine, recognise, same_type
 from pipeline.media.sniff import HEAD_BYTES
+from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Staged, Store
@@ -210,7 +211,7 @@ class Receiving:
 
 
 def _container(path: str) -> Media | None:
-    with open(path, "rb") as file:
+    with border(path), open(path, "rb") as file:
         found = examine(file, os.fstat(file.fileno()).st_size)
     if not found.ok:
         raise ContractError(f"the answer is damaged: {found.reason}", code="reply-damaged")
@@ -218,7 +219,7 @@ def _container(path: str) -> Media | None:
 
 
 def _transcript(path: str) -> Media:
-    with open(path, "rb") as file:
+    with border(path), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_TRANSCRIPT_BYTES:
             raise LimitExceeded("the transcript is larger than 256 MB", code="limit-bytes")

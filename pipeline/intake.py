@@ -39,7 +39,7 @@ class Intake:
             known = self._known(path)
             if known is not None:
                 return known.media
-            with self._open(path) as file, _readable():
+            with self._open(path) as file, readable():
                 return _media_of(file)
         except InputError:
             return None
@@ -75,7 +75,7 @@ class Intake:
         return facts
 
     def _learn(self, path: str, bounds: Bounds | None) -> FileFacts:
-        with self._open(path) as file, _readable():
+        with self._open(path) as file, readable():
             before = os.fstat(file.fileno())
             _check_size(before.st_size, bounds)
             if before.st_size == 0:
@@ -107,7 +107,7 @@ def _what_to_do(found: Examination) -> str:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
     """A disk that fails under one file harms only the jobs of that file."""
     try:
         yield

@@ -244,7 +244,7 @@ def _written(content: bytes) -> tuple[Examination, int, Sha256]:
 
 def _looked_at(draft: Draft) -> tuple[Examination, int, Sha256]:
     assert draft.path is not None
-    with open(draft.path, "rb") as file:
+    with border(str(draft.path)), open(draft.path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         found = examine(file, size)
         file.seek(0)

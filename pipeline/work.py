@@ -26,6 +26,7 @@ from pipeline.core.operations import MediaRef, Operation
 from pipeline.core.portions import DEFAULT_PORTION, Portion
 from pipeline.core.sound import Change, Chapter, Sound
 from pipeline.course import CallOwner, Made
+from pipeline.intake import readable
 from pipeline.media import av, pictures, recordings
 from pipeline.publishing import Publisher, product_path
 from pipeline.state.durable import border
@@ -259,7 +260,7 @@ class Work:
         return facts.text
 
     async def read_asset(self, asset: Asset, *, max_bytes: int) -> bytes:
-        return await self._bench.files(_read, lambda: os.open(asset.path, os.O_RDONLY), max_bytes)
+        return await self._bench.files(_read_asset, asset.path, max_bytes)
 
     async def read_source(self, *, max_bytes: int) -> bytes:
         assert self.source is not None, "a kind that reads a source has one"
@@ -269,19 +270,29 @@ class Work:
         return await self._read_input(self.more[slot], max_bytes)
 
     async def _read_input(self, source: Source, max_bytes: int) -> bytes:
-        body = await self._bench.files(_read, lambda: self.terms.roots.open(source.path), max_bytes)
+        body = await self._bench.files(_read_source, self.terms.roots, source.path, max_bytes)
         if hashlib.sha256(body).hexdigest() != source.sha256:
             raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")
         return body
 
 
 def _measured(path: str) -> tuple[int, Sha256]:
-    with open(path, "rb") as file:
+    with border(path), open(path, "rb") as file:
         return os.fstat(file.fileno()).st_size, Sha256(hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _read(open_file: Callable[[], int], max_bytes: int) -> bytes:
-    with os.fdopen(open_file(), "rb") as file:
+def _read_asset(path: str, max_bytes: int) -> bytes:
+    with border(path):
+        return _read(os.open(path, os.O_RDONLY), max_bytes)
+
+
+def _read_source(roots: Roots, path: str, max_bytes: int) -> bytes:
+    with readable():
+        return _read(roots.open(path), max_bytes)
+
+
+def _read(fd: int, max_bytes: int) -> bytes:
+    with os.fdopen(fd, "rb") as file:
         # Not simply the bound: that many bytes would be set aside for every file, however small.
         body = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
     if len(body) > max_bytes:

@@ -154,6 +154,18 @@ def test_a_manifest_that_the_disk_does_not_give_is_kept_for_the_next_run(
     assert is_made(folder, SPEECH)
 
 
+@pytest.mark.parametrize(("where", "nth"), [("staging", 1), ("staging", 9), ("assets", 1)])
+def test_an_answer_that_the_disk_does_not_give_ends_the_run_with_74_and_is_paid_once(
+    tmp_path: Path, standin: StandIn, tracer: Tracer, where: str, nth: int
+) -> None:
+    folder = make(tmp_path, standin, SPEECH)
+    fault = Fault(call="read", nth=nth, error=errno.EIO, below=os.fspath(folder.spool / where))
+    ended = tracer.run(traced(folder), fault=fault)
+    assert ended.fault_at is not None
+    assert ended.code == 74
+    check_next(folder, standin, where)
+
+
 def check_next(folder: Folder, standin: StandIn, told: object) -> None:
     """Nothing short in sight; then a run on a whole disk finishes, and nothing is paid twice."""
     assert short(folder) == [], told
