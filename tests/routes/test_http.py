@@ -17,6 +17,7 @@ from pipeline.core.errors import (
     RouteClosed,
     Throttled,
     Unavailable,
+    Unreachable,
 )
 from pipeline.routes._body import JsonBody
 from pipeline.routes.http import Http
@@ -335,24 +336,33 @@ async def test_a_caller_that_gives_up_closes_the_connection_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "words"),
+    ("base", "words", "kind"),
     [
-        ("http://127.0.0.1:1", "refused"),
-        ("http://nowhere.invalid", "name of the host"),
-        ("http://" + "a" * 70 + ".invalid", "Error"),
+        ("http://127.0.0.1:1", "refused", Unreachable),
+        ("http://nowhere.invalid", "name of the host", Unreachable),
+        ("http://" + "a" * 70 + ".invalid", "Error", Rejected),
     ],
 )
-async def test_what_cannot_be_reached_was_surely_not_executed(base: str, words: str) -> None:
+async def test_what_cannot_be_reached_was_surely_not_executed(
+    base: str, words: str, kind: type[MediaspoolError]
+) -> None:
     exchange = RecordingExchange()
     async with reaching(base, timeouts=PATIENT) as http:
-        with pytest.raises((Unavailable, Rejected), match=words):
+        with pytest.raises(kind, match=words):
             await speak(http, exchange=exchange)
     assert exchange.steps == []
 
 
+async def test_a_question_that_finds_nobody_slows_no_route() -> None:
+    async with reaching("http://127.0.0.1:1", timeouts=Timeouts(total_s=0.2)) as http:
+        with pytest.raises(Unavailable) as caught:
+            await http.get("/models", max_bytes=10)
+    assert not caught.value.slows
+
+
 async def test_a_server_without_tls_behind_https_is_told_apart() -> None:
     async with serving(answer()) as server, reaching(server.base.replace("http:", "https:")) as http:
-        with pytest.raises(Unavailable, match="TLS"):
+        with pytest.raises(Unreachable, match="TLS"):
             await speak(http)
         assert server.heard == []
 
