@@ -91,7 +91,6 @@ class Attempts:
 
     async def make(self, call: Call, bill: Bill, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
         """The answer, or an error whose facts say what became of the attempt. `resumed` is sent already."""
-        await self._files(self._store.ensure_room, _room(call))
         exchange = await self._runner(self._open, call, bill, resumed)
         self._reached("resumed" if resumed else "opened")
         with closing(exchange):
@@ -141,6 +140,8 @@ class Attempts:
             raise
 
     def _open(self, call: Call, bill: Bill, resumed: AttemptRow | None) -> Receiving:
+        """Room is looked for in the same trip: that look is short beside what the ledger writes to the disk."""
+        self._store.ensure_room(_room(call))
         if resumed is not None:
             self._ledger.adopt_attempt(resumed.id)
         kinds = ANSWER_TYPES[call.name]
@@ -207,16 +208,10 @@ class Attempts:
             await self._runner(self._receive, exchange, receipt, ())
         exchange.is_received = True
         self._reached("received")
-        assets = []
-        for payload in exchange.whole:
-            assets.append(await self._files(self._adopt, payload))
-            self._reached("adopted")
-        if course.call.binding.paid:
-            await self._files(self._store.note_call, assets[0], receipt)
-            self._reached("noted")
+        assets = await self._files(self._adopt, exchange.whole, receipt if course.call.binding.paid else None)
         await self._runner(self._ledger.mark_stored, exchange.attempt, receipt)
         self._reached("stored")
-        return Made(assets=tuple(assets), receipt=receipt, is_new=True)
+        return Made(assets=assets, receipt=receipt, is_new=True)
 
     def _receive(self, exchange: Receiving, receipt: CallReceipt, refs: Sequence[MediaRef]) -> bool:
         """False, and nothing noted, unless every input is remembered with the bytes that were sent."""
@@ -226,8 +221,17 @@ class Attempts:
         self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=first.staged.name, media=_media(first))
         return True
 
-    def _adopt(self, payload: Payload) -> Asset:
-        return self._store.adopt(payload.staged.path, sha256=payload.staged.sha256, media=_media(payload))
+    def _adopt(self, whole: Sequence[Payload], noted: CallReceipt | None) -> tuple[Asset, ...]:
+        """Every payload in its place, and then the proof of a paid call beside the first."""
+        assets = []
+        for payload in whole:
+            staged = payload.staged
+            assets.append(self._store.adopt(staged.path, sha256=staged.sha256, media=_media(payload)))
+            self._reached("adopted")
+        if noted is not None:
+            self._store.note_call(assets[0], noted)
+            self._reached("noted")
+        return tuple(assets)
 
     async def ensure_unchanged(self, path: str, sha256: Sha256) -> None:
         """InputChanging unless the file holds the bytes of that hash. Asked after it was read: the hash is older."""

@@ -17,7 +17,7 @@ from pipeline.children import limits
 from pipeline.children.pool import PoolSettings, StagePool
 from pipeline.children.process import ChildSettings
 from pipeline.children.stage import FileRef, StageResult, StageSpec
-from pipeline.core.confine import display
+from pipeline.core.confine import display, way_below
 from pipeline.core.errors import EngineError, InputError, LimitExceeded, MediaspoolError, StoreError
 
 Lane = Literal["engine", "media", "once"]
@@ -68,7 +68,7 @@ class Lanes:
                 hint="add its folder to roots in the settings",
             )
         root, name = max(inside, key=lambda found: len(found[0]))
-        return FileRef(root=name, path=os.path.relpath(path, root))
+        return FileRef(root=name, path=way_below(root, path))
 
     def path(self, ref: FileRef) -> str:
         return os.path.join(self._roots[ref.root], ref.path)

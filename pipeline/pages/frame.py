@@ -23,6 +23,9 @@ _PROMISE = (
 )
 
 
+_ROW, _BETWEEN, _ROW_END = Markup("<div><dt>"), Markup("</dt><dd>"), Markup("</dd></div>")
+
+
 def document(title: str, body: Markup, *, has_script: bool, about: Child = None) -> bytes:
     """The whole file. `about` goes into the head, near its beginning."""
     style, script = _asset("look.css"), _asset("look.js") if has_script else ""
@@ -51,8 +54,8 @@ def footer(*children: Child) -> Markup:
 
 def figures(*pairs: tuple[str, Child]) -> Markup:
     """Names and values. A value that is None is left out with its name."""
-    rows = (element("div", element("dt", name), element("dd", value)) for name, value in pairs if value is not None)
-    return element("dl", joined(rows), class_="figures")
+    cells = (child for name, value in pairs if value is not None for child in (_ROW, name, _BETWEEN, value, _ROW_END))
+    return element("dl", joined(cells), class_="figures")
 
 
 def link(words: Child, address: Address, **attributes: str) -> Markup:

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from pipeline.core.confine import display
+from pipeline.core.confine import display, way_below
 from pipeline.core.errors import InputError
 from pipeline.state.durable import border, sync_folder
 from pipeline.state.roots import Roots
@@ -42,7 +42,7 @@ def is_there(roots: Roots, path: str, held_path: str) -> bool:
 def _reach(roots: Roots, path: str, *, is_making: bool) -> int:
     root = _root_of(roots, path)
     here = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    for name in os.path.relpath(path, root).split("/"):
+    for name in way_below(root, path).split("/"):
         try:
             below = _step(here, name, path, is_making=is_making)
         finally:

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from pipeline.core.confine import MAX_NAME_BYTES, display, is_safe_name, open_beneath
+from pipeline.core.confine import MAX_NAME_BYTES, display, is_safe_name, open_beneath, way_below
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.state.drops import RECEIPT_SUFFIX
 
@@ -61,7 +61,7 @@ class Roots:
         """A descriptor for reading; `path` is one that `input_in` or `output_in` gave."""
         for folder in self._folders:
             if _is_beneath(path, folder):
-                return open_beneath(folder, os.path.relpath(path, folder))
+                return open_beneath(folder, way_below(folder, path))
         raise self._outside(path)
 
     def _entry(self, folder: str, name: str) -> tuple[str, int | None]:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import confine
-from pipeline.core.confine import display, is_safe_name, open_beneath
+from pipeline.core.confine import display, is_safe_name, open_beneath, way_below
 from pipeline.core.errors import InputError
 
 Way = Callable[[int, str, int], int]
@@ -334,3 +334,12 @@ def test_a_new_file_can_be_made_beneath_but_not_through_a_link(tree: Path) -> No
     assert stat.S_IMODE((tree / "deep" / "new.wav").stat().st_mode) == 0o600
     with pytest.raises(InputError):
         open_beneath(str(tree), "away/new.wav", flags)
+
+
+NAMES = st.lists(st.sampled_from(["a", "b.c", "..", ".", "", "d.", ".e", "..f", "g..", "/"]), max_size=5)
+
+
+@given(folder=st.sampled_from(["/", "/r", "/r/", "/r/s"]), names=NAMES)
+def test_the_way_below_a_folder_is_the_relative_path_however_it_is_written(folder: str, names: list[str]) -> None:
+    path = "/".join([folder, *names])
+    assert way_below(folder, path) == os.path.relpath(path, folder)
