@@ -5,7 +5,7 @@ The only module that opens an input container. Promises: no other file and no ne
 from samples, not believed; FFmpeg's errors leave as our own without a file name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import av
@@ -25,10 +25,17 @@ SHARE_SLACK = 0.02
 
 
 @contextmanager
-def opened(source: Source, demuxer: str) -> Iterator[InputContainer]:
-    """The container, opened as `demuxer` and nothing else."""
+def opened(source: Source, demuxer: str, options: Mapping[str, str] | None = None) -> Iterator[InputContainer]:
+    """The container, opened as `demuxer` and nothing else. `options` are the demuxer's own."""
     with ffmpeg_errors():
-        container = av.open(source, mode="r", format=demuxer, io_open=_refuse_open, metadata_errors="replace")
+        container = av.open(
+            source,
+            mode="r",
+            format=demuxer,
+            options=dict(options or {}),
+            io_open=_refuse_open,
+            metadata_errors="replace",
+        )
     with container:
         yield container
 

@@ -3,8 +3,10 @@
 import math
 from pathlib import Path
 
+import av as pyav
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from pipeline.children.lanes import Lanes
@@ -66,6 +68,23 @@ async def test_loudness_is_that_of_the_standards_own_signals(
     scale: Scale, wave: Wave, channels: int, lufs: float
 ) -> None:
     assert (await scale.weigh(wave, channels=channels)).lufs == pytest.approx(lufs, abs=0.1)
+
+
+@pytest.mark.parametrize("codec", ["pcm_s24le", "pcm_f32le", "pcm_u8", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav"])
+async def test_a_wav_is_what_its_head_says_whatever_its_samples_are_written_in(
+    lanes: Lanes, tmp_path: Path, codec: str
+) -> None:
+    path = tmp_path / "in" / "odd.wav"
+    with pyav.open(str(path), "w", format="wav") as made:
+        stream = made.add_stream(codec, rate=8000, layout="mono")
+        assert isinstance(stream, AudioStream)
+        frame = pyav.AudioFrame.from_ndarray((sine(-20, 4, rate=8000) * 32768).astype("<i2")[None, :], "s16", "mono")
+        frame.rate = 8000
+        made.mux([packet for part in (frame, None) for packet in stream.encode(part)])
+    sound, samples = await change_of(lanes, path, Change())
+    assert (sound.rate, sound.channels, sound.clipped) == (8000, 1, 0.0)
+    assert sound.seconds == len(samples) / 8000 == pytest.approx(4.0, abs=0.2)
+    assert sound.lufs == pytest.approx(-23.0, abs=0.5)
 
 
 async def test_too_little_sound_has_no_loudness_and_silence_is_all_silence(scale: Scale) -> None:
