@@ -5,8 +5,8 @@ Imports no engine. Promises that a scratch file is gone when its block ends, wha
 
 import contextlib
 import functools
-import importlib.metadata
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
@@ -19,7 +19,8 @@ from pipeline.core.drivers import DriverFacts, Exchange, Health
 from pipeline.core.errors import UnsupportedOperation
 from pipeline.core.model import Refusal
 
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 20
+_INSTALLED = ".dist-info"
 FREE = Decimal(0)
 
 
@@ -35,18 +36,41 @@ def scratch(lanes: Lanes, suffix: str) -> Iterator[FileRef]:
 
 async def hand_over(exchange: Exchange, path: str) -> None:
     """The file's bytes, in order, in pieces."""
-    async with await trio.open_file(path, "rb") as file:
-        while chunk := await file.read(CHUNK_BYTES):
-            await exchange.write(chunk)
+    at = 0
+    while chunk := await trio.to_thread.run_sync(_piece, path, at):
+        await exchange.write(chunk)
+        at += len(chunk)
+        if len(chunk) < CHUNK_BYTES:
+            return
+
+
+def _piece(path: str, at: int) -> bytes:
+    """Opened anew for each: most answers are one piece, and so one trip to a thread."""
+    with open(path, "rb") as file:
+        file.seek(at)
+        return file.read(CHUNK_BYTES)
 
 
 @functools.lru_cache(maxsize=8)
 def version(distribution: str) -> str:
-    """The installed version, for the identity of an engine."""
+    """The installed version, for the identity of an engine; from the name of the folder that says what is installed.
+
+    The standard library reads more of it, and loads a parser of mail to do so.
+    """
+    wanted = distribution.replace("-", "_").lower()
+    for folder in sys.path:
+        for name in _names_in(folder):
+            package, _, found = name.removesuffix(_INSTALLED).partition("-")
+            if name.endswith(_INSTALLED) and package.lower() == wanted:
+                return found
+    return "absent"
+
+
+def _names_in(folder: str) -> list[str]:
     try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
+        return os.listdir(folder)
+    except OSError:  # an archive, or a folder that is not there: nothing is installed in it
+        return []
 
 
 def require_known(facts: DriverFacts, operation: str, model: str | None) -> None:

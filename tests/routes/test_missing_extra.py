@@ -3,6 +3,7 @@
 A real interpreter sees every installed package but the engines' (a folder of links stands in for site-packages).
 """
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
+from pipeline.routes import _local
 
 ENGINES = (
     "faster_whisper",
@@ -54,6 +57,11 @@ def without_engines(tmp_path: Path) -> dict[str, str]:
         if not entry.startswith(ENGINES):
             os.symlink(os.path.join(site, entry), tmp_path / entry)
     return {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "PATH": os.environ["PATH"]}
+
+
+@pytest.mark.parametrize("distribution", ["faster-whisper", "hibari-tts", "py-nanotts", "av", "pillow"])
+def test_the_version_of_an_engine_is_the_one_that_is_installed(distribution: str) -> None:
+    assert _local.version(distribution) == importlib.metadata.version(distribution)
 
 
 @pytest.mark.real_time
