@@ -22,17 +22,20 @@ MAX_BAD_PACKETS = 3
 BAD_PACKET_SHARE = 0.02
 SECONDS_SLACK = 1.0
 SHARE_SLACK = 0.02
+# The head of a WAV says what it is. FFmpeg looks on for AC-3 or DTS that hides in one, of which eight frames would be
+# enough, and takes the samples a few thousand at a time: both together cost more than all that is done with them.
+_MANNERS: Mapping[str, Mapping[str, str]] = {"wav": {"probesize": "32768", "max_size": "16384"}}
 
 
 @contextmanager
-def opened(source: Source, demuxer: str, options: Mapping[str, str] | None = None) -> Iterator[InputContainer]:
-    """The container, opened as `demuxer` and nothing else. `options` are the demuxer's own."""
+def opened(source: Source, demuxer: str) -> Iterator[InputContainer]:
+    """The container, opened as `demuxer` and nothing else."""
     with ffmpeg_errors():
         container = av.open(
             source,
             mode="r",
             format=demuxer,
-            options=dict(options or {}),
+            options=dict(_MANNERS.get(demuxer, {})),
             io_open=_refuse_open,
             metadata_errors="replace",
         )

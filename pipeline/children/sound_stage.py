@@ -29,9 +29,6 @@ CEILING = 10 ** (-1 / 20)
 SILENCE = 10 ** (-50 / 20)
 LEAST_LUFS = -69.0  # the meter's word for silence is -70
 STEREO = 2
-# A WAV says in its head what it is. FFmpeg would look on for a codec hidden among the samples, which no speech has, and
-# take the samples a few thousand at a time: both together cost more than to weigh them.
-QUICKLY = {"wav": {"probesize": "32", "max_size": "65536"}}
 Pcm = NDArray[np.int16]
 
 
@@ -40,7 +37,7 @@ def weigh(spec: StageSpec, roots: Roots) -> StageResult:
     params = msgspec.json.decode(spec.params, type=WeighParams)
     with (
         files.source(spec.inputs[0], roots) as source,
-        audio.opened(source, params.demuxer, QUICKLY.get(params.demuxer)) as container,
+        audio.opened(source, params.demuxer) as container,
     ):
         stream = audio.audio_stream(container, 0)
         decoder = audio.Decoder(container, stream, max_seconds=spec.limits.max_seconds)

@@ -4,6 +4,7 @@ Runs the model itself, because faster-whisper's own way wants the whole recordin
 Promises the same probabilities however the samples are cut into blocks; memory does not grow with the length.
 """
 
+import functools
 import importlib.util
 import os
 
@@ -24,7 +25,7 @@ class Voice:
     """Judges one recording from its start: `judge` is called with its blocks in order."""
 
     def __init__(self, model: str) -> None:
-        self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"], sess_options=_options())
+        self._session = _session(model)
         self._h, self._c = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
         self._before = np.zeros(_CONTEXT, np.float32)
 
@@ -44,6 +45,11 @@ def open_voice() -> Voice | None:
     folders = found.submodule_search_locations if found is not None else None
     model = os.path.join(folders[0], _MODEL) if folders else ""
     return Voice(model) if os.path.isfile(model) else None
+
+
+@functools.cache  # it keeps nothing of a recording: state goes in and comes out with every call
+def _session(model: str) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"], sess_options=_options())
 
 
 def _options() -> onnxruntime.SessionOptions:
