@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from pipeline.core.budget import Budget
 from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError, Stopped
-from pipeline.core.model import Decision, Job, JobId, Outcome, Place, Verdict
+from pipeline.core.model import Decision, Job, JobId, Outcome, Place, T, Verdict
 from pipeline.onlooker import Onlooker
 from pipeline.plan import GOOD, Parent, Planner, is_changing
 from pipeline.state.roots import Roots
@@ -23,6 +23,7 @@ from pipeline.worker import Unfinished, end_job, run_job, settle, still_waiting
 
 HERE = "here"
 HERE_WIDTH = 2
+END_JOBS = 16
 _VERDICTS: dict[str, Verdict] = {
     "unchanged": "unchanged",
     "empty": "empty",
@@ -296,7 +297,7 @@ async def run_plan(
             for run in runs:
                 nursery.start_soon(_limit, run)
             await _settle_planned(bench, open_decisions, stop)
-            for run, decision in open_decisions:
+            for run, decision in longest_first_at_the_end(open_decisions):
                 lanes.add(run, decision)
             if lanes.left == 0:
                 lanes.close()
@@ -304,6 +305,12 @@ async def run_plan(
     held = {row.place for row in await bench.runner(bench.ledger.held_attempts)}
     out = _Out(held=held, waiting=await bench.caller.waiting_places())
     return [[await _told(bench, run, decision, stop, out) for decision in run.batch.decisions] for run in runs]
+
+
+def longest_first_at_the_end(decisions: Sequence[tuple[T, Decision]]) -> list[tuple[T, Decision]]:
+    """In their order, but the last few from long to short: a long recording begun last keeps the other workers idle."""
+    rest, end = decisions[:-END_JOBS], decisions[-END_JOBS:]
+    return [*rest, *sorted(end, key=lambda item: -item[1].estimate.audio_seconds)]
 
 
 async def _settle_planned(bench: Bench, decisions: Sequence[tuple[_BatchRun, Decision]], stop: Stop) -> None:

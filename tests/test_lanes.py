@@ -8,7 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from pipeline.core.model import Caps, Outcome
+from pipeline.batch import END_JOBS, longest_first_at_the_end
+from pipeline.core.model import Caps, Decision, Estimate, Outcome
 from tests.rig import HANG_S, Act, Rig
 
 
@@ -55,6 +56,19 @@ async def test_a_fast_route_never_waits_for_a_slow_one(rig: Rig, autojump_clock:
     await rig.run(*slow, *fast)
     assert [played.at for played in rig.players["fast"].sent] == pytest.approx([0, 1, 2, 3, 4])
     assert trio.current_time() == pytest.approx(5000)
+
+
+def test_the_last_jobs_begin_with_the_longest_and_all_others_keep_their_order(rig: Rig) -> None:
+    seconds = [*range(100), *(5, 80, 1, 300, 80)]
+    asked = [
+        (number, Decision(job=rig.job(f"j{number}"), choice="run", estimate=Estimate(audio_seconds=float(length))))
+        for number, length in enumerate(seconds)
+    ]
+    ordered = [number for number, _ in longest_first_at_the_end(asked)]
+    kept = len(seconds) - END_JOBS
+    assert ordered[:kept] == list(range(kept))
+    assert [seconds[number] for number in ordered[kept:]] == sorted(seconds[kept:], reverse=True)
+    assert ordered.index(101) < ordered.index(104)  # of two that are as long the first stays first
 
 
 async def test_a_route_is_never_wider_than_it_says_even_when_a_job_fans_out(
