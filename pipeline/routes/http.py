@@ -339,10 +339,10 @@ class _Wire:
 
         Reading on while cancelled takes what is here and then fails: this ends httpx's nested generators in order.
         """
-        with trio.CancelScope(shield=True) as gone:
-            gone.cancel()
-            with suppress(StopAsyncIteration, *FAILURES):
-                while self._is_begun:
+        if self._is_begun and not self._is_over:
+            with trio.CancelScope(shield=True) as gone, suppress(StopAsyncIteration, *FAILURES):
+                gone.cancel()
+                while True:
                     await anext(self._chunks)
         with trio.move_on_after(CLOSE_S, shield=True):
             await self._body.aclose()
