@@ -49,9 +49,13 @@ discovery = "off"
 
 
 class Ran(Struct, frozen=True, kw_only=True):
-    """What a process and its children used: CPU and wall in seconds, memory in MB at its highest."""
+    """What a process and its children used: CPU and wall in seconds, memory in MB at its highest.
+
+    `own_s` is the CPU of the process without its children, which decode, weigh and listen.
+    """
 
     cpu_s: float
+    own_s: float
     wall_s: float
     peak_mb: float
 
@@ -150,7 +154,8 @@ def per_call(run: Callable[[int], Ran], few: int, many: int) -> tuple[Ran, Ran]:
     start, whole = run(few), run(many)
     calls = many - few
     cpu_s, wall_s = (whole.cpu_s - start.cpu_s) / calls, (whole.wall_s - start.wall_s) / calls
-    return start, Ran(cpu_s=cpu_s, wall_s=wall_s, peak_mb=whole.peak_mb)
+    own_s = (whole.own_s - start.own_s) / calls
+    return start, Ran(cpu_s=cpu_s, own_s=own_s, wall_s=wall_s, peak_mb=whole.peak_mb)
 
 
 def ran(command: Sequence[str]) -> Ran:
@@ -162,13 +167,20 @@ def ran(command: Sequence[str]) -> Ran:
         while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             peak = max(peak, memory_mb(child.pid))
             time.sleep(LOOK_S)
-        wall = time.perf_counter() - started
+        wall, own = time.perf_counter() - started, own_cpu_s(child.pid)
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
             told.seek(0)
             sys.exit(f"{' '.join(command[:6])} ended with {child.returncode}: {told.read().decode()[-2000:]}")
-    return Ran(cpu_s=used.ru_utime + used.ru_stime, wall_s=wall, peak_mb=peak)
+    return Ran(cpu_s=used.ru_utime + used.ru_stime, own_s=own, wall_s=wall, peak_mb=peak)
+
+
+def own_cpu_s(pid: int) -> float:
+    """The CPU of a process that has ended and was not waited for, without that of its children."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = fields[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(pid: int) -> float:

@@ -1,7 +1,8 @@
 """(5) What a durable job costs beside a bare call: mediaspool against the SDKs, over real HTTP, with zero latency.
 
 A durable job is planned, validated, ledgered, streamed, sniffed, verified, synced and published with receipt and debug
-artifact; an SDK reads the file, sends it and takes the answer. Same files, same server, same number at a time.
+artifact; recordings are listened to before they are paid for, and speech is weighed, in child processes. An SDK reads
+the file, sends it and takes the answer. Same files, same server, same number at a time.
 """
 
 import statistics
@@ -29,6 +30,8 @@ WIDTH = 16
 CALLS = 400
 BELOW = {"openai": 1.0, "litellm": 0.5}
 """What share of an SDK's CPU for a call a durable job may take."""
+
+LEAST_TOLD_S = 0.0005
 
 Cost = tuple[Ran, Ran]
 
@@ -80,7 +83,9 @@ def cpu(costs: list[Cost]) -> float:
 def told(costs: list[Cost]) -> str:
     wall_s = statistics.median(call.wall_s for _, call in costs)
     rate = f"{1 / wall_s:.0f}/s" if wall_s > 0 else "a rate lost in the noise of the start-up"
-    return f"{cpu(costs) * 1000:.1f} ms CPU, {rate}"
+    in_children = cpu(costs) - statistics.median(call.own_s for _, call in costs)
+    children = f" ({in_children * 1000:.1f} of it in children)" if in_children > LEAST_TOLD_S else ""
+    return f"{cpu(costs) * 1000:.1f} ms CPU{children}, {rate}"
 
 
 def started(costs: list[Cost]) -> str:
