@@ -7,7 +7,7 @@ release names it otherwise, each test just tries as many examples as it says.
 import pytest
 from hypothesis import HealthCheck, settings
 
-TIMES = 20
+TIMES = 5
 _ATTRIBUTE = "_hypothesis_internal_use_settings"
 
 
