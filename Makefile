@@ -19,7 +19,7 @@ check: $(INSTALLED)
 tests: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# Everything that can go wrong, at its full length, in one table: about half an hour; docs/CONTRIBUTING.md says what it needs.
+# Everything that can go wrong, at its full length, in one table; docs/CONTRIBUTING.md says what it takes.
 faults: $(INSTALLED)
 	$(BIN)/python -m tests.faults
 

@@ -112,7 +112,7 @@ def belongs(name: str) -> bool:
 
 def table(cases: Sequence[Case]) -> str:
     """Both parts, and the sum over every case once. A row of which nothing was asked for is left out."""
-    told = set[str]()
+    told = set[tuple[str, str]]()
     survived, tried = _sum([case.survived_of() for case in cases])
     return "\n".join(
         [
@@ -143,16 +143,16 @@ def _rows_of_invariants(cases: Sequence[Case]) -> dict[str, list[Case]]:
     return {f"{n:2} {words}": [case for case in cases if n in numbers(case.name)] for n, words in INVARIANTS.items()}
 
 
-def _part(rows: Mapping[str, Sequence[Case]], told: set[str]) -> Iterator[str]:
+def _part(rows: Mapping[str, Sequence[Case]], told: set[tuple[str, str]]) -> Iterator[str]:
     for row, cases in rows.items():
         survived, tried = _sum([case.survived_of() for case in cases])
         skipped = sum(case.outcome == "skipped" for case in cases)
         if cases:
             verdict = "" if survived == tried > 0 else "  NO" if tried else "  NOT TRIED"
             yield f"{row:60} {survived}/{tried}{verdict}" + (f" ({skipped} could not run here)" if skipped else "")
-        for figure in (figure for case in cases for figure in case.figures if figure not in told):
-            told.add(figure)
-            yield f"      {figure}"
+        figures = [(case.name, figure) for case in cases for figure in case.figures]
+        yield from (f"      {figure}" for name, figure in figures if (name, figure) not in told)
+        told.update(figures)
 
 
 def _sum(counts: Sequence[tuple[int, int]]) -> tuple[int, int]:
