@@ -38,6 +38,8 @@ LOOPING_RATIO = 2.4  # text that compresses better than this repeats itself: the
 NO_SPEECH = 0.6
 REMNANTS = ((1.0, 0.5), (2.0, 0.35))  # seconds left of a clip, and how likely words in them must be
 FASTEST_CHARS_PER_S, FAST_MIN_CHARS = 35.0, 40
+HOLE_S = 3.0  # speech without a word for so long is heard once more, alone
+LIKELY = 0.5
 
 
 class Heard(Struct, frozen=True, kw_only=True):
@@ -168,7 +170,7 @@ class Ear:
             if is_invented(said, part):
                 continue
             self._remember(part, guess)
-            for segment in said:
+            for segment in self._filled(clip, said, str(part.language)):
                 if is_remnant(segment, len(clip) / RATE):
                     continue
                 yield _later(segment, (piece.start + part.start) / RATE)
@@ -203,6 +205,15 @@ class Ear:
         finally:
             self._model.is_padding_cut = True
 
+    def _filled(self, clip: Samples, said: list[EngineSegment], language: str) -> list[EngineSegment]:
+        """With what was said where the engine has jumped over speech, as far as that is likely to be words."""
+        found = []
+        for start, end in holes(said, len(clip) / RATE):
+            missed = clip[int(start * RATE) : int(end * RATE)]
+            if self._detected(missed)[1].is_known:
+                found += [_later(each, start) for each in self._said(missed, language, None) if is_likely(each)]
+        return sorted([*said, *found], key=lambda segment: segment.start) if found else said
+
     def _begin(self, clip: Samples, language: str | None) -> tuple[Iterable[EngineSegment], TranscriptionInfo]:
         begun: tuple[Iterable[EngineSegment], TranscriptionInfo] = self._model.transcribe(
             clip,
@@ -226,9 +237,26 @@ def is_remnant(segment: EngineSegment, seconds: float) -> bool:
     left = seconds - segment.seek / FRAMES_PER_S
     if segment.seek == 0 or left >= REMNANTS[-1][0]:
         return False
+    return bool(_likelihood(segment) < next(needed for within, needed in REMNANTS if left < within))
+
+
+def holes(said: Sequence[EngineSegment], seconds: float) -> list[tuple[float, float]]:
+    """Stretches of HOLE_S and more without a word in a clip of so many seconds; none where nothing is said at all."""
+    times = [(word.start, word.end) for segment in said for word in segment.words or ()]
+    times = times or [(segment.start, segment.end) for segment in said]
+    edges = [0.0, *(edge for word in sorted(times) for edge in word), seconds]
+    between = zip(edges[::2], edges[1::2], strict=True)
+    return [(end, start) for end, start in between if start - end >= HOLE_S] if times else []
+
+
+def is_likely(segment: EngineSegment) -> bool:
+    """Words that the engine itself is fairly sure of."""
+    return bool(segment.no_speech_prob <= NO_SPEECH and _likelihood(segment) >= LIKELY)
+
+
+def _likelihood(segment: EngineSegment) -> float:
     words = segment.words or ()
-    likely = sum(word.probability for word in words) / len(words) if words else math.exp(segment.avg_logprob)
-    return bool(likely < next(needed for within, needed in REMNANTS if left < within))
+    return float(sum(word.probability for word in words) / len(words) if words else math.exp(segment.avg_logprob))
 
 
 def _later(segment: EngineSegment, by_s: float) -> EngineSegment:

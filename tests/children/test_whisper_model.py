@@ -1,6 +1,8 @@
 """The engine's wrapper: short features change no word and no time that matters, and each stretch is encoded once."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -11,9 +13,19 @@ from faster_whisper.transcribe import Word as EngineWord
 
 from pipeline.children import weights
 from pipeline.children.pcm import RATE, Samples
-from pipeline.children.whisper_model import EXTRA_FRAMES, MIN_FRAMES, ShortWhisper, is_remnant, listen, loaded
+from pipeline.children.whisper_model import (
+    EXTRA_FRAMES,
+    MIN_FRAMES,
+    ShortWhisper,
+    holes,
+    is_likely,
+    is_remnant,
+    listen,
+    loaded,
+)
 from tests.benchmarks.clips import SPOKEN
 from tests.children.conftest import MEDIA
+from tests.recordings import make_long
 from tests.sounds import drone, english, german, quiet_sounds
 
 pytestmark = pytest.mark.engines
@@ -181,3 +193,31 @@ def test_a_model_that_is_none_is_an_engine_error() -> None:
 
     with pytest.raises(EngineError):
         loaded("/nonexistent/model")
+
+
+def test_speech_that_the_engine_jumps_over_is_heard_once_more(tmp_path: Path) -> None:
+    """Its first pass leaves out five seconds at 1:54, as it does now and then between two sentences."""
+    said = make_long(tmp_path / "talk.flac", 120.0)
+    heard = listen(loaded("base"), decode_audio(str(tmp_path / "talk.flac"))[: 120 * RATE], language="en", words=True)
+    words = [word for segment in heard.segments for word in segment.words]
+    (jumped,) = [item.start for item in said if 114 < item.start < 116]
+    found = plain(" ".join(word.text for word in words if jumped - 1.2 < word.start < jumped + 4.5))
+    assert found.startswith("and so my fellow americans ask not")
+    assert [word.start for word in words] == sorted(word.start for word in words)
+
+
+def test_holes_are_long_stretches_without_a_word_where_something_is_said() -> None:
+    words = [EngineWord(start=at, end=at + 1.0, word=" one", probability=0.9) for at in (4.0, 5.5, 9.0)]
+    said = [segment(seek=0, avg_logprob=-0.1, words=words)]
+    assert holes(said, 13.5) == [(0.0, 4.0), (10.0, 13.5)]
+    assert holes(said, 12.5) == [(0.0, 4.0)]
+    assert holes([], 13.0) == []
+
+
+@pytest.mark.parametrize(
+    ("probability", "no_speech", "likely"), [(0.9, 0.1, True), (0.4, 0.1, False), (0.9, 0.7, False)]
+)
+def test_words_that_fill_a_hole_must_be_likely(probability: float, no_speech: float, likely: bool) -> None:
+    words = [EngineWord(start=0.0, end=1.0, word=" one", probability=probability)]
+    told = replace(segment(seek=0, avg_logprob=-0.1, words=words), no_speech_prob=no_speech)
+    assert is_likely(told) == likely
