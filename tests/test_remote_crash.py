@@ -142,6 +142,20 @@ def test_invariant_4_a_run_that_goes_on_with_a_clip_may_be_killed_too(tmp_path: 
     print(f"kill -9 of a run that resumes a clip: {len(again)}/{len(again)}, 0 submitted twice")
 
 
+@pytest.mark.parametrize("point", ["submitted", "part"])
+def test_invariants_4_and_17_a_disk_that_fills_under_a_clip_costs_no_clip(
+    tmp_path: Path, standin: StandIn, point: str
+) -> None:
+    tried = TRIES["clip"]
+    folder = make(tmp_path, standin, tried)
+    with start(folder, f"full:{point}") as child:
+        _, told = child.communicate(timeout=120)
+    assert (child.returncode, told) == (74, "")  # a full disk, and no bug of ours
+    assert run(folder) == 0
+    assert is_made(folder, tried)
+    assert standin.paid("make_video") == 1
+
+
 def test_invariant_4_a_server_that_is_down_for_a_while_costs_no_clip(tmp_path: Path, standin: StandIn) -> None:
     tried = TRIES["clip"]
     state = str(tmp_path / "standin.json")

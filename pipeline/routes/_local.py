@@ -1,9 +1,11 @@
 """What the embedded engines' drivers share: refusals for missing extras, health, and handing over a scratch file.
 
-Imports no engine. Promises that a scratch file is gone when its block ends, whatever happened in it.
+Imports no engine. Promises that a scratch file is gone when its block ends, whatever happened in it, and that a disk
+which fails under it ends the run as one that is full or broken.
 """
 
 import contextlib
+import errno
 import functools
 import os
 import sys
@@ -16,10 +18,12 @@ from pipeline.children import weights
 from pipeline.children.lanes import Lanes
 from pipeline.children.stage import FileRef
 from pipeline.core.drivers import DriverFacts, Exchange, Health
-from pipeline.core.errors import UnsupportedOperation
+from pipeline.core.errors import StoreError, UnsupportedOperation
 from pipeline.core.model import Refusal
 
 CHUNK_BYTES = 1 << 20
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_HINTS = {"disk-full": "free some space and run again", "io-error": "check the disk and the system log"}
 _INSTALLED = ".dist-info"
 FREE = Decimal(0)
 
@@ -29,6 +33,9 @@ def scratch(lanes: Lanes, suffix: str) -> Iterator[FileRef]:
     ref = lanes.scratch(suffix)
     try:
         yield ref
+    except OSError as error:
+        code = "disk-full" if error.errno in _FULL else "io-error"
+        raise StoreError(f"a scratch file: {os.strerror(error.errno or 0)}", code=code, hint=_HINTS[code]) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(lanes.path(ref))

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from tests.pages import ROOT
 
 SECONDS = 300.0
+TURN_S = 15.0
+"""A target whose turn took less gets twice the examples in its next one: the slow ones do not starve the others."""
 TARGETS: Mapping[str, tuple[str, ...]] = {
     "manifest reader": ("tests/manifest/test_text.py", "tests/manifest/test_steps.py", "tests/manifest/test_checks.py"),
     "container checks": ("tests/media/test_robustness.py", "tests/media/test_wav.py"),
@@ -35,12 +37,15 @@ _EXAMPLES = re.compile(r"(\d+) passing, (\d+) failing")
 def main(words: list[str]) -> int:
     seconds = float(words[0]) if words else SECONDS
     executions, rounds, findings = dict.fromkeys(TARGETS, 0), dict.fromkeys(TARGETS, 0), list[str]()
+    times = dict.fromkeys(TARGETS, 1)
     until = time.monotonic() + seconds
     while time.monotonic() < until and not findings:
         for target in TARGETS:
             if time.monotonic() < until:
                 seed = random.SystemRandom().randrange(1 << 32)
-                code, said = once(target, seed)
+                began = time.monotonic()
+                code, said = once(target, seed, times=times[target])
+                times[target] *= 2 if time.monotonic() - began < TURN_S else 1
                 rounds[target] += 1
                 executions[target] += sum(int(good) + int(bad) for good, bad in _EXAMPLES.findall(said))
                 if code:
@@ -52,7 +57,7 @@ def main(words: list[str]) -> int:
     return 1 if findings else 0
 
 
-def once(target: str, seed: int) -> tuple[int, str]:
+def once(target: str, seed: int, *, times: int) -> tuple[int, str]:
     words = [
         "-q",
         "-p",
@@ -65,6 +70,7 @@ def once(target: str, seed: int) -> tuple[int, str]:
         *TARGETS[target],
     ]
     environ = {name: value for name, value in os.environ.items() if name != "CI"}
+    environ["MEDIASPOOL_FUZZ_TIMES"] = str(times)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
     )

@@ -4,10 +4,12 @@ Hypothesis has no public way to widen a test's own settings from outside, so thi
 release names it otherwise, each test just tries as many examples as it says.
 """
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
 
-TIMES = 5
+TIMES = int(os.environ.get("MEDIASPOOL_FUZZ_TIMES", "1"))
 _ATTRIBUTE = "_hypothesis_internal_use_settings"
 
 
