@@ -288,6 +288,8 @@ def _measured(path: str) -> tuple[int, Sha256]:
 def _at_hand(path: str, size: int) -> bytes | None:
     """The whole of a small file that the kernel has in memory, as one that was just written; None for any other."""
     found = bytearray(size + 1)
+    if not hasattr(os, "RWF_NOWAIT"):  # Linux has it
+        return None
     try:
         with open(path, "rb", buffering=0) as file:
             count = os.preadv(file.fileno(), [found], 0, os.RWF_NOWAIT)
