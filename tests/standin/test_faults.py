@@ -255,6 +255,8 @@ def test_an_upload_that_breaks_off_is_seen_and_never_counted(standin: StandIn) -
 def test_an_idle_connection_is_dropped_after_a_whole_answer(client: httpx.Client, standin: StandIn) -> None:
     standin.fault("close-idle", times=1)
     assert send(client, "speak").status_code == 200
+    with contextlib.suppress(httpx.ReadError, httpx.RemoteProtocolError):  # the drop may meet a request on its way
+        send(client, "speak")
     assert send(client, "speak").status_code == 200
     assert len({each["connection"] for each in standin.requests()}) == 2
 
