@@ -5,21 +5,23 @@ declarations; nothing is sent, started or remembered. Calls that a provider work
 priced again: they are paid for, and all that is left is to fetch them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from pipeline.core.budget import counted, together
 from pipeline.core.drivers import Driver, carried_by
-from pipeline.core.errors import MediaspoolError
+from pipeline.core.errors import InputChanging, MediaspoolError, RouteClosed, Unreachable
 from pipeline.core.hearing import Hearing
 from pipeline.core.kinds import Kind, Sources, check_job, elsewhere_of
 from pipeline.core.limits import Bounds, smallest
-from pipeline.core.model import Binding, CallKey, Estimate, Job, Limits, Refusal, Source
+from pipeline.core.model import Binding, CallKey, Decision, Estimate, Job, Limits, Refusal, Source
 from pipeline.core.operations import Operation, call_key, operation_name
 from pipeline.core.portions import DEFAULT_PORTION, Portion
 
+# An input that is still being written, and a route that let nobody know what it can do.
+_OF_NOW = frozenset({InputChanging.default_code, Unreachable.default_code, RouteClosed.default_code})
 Level = tuple[str, Limits]
 Expand = Callable[[Sequence[str]], tuple[str, ...]]
 Tickets = Mapping[CallKey, str]
@@ -38,7 +40,8 @@ class Wish(Struct, frozen=True, kw_only=True):
 class Admission(Struct, frozen=True, kw_only=True):
     """The answer of a route, or of all of them: who does it, or why none can. A route that never could says the least.
 
-    `selector` is the route as the job names it; `tickets` are calls that its provider works on already.
+    `is_closed`: it takes nothing in this run. `selector` is the route as the job names it; `tickets` are calls that its
+    provider works on already.
     """
 
     binding: Binding | None
@@ -46,6 +49,7 @@ class Admission(Struct, frozen=True, kw_only=True):
     estimate: Estimate = Estimate()
     reasons: tuple[Refusal, ...] = ()
     is_able: bool = True
+    is_closed: bool = False
     selector: str = ""
     tickets: tuple[str, ...] = ()
 
@@ -73,6 +77,14 @@ def choose(answers: Iterable[Admission], is_known: Callable[[Admission], bool] |
     return first or refused(*(reasons or _together(unable) or [NONE_LEFT]))
 
 
+def until_closed(answers: Iterable[Admission]) -> Iterator[Admission]:
+    """The answers up to a route that takes nothing now: what moves on from a failure has to say so."""
+    for answer in answers:
+        yield answer
+        if answer.is_closed:
+            return
+
+
 def _together(unable: Sequence[Refusal]) -> list[Refusal]:
     """Routes that never could say the same thing: it is told once, with what to do."""
     if not unable:
@@ -80,6 +92,12 @@ def _together(unable: Sequence[Refusal]) -> list[Refusal]:
     others = f", nor can {len(unable) - 1} more that the job may use" if len(unable) > 1 else ""
     hint = "name a route that can; mediaspool routes shows what each one does"
     return [Refusal(code=unable[0].code, message=f"{unable[0].message}{others}", hint=unable[0].hint or hint)]
+
+
+def passing(decision: Decision) -> Refusal | None:
+    """What speaks only against doing it now. The next run asks again, so it is no verdict."""
+    reasons = decision.reasons if decision.choice == "refused" else ()
+    return next((reason for reason in reasons if reason.code in _OF_NOW), None)
 
 
 NONE_LEFT = Refusal(code="unavailable", message="no other route is left", hint="name more routes, or run again later")
@@ -96,7 +114,7 @@ def ask_route(selector: str, wish: Wish, drivers: Callable[[str], Driver], ticke
             return refused(Refusal(code="operation-unsupported", message=message), is_able=False)
         return _admission(selector, wish, driver, model or None, tickets)
     except MediaspoolError as error:
-        return refused(refusal(error))
+        return replace(refused(refusal(error)), is_closed=error.reach == "route")
 
 
 def _admission(selector: str, wish: Wish, driver: Driver, model: str | None, tickets: Tickets) -> Admission:

@@ -12,11 +12,12 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from pipeline.admission import passing
 from pipeline.core.budget import Budget
 from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError, Stopped
 from pipeline.core.model import Decision, Job, JobId, Outcome, Place, T, Verdict
 from pipeline.onlooker import Onlooker
-from pipeline.plan import GOOD, Parent, Planner, is_changing
+from pipeline.plan import GOOD, Parent, Planner
 from pipeline.state.roots import Roots
 from pipeline.work import Bench, Terms
 from pipeline.worker import Unfinished, end_job, run_job, settle, still_waiting
@@ -371,8 +372,8 @@ def not_started(job: Job, reason: str, *, code: str | None = None, hint: str = "
 def outcome_of(decision: Decision) -> Outcome:
     """The outcome of a decision that needs no work. All reasons are told, the first one's code stands for them."""
     reasons = decision.reasons
-    if is_changing(decision):
-        return not_started(decision.job, reasons[0].message, code=reasons[0].code, hint=reasons[0].hint)
+    if (now := passing(decision)) is not None:
+        return not_started(decision.job, now.message, code=now.code, hint=now.hint)
     return Outcome(
         job=decision.job.id,
         kind=decision.job.kind,

@@ -16,14 +16,19 @@ Wanted = dict[str, set[tuple[str, str | None]]]
 
 
 async def discover(runtime: Runtime, jobs: Iterable[Job]) -> None:
-    """ConfigError when a route requires its catalogue and cannot read it; everything else is a warning of the run."""
+    """A route that requires its catalogue and cannot read it takes nothing in this run; all else is a warning."""
     for route, pairs in wanted(runtime, jobs).items():
         try:
             driver = runtime.drivers(route)
         except MediaspoolError:
             continue  # the plan will tell it to the jobs that name the route
         if isinstance(driver, Discovers):
-            await driver.prepare(sorted(pairs, key=lambda pair: (pair[0], pair[1] or "")))
+            try:
+                await driver.prepare(sorted(pairs, key=lambda pair: (pair[0], pair[1] or "")))
+            except MediaspoolError as error:
+                if error.reach != "route":
+                    raise
+                runtime.drivers.close(route, error)
 
 
 def wanted(runtime: Runtime, jobs: Iterable[Job]) -> Wanted:

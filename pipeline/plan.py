@@ -24,11 +24,13 @@ from pipeline.admission import (
     ask_route,
     call_keys,
     choose,
+    passing,
     refusal,
     refused,
+    until_closed,
 )
 from pipeline.core.drivers import Driver, carried_by
-from pipeline.core.errors import CODES, ConfigError, InputChanging, InputError, MediaspoolError
+from pipeline.core.errors import CODES, ConfigError, InputError, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
 from pipeline.core.limits import Doubt, smallest
 from pipeline.core.model import (
@@ -199,7 +201,7 @@ class Planner:
         wish = Wish(operations=operations, divided=divided, source=wanted.source, model=job.model, levels=levels)
         left = [name for name in selectors if name not in wanted.tried and name.partition("/")[0] not in closed]
         answers = (ask_route(name, wish, self._drivers, self._tickets) for name in left)
-        return choose(answers, self._knower(wanted))
+        return choose(answers if job.on_failure == "next-route" else until_closed(answers), self._knower(wanted))
 
     def _knower(self, wanted: Decision) -> Callable[[Admission], bool] | None:
         """How to tell the route that has done a job or works on it: only a job that may change its route needs it."""
@@ -336,13 +338,6 @@ def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
     return None
 
 
-def is_changing(decision: Decision) -> bool:
-    """Is this the refusal of an input that is still being written? The next run asks again, so it is no verdict."""
-    return decision.choice == "refused" and any(
-        reason.code == InputChanging.default_code for reason in decision.reasons
-    )
-
-
 def _is_settled(row: JobRow, limits: Limits) -> bool:
     """Limits are not in the key: a job that met one is settled only while all of them are what they were."""
     if row.verdict == "refused" and row.code in _PASSING:
@@ -377,7 +372,7 @@ def _parent_of(decision: Decision | None, job: Job | None) -> Parent:
     if decision is None or job is None:
         return Parent(verdict="refused", path=None)
     path = (*decision.products, job.products[0].path)[0]
-    if decision.choice in ("run", "place", "later") or is_changing(decision):
+    if decision.choice in ("run", "place", "later") or passing(decision) is not None:
         return Parent(verdict=None, path=path)
     if decision.choice == "unchanged":
         return Parent(verdict=decision.earlier or "done", path=path, is_news=False)

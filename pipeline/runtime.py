@@ -81,12 +81,19 @@ class Drivers:
         self._tools = tools
         self._table = table
         self._open: dict[str, Driver] = {}
+        self._closed: dict[str, MediaspoolError] = {}
 
     def __call__(self, route: str) -> Driver:
+        if route in self._closed:
+            raise self._closed[route].with_traceback(None)  # raised for every job: it must not grow
         if route not in self._open:
             config = self.configs[RouteId(route)]
             self._open[route] = _load_driver(config, self._tools, self._table)
         return self._open[route]
+
+    def close(self, route: str, error: MediaspoolError) -> None:
+        """From now on whoever asks for the route is told why it takes nothing."""
+        self._closed[route] = error
 
     async def aclose(self) -> None:
         """Connections go; a server that does not let go is not waited for."""
@@ -97,8 +104,8 @@ class Drivers:
 
     @property
     def opened(self) -> frozenset[str]:
-        """The routes that something in this run asked for."""
-        return frozenset(self._open)
+        """The routes that something in this run asked for and may use."""
+        return frozenset(self._open) - self._closed.keys()
 
     def expand(self, names: Sequence[str]) -> tuple[str, ...]:
         return expand_routes(names, self.configs)

@@ -8,7 +8,7 @@ import pytest
 from pipeline import preview
 from pipeline.preview import Plan
 from tests.cli.conftest import seat
-from tests.makers import Folder, outcomes
+from tests.makers import Folder, outcomes, verdicts
 from tests.standin.fixture import StandIn
 
 pytestmark = pytest.mark.real_time
@@ -101,3 +101,42 @@ def test_a_plan_says_what_kept_it_from_the_prices(folder: Folder, standin: Stand
     shop(folder, standin, discovery="best-effort", base_url="http://127.0.0.1:9/api/v1")
     answer = preview.plan(seat(folder), [str(folder.manifest)], is_asking=True)
     assert "warning: route shop: the listing speech could not be fetched" in answer.text
+
+
+BOTH = """
+[[job]]
+id = "here"
+kind = "tts"
+text = "Good evening."
+out = "out/here.wav"
+"""
+NOBODY = "http://127.0.0.1:9/api/v1"
+
+
+def test_a_server_that_must_tell_and_is_down_stops_its_own_jobs_and_no_others(folder: Folder, standin: StandIn) -> None:
+    shop(folder, standin, discovery="required", base_url=NOBODY)
+    folder.manifest.write_text(MANIFEST + BOTH)
+    result = folder.run()
+    assert verdicts(result) == {"hi": "not-started", "here": "done"}
+    assert (outcomes(result)["hi"].code, result.whole.exit_code) == ("unreachable", 3)
+    folder.config.write_text(folder.config.read_text().replace(NOBODY, standin.base_url))
+    assert verdicts(folder.run()) == {"hi": "done", "here": "unchanged"}
+
+
+@pytest.mark.parametrize(("on_failure", "verdict", "calls"), [("stop", "not-started", 0), ("next-route", "done", 1)])
+def test_the_next_route_is_taken_from_a_server_that_does_not_tell_only_where_the_manifest_says_so(
+    folder: Folder, standin: StandIn, on_failure: str, verdict: str, calls: int
+) -> None:
+    shop(folder, standin, discovery="required", base_url=NOBODY)
+    folder.add_route("home", driver="openai", base_url=standin.openai_url, key=standin.key)
+    routes = f'route = ["shop", "home/tts-1"]\non_failure = "{on_failure}"'
+    folder.manifest.write_text(MANIFEST.replace('route = ["shop"]', routes).replace("af_alloy", "alloy"))
+    assert (verdicts(folder.run()), standin.count("speak")) == ({"hi": verdict}, calls)
+
+
+def test_a_plan_that_asks_shows_the_jobs_of_a_server_that_does_not_tell_as_left(
+    folder: Folder, standin: StandIn
+) -> None:
+    shop(folder, standin, discovery="required", base_url=NOBODY)
+    answer = preview.plan(seat(folder), [str(folder.manifest)], is_asking=True)
+    assert "the catalogue of route shop is required and cannot be read" in answer.text

@@ -172,8 +172,8 @@ class Discovers(Protocol):
     """What a driver also is whose server says what its models can do and cost."""
 
     async def prepare(self, wanted: Collection[tuple[str, str | None]]) -> None:
-        """Refresh what is known of (operation, model) pairs, None being the default. Asks for free; ConfigError only
-        where the settings require the knowledge and it cannot be had.
+        """Refresh what is known of (operation, model) pairs, None being the default. Asks for free. An
+        error, which closes the route, only where the settings require the knowledge and it cannot be had.
         """
 
 

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from pipeline.core.errors import ConfigError, MediaspoolError
+from pipeline.core.errors import ConfigError, MediaspoolError, RouteBusy, RouteClosed
 from pipeline.routes._models import Knowledge, Sort
 from pipeline.routes._prices import ImagePrice, Rates, rates
 
@@ -193,10 +193,10 @@ class Catalogue:
 
     def _failed(self, name: str, error: MediaspoolError) -> None:
         if self.mode == "required":
-            raise ConfigError(
-                f"the catalogue of route {self._route} is required and cannot be read: {error.message}",
-                hint="check the route's base_url, or set discovery = 'best-effort'",
-            ) from error
+            told = f"the catalogue of route {self._route} is required and cannot be read: {error.message}"
+            kind, code = (RouteClosed, error.code) if isinstance(error, RouteClosed) else (RouteBusy, "unreachable")
+            hint = "run again when the server is up; check base_url, or set discovery = 'best-effort'"
+            raise kind(told, code=code, hint=hint) from error
         self._warn(f"route {self._route}: the listing {name} could not be fetched ({error.message})")
 
     def model(self, model: str) -> ModelRow | None:

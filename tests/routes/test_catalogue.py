@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.errors import ConfigError, Unavailable
+from pipeline.core.errors import RouteBusy, RouteClosed, Unavailable
 from pipeline.routes.catalogue import FRESH_S, Catalogue, Mode
 
 SPEECH = {
@@ -120,7 +120,14 @@ async def test_a_list_that_is_null_is_not_offered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("answer", [Unavailable("down"), b"<html>", {"data": []}, {"data": [7]}, b""])
 async def test_k18_required_discovery_stops_the_route_when_nothing_usable_came(tmp_path: Path, answer: object) -> None:
     catalogue = Desk(tmp_path, {"/models": answer}, mode="required").open()
-    with pytest.raises(ConfigError):
+    with pytest.raises(RouteBusy, match="required and cannot be read") as caught:
+        await catalogue.refresh(["speech"])
+    assert (caught.value.reach, caught.value.code) == ("route", "unreachable")
+
+
+async def test_k18_a_key_that_is_refused_closes_the_route_as_that(tmp_path: Path) -> None:
+    catalogue = Desk(tmp_path, {"/models": RouteClosed("no such key")}, mode="required").open()
+    with pytest.raises(RouteClosed, match="required and cannot be read: no such key"):
         await catalogue.refresh(["speech"])
 
 
