@@ -135,7 +135,7 @@ def _names(row: JobRow | None) -> tuple[str, ...]:
 
 
 def _put_back(spool: Spool, manifests: set[str]) -> list[str]:
-    """Finished manifests whose reports bear one of these names lie in `incoming/` again afterwards."""
+    """Finished manifests whose reports bear one of these names are taken up by the next run."""
     back = []
     for folder in ("failed", "done"):
         for report in sorted(glob.glob(os.path.join(glob.escape(spool.root), folder, "*" + REPORT_SUFFIX))):
@@ -171,7 +171,7 @@ def _retry_lines(made: Retried, seat: Seat) -> Iterator[str]:
     if len(made.jobs) > MAX_SHOWN:
         yield f"  and {len(made.jobs) - MAX_SHOWN} more"
     if made.manifests:
-        yield f"back in incoming/: {', '.join(made.manifests)}"
+        yield f"taken up again: {', '.join(made.manifests)}"
     where = "" if made.manifests else ", or with the manifest that the jobs are in"
     yield f"next: {command('run', seat.spool)}{where}"
 

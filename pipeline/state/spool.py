@@ -182,11 +182,15 @@ class Spool:
         return path
 
     def requeue(self, path: str, name: str) -> bool:
-        """Put a finished manifest back into `incoming/` as `name`, and drop its report. False if the name is taken."""
-        target = os.path.join(self.incoming, name)
+        """Let the next run take a finished manifest up at once, as `name`; its report goes. False if the name is taken.
+
+        It lies among the claimed: what a person has just asked for does not have to come to rest first.
+        """
+        target = self._folder("claimed", name)
         with border(path):
-            if os.path.lexists(target):
+            if os.path.lexists(target) or os.path.lexists(os.path.join(self.incoming, name)):
                 return False
+            self._note_claim(name, name)
             _move(path, target)
             _remove_report(path)
         return True
@@ -230,8 +234,7 @@ class Spool:
         What it is, is asked again after the move: nobody can exchange it for a link any more.
         """
         here = _free_name(self._folder("claimed"), name)
-        note = json.dumps({"base": self.incoming, "name": name}).encode("ascii")
-        self._write_note(self._folder("claimed", _note_name(here)), note)
+        self._note_claim(here, name)
         path = self._folder("claimed", here)
         _move(os.path.join(self.incoming, name), path)
         reason = _oddity(name, os.lstat(path))
@@ -239,6 +242,10 @@ class Spool:
             self._refuse(path, name, reason)
             return []
         return [Claim(name=name, path=path, base=self.incoming, origin="incoming")]
+
+    def _note_claim(self, here: str, name: str) -> None:
+        note = json.dumps({"base": self.incoming, "name": name}).encode("ascii")
+        self._write_note(self._folder("claimed", _note_name(here)), note)
 
     def _reclaim(self, here: str) -> Claim:
         base, name = _read_note(self._folder("claimed", _note_name(here))) or (self.incoming, here)

@@ -416,13 +416,26 @@ def test_the_page_of_a_report_goes_with_it(spool: Spool) -> None:
     assert Path(spool.reports, "new.report.html").read_bytes() == b"<p>"
 
 
-def test_a_manifest_that_goes_back_into_incoming_leaves_no_report_and_no_page(spool: Spool) -> None:
+def test_a_manifest_that_is_taken_up_again_leaves_no_report_and_no_page_and_need_not_come_to_rest(
+    spool: Spool,
+) -> None:
     drop(spool, "notes.toml")
     (found,) = claim(spool)
     spool.write_page(spool.finish(found, "failed", b"{}"), b"<p>")
     assert names(spool, "failed") == ["notes.toml", "notes.toml.report.html", "notes.toml.report.json"]
     assert spool.requeue(os.path.join(spool.root, "failed", "notes.toml"), "notes.toml")
     assert names(spool, "failed") == []
+    assert [(again.name, again.base) for again in spool.claimed()] == [("notes.toml", spool.incoming)]
+
+
+@pytest.mark.parametrize("folder", ["incoming", "claimed"])
+def test_a_manifest_is_not_taken_up_again_over_one_of_its_name(spool: Spool, folder: str) -> None:
+    drop(spool, "notes.toml")
+    (found,) = claim(spool)
+    spool.finish(found, "failed", b"{}")
+    Path(spool.root, folder, "notes.toml").touch()
+    assert not spool.requeue(os.path.join(spool.root, "failed", "notes.toml"), "notes.toml")
+    assert names(spool, "failed") == ["notes.toml", "notes.toml.report.json"]
 
 
 # crashes
