@@ -48,13 +48,16 @@ class Reel(Struct, frozen=True, kw_only=True):
     pieces: tuple[Piece, ...]
 
 
-async def speak_all(ctx: JobContext, chunks: Sequence[Chunk], asks: Sequence[Speak]) -> list[Take]:
-    """Every chunk spoken by its own call, in order."""
+async def speak_all(
+    ctx: JobContext, chunks: Sequence[Chunk], asks: Sequence[Speak], *, target_lufs: float | None
+) -> list[Take]:
+    """Every chunk spoken by its own call, in order. A single one that stays as it is has no `lufs`."""
+    loudness = len(asks) > 1 or target_lufs is not None
 
     async def speak(number: int) -> Take:
         asset = await ctx.call(asks[number])
         try:
-            sound = await ctx.weigh(asset)
+            sound = await ctx.weigh(asset, loudness=loudness)
         except InputError as error:
             code = "reply-empty" if error.code == "input-empty" else "reply-damaged"
             raise ContractError(f"the speech {error.message}", code=code) from error
@@ -93,7 +96,7 @@ async def samples_of(ctx: JobContext, take: Take, shape: Sound, *, tempo: float 
         return pcm
     change = Change(rate=shape.rate, channels=shape.channels, gain_db=take.gain_db, tempo=tempo)
     path = ctx.scratch / "take.pcm"
-    await ctx.weigh(take.asset, path, change=change)
+    await ctx.weigh(take.asset, path, change=change, loudness=False)
     try:
         with disk_errors(), path.open("rb") as file:
             samples = file.read(MAX_PIECE_BYTES + 1)

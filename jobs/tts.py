@@ -166,7 +166,7 @@ async def _laid(ctx: JobContext, spec: TtsSpec, script: _Script, language: str) 
 
 async def _takes(ctx: JobContext, spec: TtsSpec, chunks: Sequence[Chunk], language: str) -> list[Take]:
     asks = [_speak(spec, chunk.text, language) for chunk in chunks]
-    return levelled(await speak_all(ctx, chunks, asks), spec.loudness)
+    return levelled(await speak_all(ctx, chunks, asks, target_lufs=spec.loudness), spec.loudness)
 
 
 def _stretches(spoken: Sequence[Spoken], *, are_files: bool) -> list[Stretch]:

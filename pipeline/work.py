@@ -219,13 +219,16 @@ class Work:
         await self._bench.caller.ensure_unchanged(recording.path, recording.sha256)
         return tuple(recordings.parts(made, cut.media_type, lanes.folder(there.root)))
 
-    async def weigh(self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE) -> Sound:
+    async def weigh(
+        self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE, loudness: bool = True
+    ) -> Sound:
         lanes, is_ours = self._bench.lanes, isinstance(sound, Path)
         ref = lanes.ref(str(sound) if isinstance(sound, Path) else sound.path)
         demuxer = "wav" if isinstance(sound, Path) else av.demuxer_of(sound.media)
         limits = StageLimits(max_output_bytes=None if is_ours else MAX_SAMPLES_BYTES)
         made = None if target is None else lanes.ref(str(target))
-        return av.sound_facts(await lanes.run("media", av.weigh(ref, demuxer, made, change=change, limits=limits)))
+        spec = av.weigh(ref, demuxer, made, change=change, loudness=loudness, limits=limits)
+        return av.sound_facts(await lanes.run("media", spec))
 
     async def encode(
         self,

@@ -5,6 +5,7 @@ The only module that opens an input container. Promises: no other file and no ne
 from samples, not believed; FFmpeg's errors leave as our own without a file name.
 """
 
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -23,8 +24,11 @@ BAD_PACKET_SHARE = 0.02
 SECONDS_SLACK = 1.0
 SHARE_SLACK = 0.02
 # The head of a WAV says what it is. FFmpeg looks on for AC-3 or DTS that hides in one, of which eight frames would be
-# enough, and takes the samples a few thousand at a time: both together cost more than all that is done with them.
-_MANNERS: Mapping[str, Mapping[str, str]] = {"wav": {"probesize": "32768", "max_size": "16384"}}
+# enough, and takes the samples a few thousand at a time: both together cost more than all that is done with them. What
+# hides pretends to have two channels, so with one the first look is the last.
+_WAV: Mapping[str, str] = {"probesize": "32768", "max_size": "16384"}
+_MONO_WAV: Mapping[str, str] = {**_WAV, "max_probe_packets": "0"}
+_WAV_HEAD = struct.Struct("<4s4x8s6xH")  # the number of channels, where it stands in nearly every WAV
 
 
 @contextmanager
@@ -35,12 +39,19 @@ def opened(source: Source, demuxer: str) -> Iterator[InputContainer]:
             source,
             mode="r",
             format=demuxer,
-            options=dict(_MANNERS.get(demuxer, {})),
+            options=dict(_wav_manner(source)) if demuxer == "wav" else {},
             io_open=_refuse_open,
             metadata_errors="replace",
         )
     with container:
         yield container
+
+
+def _wav_manner(source: Source) -> Mapping[str, str]:
+    head = source.read(_WAV_HEAD.size)
+    source.seek(0)
+    is_mono = len(head) == _WAV_HEAD.size and _WAV_HEAD.unpack(head) == (b"RIFF", b"WAVEfmt ", 1)
+    return _MONO_WAV if is_mono else _WAV
 
 
 @contextmanager
@@ -118,7 +129,7 @@ class Decoder:
             return []
 
     def _count(self, frame: AudioFrame) -> None:
-        _check_shape(frame.sample_rate, len(frame.layout.channels))
+        _check_shape(frame.sample_rate, frame.layout.nb_channels)
         if self.seconds == 0.0:
             began = (self._container.start_time or 0) / av.time_base
             self.first_s = max(0.0, (frame.time or 0.0) - began)

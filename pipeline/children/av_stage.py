@@ -140,9 +140,10 @@ def _resampled(frames: Iterable[AudioFrame], resampler: AudioResampler) -> Itera
 def _read_back(ref: FileRef, roots: Roots, recipe: Recipe) -> tuple[int, Sound]:
     with files.source(ref, roots) as source, audio.opened(source, recipe.demuxer) as container:
         decoder = audio.Decoder(container, audio.audio_stream(container, 0), max_seconds=None)
-        meter = sound_stage.SoundMeter(decoder.rate, 1 if decoder.is_mono else 2)
-        for pcm in sound_stage.samples(decoder, Change(), decoder.rate, 1 if decoder.is_mono else 2):
-            meter.add(pcm)
+        channels = 1 if decoder.is_mono else 2
+        meter = sound_stage.SoundMeter(decoder.rate, channels)
+        for lump in sound_stage.samples(decoder, Change(), decoder.rate, channels):
+            meter.add(lump)
         sound = meter.told()
         return source.seek(0, os.SEEK_END), msgspec.structs.replace(sound, seconds=decoder.seconds)
 

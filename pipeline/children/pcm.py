@@ -1,10 +1,10 @@
-"""Samples as speech engines take them: 16 kHz, 16 bits, one channel, from the frames of a decoder, as a stream.
+"""Samples of 16 bits from the frames of a decoder, as a stream: in any shape, or in that which speech engines take.
 
 Promises that the samples of one file are the same at every pass, so an offset counted in them is a place in the
 recording. Holds one frame at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from av.audio.frame import AudioFrame
@@ -16,23 +16,20 @@ from pipeline.core.errors import InputError
 
 RATE = 16_000
 FULL_SCALE = 32768.0
+# A WAV need not say which channel is which: FFmpeg then only counts them.
+_SAME: Mapping[str, tuple[str, ...]] = {"mono": ("mono", "1 channels"), "stereo": ("stereo", "2 channels")}
 Pcm = NDArray[np.int16]
 Samples = NDArray[np.float32]
 
 
 def samples(decoder: audio.Decoder, *, channel: int | None = None) -> Iterator[Pcm]:
-    """The mix of all channels, or one of them; a stream that changes its shape midway gets a new resampler."""
-    heard = _Ear(channel)
-    shape: tuple[str, str, int] | None = None
-    for frame in decoder.frames():
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if shape not in (None, now):
-            yield from heard.rest()
-            heard = _Ear(channel)
-        shape = now
-        frame.pts = None  # odd timestamps must not move samples; they were counted
-        yield from heard.take(frame)
-    yield from heard.rest()
+    """As speech engines take them: 16 kHz, the mix of all channels or one of them."""
+    return _heard(decoder, _Ear(RATE, "mono") if channel is None else _Ear(RATE, None, channel))
+
+
+def shaped(decoder: audio.Decoder, rate: int, layout: str) -> Iterator[Pcm]:
+    """At this rate, the channels mixed to "mono" or "stereo" and interleaved."""
+    return _heard(decoder, _Ear(rate, layout))
 
 
 def blocks(chunks: Iterator[Pcm], size: int) -> Iterator[Pcm]:
@@ -50,27 +47,65 @@ def blocks(chunks: Iterator[Pcm], size: int) -> Iterator[Pcm]:
         yield np.concatenate(held)
 
 
+def framed(samples: Samples, size: int) -> Samples:
+    """One row for each `size` samples; an incomplete last one is filled with silence."""
+    missing = -len(samples) % size
+    return (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, size)
+
+
 def floats(pcm: Pcm) -> Samples:
-    return pcm.astype(np.float32) / np.float32(FULL_SCALE)
+    return np.multiply(pcm, 1 / FULL_SCALE, dtype=np.float32)  # of a power of two: exact
+
+
+def _heard(decoder: audio.Decoder, ear: "_Ear") -> Iterator[Pcm]:
+    """A stream that changes its shape midway gets a new resampler."""
+    shape: tuple[str, str, int] | None = None
+    for frame in decoder.frames():
+        now = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if shape not in (None, now):
+            yield from ear.rest()
+            ear = ear.anew()
+        shape = now
+        frame.pts = None  # odd timestamps must not move samples; they were counted
+        yield from ear.take(frame)
+    yield from ear.rest()
 
 
 class _Ear:
-    """Frames of one shape -> samples."""
+    """Frames of one shape -> samples. `layout` None keeps all channels apart, of which `channel` is heard."""
 
-    def __init__(self, channel: int | None) -> None:
-        self._channel = channel
-        self._resampler = AudioResampler(format="s16", layout=None if channel is not None else "mono", rate=RATE)
+    def __init__(self, rate: int, layout: str | None, channel: int = 0) -> None:
+        self._rate, self._layout, self._channel = rate, layout, channel
+        self._resampler = AudioResampler(format="s16", layout=layout, rate=rate)
 
-    def take(self, frame: AudioFrame | None) -> Iterator[Pcm]:
-        for made in self._resampler.resample(frame):
-            values = made.to_ndarray().reshape(-1).astype(np.int16, copy=False)
-            yield values if self._channel is None else self._one(values, len(made.layout.channels))
+    def anew(self) -> "_Ear":
+        return _Ear(self._rate, self._layout, self._channel)
+
+    def take(self, frame: AudioFrame) -> Iterator[Pcm]:
+        if self._is_right(frame):
+            yield values(frame)
+        else:
+            yield from self._resampled(frame)
 
     def rest(self) -> Iterator[Pcm]:
-        return self.take(None)
+        return self._resampled(None)
 
-    def _one(self, values: Pcm, channels: int) -> Pcm:
-        assert self._channel is not None
+    def _is_right(self, frame: AudioFrame) -> bool:
+        """Has it this shape already? The resampler would be set up to hand out the same, which takes a millisecond."""
+        is_there = frame.layout.name in _SAME.get(self._layout or "", ())
+        return is_there and frame.format.name == "s16" and frame.sample_rate == self._rate
+
+    def _resampled(self, frame: AudioFrame | None) -> Iterator[Pcm]:
+        for made in self._resampler.resample(frame):
+            found = values(made)
+            yield found if self._layout is not None else self._one(found, made.layout.nb_channels)
+
+    def _one(self, found: Pcm, channels: int) -> Pcm:
         if self._channel >= channels:
             raise InputError(f"there is no channel {self._channel}; the track has {channels}", code="input-type")
-        return np.ascontiguousarray(values[self._channel :: channels])
+        return np.ascontiguousarray(found[self._channel :: channels])
+
+
+def values(frame: AudioFrame) -> Pcm:
+    """Of a frame of 16 bits, the channels interleaved."""
+    return frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)

@@ -1,6 +1,6 @@
 """The sound stage: a sound decoded, weighed, and perhaps written again as samples. Runs in the media lane.
 
-Loudness is FFmpeg's EBU R128 meter; everything else is counted here. As a stream: it holds about a second at a time.
+Loudness is FFmpeg's EBU R128 meter; everything else is counted here. As a stream: it holds a few seconds at a time.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,10 @@ import av.error
 import msgspec
 import numpy as np
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.filter import Graph
-from numpy.typing import NDArray
 
-from pipeline.children import audio, files
+from pipeline.children import audio, files, pcm
+from pipeline.children.pcm import Pcm
 from pipeline.children.sound_work import WeighParams
 from pipeline.children.stage import Roots, StageResult, StageSpec
 from pipeline.core.errors import InputError
@@ -25,11 +24,11 @@ from pipeline.core.sound import Change, Sound
 FULL_SCALE = 32768.0
 FLAT = 32767  # a sample here or at the other end, with a neighbour that is too, was cut off
 FRAME_S = 0.05
+LUMP_S = 4  # each look at a sound costs; so many seconds of it are a few megabytes at most
 CEILING = 10 ** (-1 / 20)
 SILENCE = 10 ** (-50 / 20)
 LEAST_LUFS = -69.0  # the meter's word for silence is -70
 STEREO = 2
-Pcm = NDArray[np.int16]
 
 
 def weigh(spec: StageSpec, roots: Roots) -> StageResult:
@@ -43,13 +42,13 @@ def weigh(spec: StageSpec, roots: Roots) -> StageResult:
         decoder = audio.Decoder(container, stream, max_seconds=spec.limits.max_seconds)
         rate = params.change.rate or decoder.rate
         channels = params.change.channels or min(stream.codec_context.channels, STEREO)
-        meter = SoundMeter(rate, channels)
+        meter = SoundMeter(rate, channels, hears_loudness=params.loudness)
         sink = files.sink(spec.output, roots, spec.limits.max_output_bytes) if spec.output else nullcontext()
         with sink as written, audio.ffmpeg_errors():
-            for pcm in lumps(samples(decoder, params.change, rate, channels), rate * channels):
-                meter.add(pcm)
+            for lump in samples(decoder, params.change, rate, channels):
+                meter.add(lump)
                 if written is not None:
-                    written.write(pcm.astype("<i2", copy=False).tobytes())
+                    written.write(lump.astype("<i2", copy=False).tobytes())
     if not meter.frames:
         raise InputError("no audio can be decoded", code="input-empty")
     return StageResult(output=spec.output, facts=msgspec.Raw(msgspec.json.encode(meter.told())))
@@ -58,30 +57,32 @@ def weigh(spec: StageSpec, roots: Roots) -> StageResult:
 class SoundMeter:
     """What the samples so far have told. `add` takes interleaved samples of whole frames."""
 
-    def __init__(self, rate: int, channels: int) -> None:
+    def __init__(self, rate: int, channels: int, *, hears_loudness: bool = True) -> None:
         self.frames = 0
         self._rate, self._channels = rate, channels
-        self._loudness = Loudness(rate, channels)
-        self._silence = Silence(round(rate * FRAME_S))
+        self._loudness = Loudness(rate, channels) if hears_loudness else None
+        self._silence = Silence(round(rate * FRAME_S) * channels)
         self._peak = self._flat = 0
         self._last: Pcm | None = None
 
-    def add(self, pcm: Pcm) -> None:
-        frames = pcm.reshape(-1, self._channels)
-        self.frames += len(frames)
-        self._peak = max(self._peak, int(np.abs(frames.astype(np.int32)).max(initial=0)))
-        self._note_flat(frames)
-        self._silence.add(frames)
-        self._loudness.add(pcm)
+    def add(self, lump: Pcm) -> None:
+        self.frames += len(lump) // self._channels
+        peak = max(int(lump.max(initial=0)), -int(lump.min(initial=0)))
+        self._peak = max(self._peak, peak)
+        self._note_flat(lump.reshape(-1, self._channels), is_loud=peak >= FLAT)
+        self._silence.add(lump)
+        if self._loudness is not None:
+            self._loudness.add(lump)
 
-    def _note_flat(self, frames: Pcm) -> None:
-        whole = frames if self._last is None else np.concatenate([self._last, frames])
-        flat = np.abs(whole.astype(np.int32)) >= FLAT
-        self._flat += int((flat[1:] & flat[:-1]).sum())
+    def _note_flat(self, frames: Pcm, *, is_loud: bool) -> None:
+        if is_loud:
+            whole = frames if self._last is None else np.concatenate([self._last, frames])
+            flat = np.abs(whole.astype(np.int32)) >= FLAT
+            self._flat += int((flat[1:] & flat[:-1]).sum())
         self._last = frames[-1:]
 
     def told(self) -> Sound:
-        lufs = self._loudness.told()
+        lufs = None if self._loudness is None else self._loudness.told()
         return Sound(
             seconds=self.frames / self._rate,
             rate=self._rate,
@@ -95,7 +96,7 @@ class SoundMeter:
 
 
 class Silence:
-    """Stretches below the bound, in frames of FRAME_S; `longest` counts those between two sounds."""
+    """Stretches below the bound, in frames of `size` samples, FRAME_S each; `longest` of those between two sounds."""
 
     def __init__(self, size: int) -> None:
         self.longest = 0
@@ -104,18 +105,16 @@ class Silence:
         self._count = self._silent = self._frames = self._run = 0
         self._has_sounded = False
 
-    def add(self, frames: Pcm) -> None:
-        self._held.append(frames)
-        self._count += len(frames)
+    def add(self, lump: Pcm) -> None:
+        self._held.append(lump)
+        self._count += len(lump)
         if self._count < self._size:
             return
         whole = np.concatenate(self._held)
         used = len(whole) // self._size * self._size
-        levels = (
-            np.square(whole[:used].astype(np.float32) / FULL_SCALE).mean(axis=1).reshape(-1, self._size).mean(axis=1)
-        )
-        for is_silent in levels < SILENCE**2:
-            self._note(bool(is_silent))
+        levels = np.square(pcm.floats(whole[:used])).reshape(-1, self._size).mean(axis=1)
+        for is_silent in (levels < SILENCE**2).tolist():
+            self._note(is_silent)
         self._held, self._count = [whole[used:]], len(whole) - used
 
     def _note(self, is_silent: bool) -> None:
@@ -141,8 +140,8 @@ class Loudness:
         self._pushed = 0
         self._told: str | None = None
 
-    def add(self, pcm: Pcm) -> None:
-        frame = _frame(pcm, self._layout, self._rate, self._pushed)
+    def add(self, lump: Pcm) -> None:
+        frame = _frame(lump, self._layout, self._rate, self._pushed)
         self._pushed += frame.samples
         self._graph.push(frame)
         self._drain()
@@ -153,24 +152,24 @@ class Loudness:
         return None if self._told is None else float(self._told)
 
     def _drain(self) -> None:
-        for frame in _pulled(self._graph):
-            self._told = frame.metadata.get("lavfi.r128.I", self._told)
+        frames = list(_pulled(self._graph))  # one for each 0.1 s, and each tells of all before it
+        if frames:
+            self._told = frames[-1].metadata.get("lavfi.r128.I", self._told)
 
 
 def samples(decoder: audio.Decoder, change: Change, rate: int, channels: int) -> Iterator[Pcm]:
-    """Interleaved samples in this shape, changed as asked."""
-    resampler = AudioResampler(format="s16", layout=_layout(channels), rate=rate)
-    for frame in _changed(_resampled(decoder, resampler), change, rate, _layout(channels)):
-        yield frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
+    """Interleaved samples in this shape, changed as asked; about LUMP_S at a time."""
+    layout = _layout(channels)
+    return lumps(_changed(pcm.shaped(decoder, rate, layout), change, rate, layout), round(LUMP_S * rate) * channels)
 
 
 def lumps(samples: Iterator[Pcm], size: int) -> Iterator[Pcm]:
     """The same samples, at least `size` at a time: some decoders bring them in tiny frames, and each look costs."""
     held: list[Pcm] = []
     count = 0
-    for pcm in samples:
-        held.append(pcm)
-        count += len(pcm)
+    for some in samples:
+        held.append(some)
+        count += len(some)
         if count >= size:
             yield np.concatenate(held)
             held, count = [], 0
@@ -178,14 +177,7 @@ def lumps(samples: Iterator[Pcm], size: int) -> Iterator[Pcm]:
         yield np.concatenate(held)
 
 
-def _resampled(decoder: audio.Decoder, resampler: AudioResampler) -> Iterator[AudioFrame]:
-    for frame in decoder.frames():
-        frame.pts = None  # odd timestamps must not move samples
-        yield from resampler.resample(frame)
-    yield from resampler.resample(None)
-
-
-def _changed(frames: Iterator[AudioFrame], change: Change, rate: int, layout: str) -> Iterator[AudioFrame]:
+def _changed(chunks: Iterator[Pcm], change: Change, rate: int, layout: str) -> Iterator[Pcm]:
     filters: list[tuple[str, str]] = []
     if change.tempo != 1.0:
         filters.append(("atempo", f"{change.tempo:.4f}"))
@@ -193,16 +185,16 @@ def _changed(frames: Iterator[AudioFrame], change: Change, rate: int, layout: st
         filters.append(("volume", f"{change.gain_db:.2f}dB:precision=double"))
         filters.append(("alimiter", f"limit={CEILING:.4f}:level=0:latency=1:attack=2:release=40"))
     if not filters:
-        yield from frames
+        yield from chunks
         return
     graph, pushed = _chain(rate, layout, *filters), 0
-    for frame in frames:
-        frame.pts, frame.time_base = pushed, Fraction(1, rate)
+    for chunk in chunks:
+        frame = _frame(chunk, layout, rate, pushed)
         pushed += frame.samples
         graph.push(frame)
-        yield from _pulled(graph)
+        yield from map(pcm.values, _pulled(graph))
     graph.push(None)
-    yield from _pulled(graph)
+    yield from map(pcm.values, _pulled(graph))
 
 
 def _chain(rate: int, layout: str, *filters: tuple[str, str]) -> Graph:
@@ -229,8 +221,8 @@ def _pulled(graph: Graph) -> Iterator[AudioFrame]:
         yield frame
 
 
-def _frame(pcm: Pcm, layout: str, rate: int, at: int) -> AudioFrame:
-    frame = AudioFrame.from_ndarray(pcm.reshape(1, -1), "s16", layout)
+def _frame(some: Pcm, layout: str, rate: int, at: int) -> AudioFrame:
+    frame = AudioFrame.from_ndarray(some.reshape(1, -1), "s16", layout)
     frame.rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
     return frame
 

@@ -9,7 +9,8 @@ from pipeline.core.sound import Change
 
 
 class WeighParams(Struct, frozen=True, kw_only=True):
-    """What is weighed is what the change makes of the sound."""
+    """What is weighed is what the change makes of the sound; its loudness only where somebody wants to know."""
 
     demuxer: str
     change: Change = Change()
+    loudness: bool = True

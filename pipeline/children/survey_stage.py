@@ -65,8 +65,7 @@ class Findings:
         self._speech = Speech()
 
     def add(self, block: Samples) -> None:
-        frames = np.pad(block, (0, -len(block) % FRAME)).reshape(-1, FRAME)
-        energy = np.square(frames).mean(axis=1)
+        energy = np.square(pcm.framed(block, FRAME)).mean(axis=1)
         judged = None if self._voice is None else self._voice.judge(block)
         if judged is not None:
             self._speech.add(judged)
@@ -74,8 +73,8 @@ class Findings:
         self.samples += len(block)
 
     def _note_levels(self, block: Samples, energy: Values, judged: Values | None) -> None:
-        self._energy += float(np.square(block, dtype=np.float64).sum())
-        self._peak = max(self._peak, float(np.abs(block).max()))
+        self._energy += float(energy.sum(dtype=np.float64)) * FRAME
+        self._peak = max(self._peak, float(block.max()), -float(block.min()))
         around = min(HALF_SECOND, len(energy))
         level = np.convolve(energy, np.full(around, 1 / around, np.float32), mode="valid")
         self._loudest = max(self._loudest, float(level.max()))

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from pipeline.children import pcm
 from pipeline.children.pcm import Samples
 
 FRAME = 512  # samples of 16 kHz: what the model judges at once
@@ -31,20 +32,28 @@ class Voice:
 
     def judge(self, samples: Samples) -> Probabilities:
         """How likely each frame is speech; an incomplete last frame is filled with silence."""
-        frames = np.pad(samples, (0, -len(samples) % FRAME)).reshape(-1, FRAME)
-        tails = np.vstack([self._before, frames[:-1, -_CONTEXT:]])
-        self._before = frames[-1, -_CONTEXT:]
-        asked = {"input": np.hstack([tails, frames]), "h": self._h, "c": self._c}
+        frames = pcm.framed(samples, FRAME)
+        seen = np.empty((len(frames), _CONTEXT + FRAME), np.float32)
+        seen[:, _CONTEXT:] = frames
+        seen[0, :_CONTEXT], seen[1:, :_CONTEXT] = self._before, frames[:-1, -_CONTEXT:]
+        self._before = frames[-1, -_CONTEXT:].copy()
+        asked = {"input": seen, "h": self._h, "c": self._c}
         found, self._h, self._c = self._session.run(None, asked)
         return np.asarray(found, np.float32)
 
 
 def open_voice() -> Voice | None:
     """None where faster-whisper is not installed; nothing of it is imported."""
+    model = _model()
+    return None if model is None else Voice(model)
+
+
+@functools.cache
+def _model() -> str | None:
     found = importlib.util.find_spec("faster_whisper")
     folders = found.submodule_search_locations if found is not None else None
     model = os.path.join(folders[0], _MODEL) if folders else ""
-    return Voice(model) if os.path.isfile(model) else None
+    return model if os.path.isfile(model) else None
 
 
 @functools.cache  # it keeps nothing of a recording: state goes in and comes out with every call

@@ -140,10 +140,13 @@ class JobContext(Protocol):
         A later `split` of the job leaves the parts of an earlier one alone.
         """
 
-    async def weigh(self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE) -> Sound:
+    async def weigh(
+        self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE, loudness: bool = True
+    ) -> Sound:
         """Decode a sound, or a WAV in `scratch`, in a media child: what it is after `change`.
 
-        Its samples go to `target` in `scratch`, 16-bit little-endian, where there is one.
+        Its samples go to `target` in `scratch`, 16-bit little-endian, where there is one. `loudness` takes longer
+        than all the rest: False where nobody reads it.
         """
 
     async def encode(

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 
 class Sound(Struct, frozen=True, kw_only=True):
-    """`lufs` is the integrated loudness of EBU R128, None where there is too little sound to have one.
+    """`lufs` is the integrated loudness of EBU R128, None where there is too little sound to have one or nobody asked.
 
     `peak` is of full scale, 0 to 1; `clipped` the share of samples that lie flat at full scale; `silence` the share of
     the time below -50 dBFS, and `longest_silence_s` the longest such stretch between two sounds.

@@ -56,13 +56,21 @@ def encode_facts(result: StageResult) -> EncodeFacts:
     return msgspec.json.decode(result.facts, type=EncodeFacts)
 
 
-def weigh(ref: FileRef, demuxer: str, target: FileRef | None, *, change: Change, limits: StageLimits) -> StageSpec:
+def weigh(
+    ref: FileRef,
+    demuxer: str,
+    target: FileRef | None,
+    *,
+    change: Change,
+    loudness: bool = True,
+    limits: StageLimits,
+) -> StageSpec:
     """Decode a sound to its last sample and tell what it is; write what the change makes of it, as bare samples."""
     return StageSpec(
         stage="sound_stage:weigh",
         inputs=(ref,),
         output=target,
-        params=_raw(WeighParams(demuxer=demuxer, change=change)),
+        params=_raw(WeighParams(demuxer=demuxer, change=change, loudness=loudness)),
         limits=limits,
         deadline_s=WEIGH_DEADLINE_S,
     )

@@ -1,9 +1,11 @@
 """Weighing sounds: loudness against signals whose loudness is known, silence, clipping, and what is written anew."""
 
+import io
 import math
 from pathlib import Path
 
 import av as pyav
+import msgspec
 import numpy as np
 import pytest
 from av.audio.stream import AudioStream
@@ -142,10 +144,50 @@ async def test_any_recording_is_decoded_to_the_wanted_shape(lanes: Lanes) -> Non
     assert len(samples) / 2 / 24_000 == sound.seconds == pytest.approx(11.0, abs=0.1)
 
 
-async def test_samples_that_need_no_change_are_the_same_bytes(lanes: Lanes) -> None:
-    _, samples = await change_of(lanes, MEDIA / "jfk.wav", Change())
-    body = (MEDIA / "jfk.wav").read_bytes()
-    assert (samples * 32768).astype("<i2").tobytes() == body[-len(samples) * 2 :]
+@pytest.mark.parametrize("channels", [1, 2])
+async def test_samples_that_need_no_change_are_the_same_bytes(lanes: Lanes, tmp_path: Path, channels: int) -> None:
+    body = (MEDIA / "jfk.wav").read_bytes()[-11 * 32_000 :]
+    (tmp_path / "in" / "some.wav").write_bytes(wrap_pcm(body, rate=16_000, channels=channels))
+    sound, samples = await change_of(lanes, tmp_path / "in" / "some.wav", Change())
+    assert (samples * 32768).astype("<i2").tobytes() == body
+    assert sound.seconds == 11.0 / channels
+
+
+async def test_loudness_is_left_out_where_nobody_asks_and_nothing_else_is(lanes: Lanes) -> None:
+    ref = lanes.ref(str(MEDIA / "jfk.wav"))
+    both = [
+        av.sound_facts(
+            await lanes.run(
+                "media", av.weigh(ref, "wav", None, change=Change(), loudness=loudness, limits=StageLimits())
+            )
+        )
+        for loudness in (True, False)
+    ]
+    assert both[0].lufs == -15.4
+    assert both[1] == msgspec.structs.replace(both[0], lufs=None)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+async def test_sound_that_hides_in_a_wav_is_heard_as_what_it_is(lanes: Lanes, tmp_path: Path, channels: int) -> None:
+    """AC-3 under the head of a WAV, which would be noise."""
+    raw = io.BytesIO()
+    with pyav.open(raw, "w", format="ac3") as made:
+        stream = made.add_stream("ac3", rate=48_000, layout="stereo")
+        assert isinstance(stream, AudioStream)
+        frame = pyav.AudioFrame.from_ndarray(
+            (sine(-20, 2).repeat(2) * 32768).astype("<i2").reshape(1, -1), "s16", "stereo"
+        )
+        frame.rate = 48_000
+        cut = pyav.AudioResampler(stream.format, "stereo", 48_000, 1536)
+        made.mux(
+            [packet for part in (*cut.resample(frame), *cut.resample(None), None) for packet in stream.encode(part)]
+        )
+    body = raw.getvalue()
+    path = tmp_path / "in" / "hiding.wav"
+    path.write_bytes(wrap_pcm(body[: len(body) // 4 * 4], rate=48_000, channels=channels))
+    sound, _ = await change_of(lanes, path, Change())
+    assert sound.seconds == pytest.approx(2.0, abs=0.1)
+    assert sound.peak == pytest.approx(0.1, abs=0.01)
 
 
 async def test_what_is_no_sound_is_refused(lanes: Lanes, tmp_path: Path) -> None:

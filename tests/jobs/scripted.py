@@ -166,6 +166,7 @@ class ScriptedContext:
         self.pictures: list[str] = []
         self.surveyed: list[int] = []
         self.weighed: list[str] = []
+        self.loudness_of: list[str] = []
         self._picture = picture
         self._clip = clip
         self._facts = facts or {}
@@ -268,15 +269,18 @@ class ScriptedContext:
             for span in cut.stretches
         )
 
-    async def weigh(self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE) -> Sound:
+    async def weigh(
+        self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE, loudness: bool = True
+    ) -> Sound:
         """As the child does it, in this process."""
         await trio.lowlevel.checkpoint()
         path = sound if isinstance(sound, Path) else Path(sound.path)
         self.weighed.append("asset" if isinstance(sound, Asset) else path.name)
+        self.loudness_of += self.weighed[-1:] if loudness else []
         demuxer = "wav" if isinstance(sound, Path) else av.demuxer_of(sound.media)
         there = None if target is None else FileRef(root="scratch", path=target.name)
         ref = FileRef(root="scratch", path=path.name)
-        spec = av.weigh(ref, demuxer, there, change=change, limits=StageLimits())
+        spec = av.weigh(ref, demuxer, there, change=change, loudness=loudness, limits=StageLimits())
         result = run_stage(spec, {"scratch": str(self.scratch)})
         if result.code is not None:
             raise stage_error(result.code, result.message)

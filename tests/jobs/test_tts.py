@@ -1,6 +1,5 @@
 """The kind `tts`."""
 
-import struct
 import wave
 from pathlib import Path
 from typing import get_args
@@ -9,8 +8,6 @@ import msgspec
 import pytest
 import trio
 
-from jobs._sentences import Chunk
-from jobs._speaking import Take, samples_of
 from jobs.tts import MAX_CHARS, Tts, TtsSpec
 from pipeline.core.errors import (
     ContractError,
@@ -27,8 +24,6 @@ from pipeline.core.operations import AudioFormat, Operation, Speak
 from pipeline.core.portions import DEFAULT_PORTION, Portion
 from pipeline.media.wav import wrap_pcm
 from tests.jobs.scripted import RATE, ScriptedContext, fitting_speech, source, speaking, speech, tone
-from tests.jobs.sounding import sounding
-from tests.standin.sound import encoded
 
 KIND = Tts()
 LONG = "\n\n".join(" ".join(f"Sentence number {number} of a longer text." for number in range(30)) for _ in range(2))
@@ -53,28 +48,6 @@ async def test_a_text_becomes_one_wav(tmp_path: Path) -> None:
     assert draft.path is not None
     with wave.open(str(draft.path)) as reader:
         assert reader.getnframes() / reader.getframerate() == pytest.approx(result.audio_seconds)
-
-
-async def test_a_wav_that_needs_no_change_is_decoded_once_before_it_is_joined_and_another_format_twice(
-    tmp_path: Path,
-) -> None:
-    ctx = context(tmp_path)
-    await KIND.run(TtsSpec(text="Good morning, everybody in the house."), ctx)
-    assert ctx.weighed == ["asset", "speech.wav"]
-    other = context(tmp_path, answer=lambda operation: encoded("flac", 2.0))
-    await KIND.run(TtsSpec(text="Good morning, everybody in the house."), other)
-    assert other.weighed == ["asset", "asset", "speech.wav"]
-
-
-@pytest.mark.parametrize("sound", [tone(1.0), tone(1.0, channels=2)], ids=["mono", "stereo"])
-async def test_samples_that_are_read_are_those_that_a_child_would_decode(tmp_path: Path, sound: bytes) -> None:
-    channels = len(sound) // len(tone(1.0))
-    ctx = context(tmp_path, answer=lambda operation: wrap_pcm(sound, rate=RATE, channels=channels))
-    asset = await ctx.call(Speak(text="Good morning.", language="en"))
-    weighed = await ctx.weigh(asset, tmp_path / "decoded.pcm")
-    take = Take(chunk=Chunk(text="Good morning.", pause_s=0.0), asset=asset, sound=weighed)
-    assert (await samples_of(ctx, take, weighed)).samples == (tmp_path / "decoded.pcm").read_bytes() == sound
-    assert len(ctx.weighed) == 1
 
 
 async def test_long_text_is_spoken_in_parts_that_lose_nothing(tmp_path: Path) -> None:
@@ -267,53 +240,6 @@ async def test_a_run_that_drains_ends_between_two_parts(tmp_path: Path) -> None:
     with pytest.raises(Stopped, match="2 of"):
         await KIND.run(TtsSpec(text=LONG), ctx)
     assert len(ctx.calls) == 2
-
-
-def levels(path: Path | None, count: int) -> list[float]:
-    """The peak in each of `count` equal stretches of a WAV, of full scale."""
-    assert path is not None
-    with wave.open(str(path)) as reader:
-        data = reader.readframes(reader.getnframes())
-    numbers = [abs(value) / 32768 for value in struct.unpack(f"<{len(data) // 2}h", data)]
-    size = len(numbers) // count
-    return [max(numbers[at * size : (at + 1) * size]) for at in range(count)]
-
-
-async def test_one_part_is_as_loud_as_the_next(tmp_path: Path) -> None:
-    loud = iter([3000, 6000, 3000, 1500, 3000, 3000])
-    result = await KIND.run(
-        TtsSpec(text=LONG), context(tmp_path, answer=lambda operation: speech(2.0, amplitude=next(loud)))
-    )
-    found = levels(result.drafts[0].path, int(result.facts["parts"]))
-    assert found == pytest.approx([3000 / 32768] * len(found), rel=0.08)
-
-
-async def test_a_part_too_short_to_have_a_loudness_goes_with_the_others(tmp_path: Path) -> None:
-    lengths = iter([2.0, 0.1, 2.0])
-    text = "A first sentence.\n\nNo!\n\nA last sentence."
-    ctx = context(tmp_path, answer=lambda operation: speech(next(lengths), amplitude=2000))
-    result = await KIND.run(TtsSpec(text=text, loudness=-16.0), ctx)
-    assert result.drafts[0].path is not None
-    loud = [peak for peak in levels(result.drafts[0].path, 60) if peak > 0.05]
-    assert min(loud) > 0.75 * max(loud)
-    assert len(sounding(result.drafts[0].path)) == 3
-
-
-@pytest.mark.parametrize("target", [-16.0, -23.0])
-async def test_a_target_of_loudness_is_met_and_told(tmp_path: Path, target: float) -> None:
-    result = await KIND.run(TtsSpec(text=SENTENCE, loudness=target), context(tmp_path))
-    assert float(result.facts["loudness_lufs"]) == pytest.approx(target, abs=0.5)
-    assert float(result.facts["peak"]) <= 0.9
-
-
-async def test_an_answer_in_another_format_or_rate_is_decoded_to_the_first(tmp_path: Path) -> None:
-    first, second = speech(3.0, rate=16_000), encoded("mp3", 3.0)
-    bodies = iter([first, second, *[speech(3.0, rate=44_100)] * 6])
-    result = await KIND.run(TtsSpec(text=LONG), context(tmp_path, answer=lambda operation: next(bodies)))
-    assert result.drafts[0].path is not None
-    with wave.open(str(result.drafts[0].path)) as reader:
-        assert reader.getframerate() == 16_000
-        assert reader.getnframes() / 16_000 == pytest.approx(3.3 * int(result.facts["parts"]), rel=0.08)
 
 
 @pytest.mark.parametrize(
