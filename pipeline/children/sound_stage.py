@@ -3,6 +3,7 @@
 Loudness is FFmpeg's EBU R128 meter; everything else is counted here. As a stream: it holds a few seconds at a time.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
 from fractions import Fraction
@@ -135,16 +136,17 @@ class Loudness:
     """The integrated loudness in LUFS, by FFmpeg's meter."""
 
     def __init__(self, rate: int, channels: int) -> None:
-        self._rate, self._layout = rate, _layout(channels)
+        self._rate, self._layout, self._second = rate, _layout(channels), rate * channels
         self._graph = _chain(rate, self._layout, ("ebur128", "metadata=1:framelog=quiet"))
         self._pushed = 0
         self._told: str | None = None
 
     def add(self, lump: Pcm) -> None:
-        frame = _frame(lump, self._layout, self._rate, self._pushed)
-        self._pushed += frame.samples
-        self._graph.push(frame)
-        self._drain()
+        for start in range(0, len(lump), self._second):  # of more at once, FFmpeg's copies no longer fit into a cache
+            frame = _frame(lump[start : start + self._second], self._layout, self._rate, self._pushed)
+            self._pushed += frame.samples
+            self._graph.push(frame)
+            self._drain()
 
     def told(self) -> float | None:
         self._graph.push(None)
@@ -152,9 +154,8 @@ class Loudness:
         return None if self._told is None else float(self._told)
 
     def _drain(self) -> None:
-        frames = list(_pulled(self._graph))  # one for each 0.1 s, and each tells of all before it
-        if frames:
-            self._told = frames[-1].metadata.get("lavfi.r128.I", self._told)
+        for last in deque(_pulled(self._graph), maxlen=1):  # one for each 0.1 s, and each tells of all before it
+            self._told = last.metadata.get("lavfi.r128.I", self._told)
 
 
 def samples(decoder: audio.Decoder, change: Change, rate: int, channels: int) -> Iterator[Pcm]:
@@ -187,6 +188,7 @@ def _changed(chunks: Iterator[Pcm], change: Change, rate: int, layout: str) -> I
     if not filters:
         yield from chunks
         return
+    filters.append(("aformat", f"sample_fmts=s16:channel_layouts={layout}:sample_rates={rate}"))
     graph, pushed = _chain(rate, layout, *filters), 0
     for chunk in chunks:
         frame = _frame(chunk, layout, rate, pushed)
@@ -198,11 +200,11 @@ def _changed(chunks: Iterator[Pcm], change: Change, rate: int, layout: str) -> I
 
 
 def _chain(rate: int, layout: str, *filters: tuple[str, str]) -> Graph:
-    """A filter between two doors, samples of 16 bits at both."""
+    """A filter behind a door for samples of 16 bits, and before one for whatever it makes of them."""
     graph = Graph()
     graph.threads = 1  # none of these filters has work for more, and starting some takes longer than a short sound
     last = graph.add_abuffer(sample_rate=rate, format="s16", layout=layout, time_base=Fraction(1, rate))
-    for name, arguments in (*filters, ("aformat", f"sample_fmts=s16:channel_layouts={layout}:sample_rates={rate}")):
+    for name, arguments in filters:
         step = graph.add(name, arguments)
         last.link_to(step)
         last = step

@@ -25,8 +25,8 @@ Probabilities = NDArray[np.float32]
 class Voice:
     """Judges one recording from its start: `judge` is called with its blocks in order."""
 
-    def __init__(self, model: str) -> None:
-        self._session = _session(model)
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
         self._h, self._c = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
         self._before = np.zeros(_CONTEXT, np.float32)
 
@@ -44,20 +44,18 @@ class Voice:
 
 def open_voice() -> Voice | None:
     """None where faster-whisper is not installed; nothing of it is imported."""
-    model = _model()
-    return None if model is None else Voice(model)
-
-
-@functools.cache
-def _model() -> str | None:
-    found = importlib.util.find_spec("faster_whisper")
-    folders = found.submodule_search_locations if found is not None else None
-    model = os.path.join(folders[0], _MODEL) if folders else ""
-    return model if os.path.isfile(model) else None
+    session = open_session()
+    return None if session is None else Voice(session)
 
 
 @functools.cache  # it keeps nothing of a recording: state goes in and comes out with every call
-def _session(model: str) -> onnxruntime.InferenceSession:
+def open_session() -> onnxruntime.InferenceSession | None:
+    """The model on one thread, loaded once in a process."""
+    found = importlib.util.find_spec("faster_whisper")
+    folders = found.submodule_search_locations if found is not None else None
+    model = os.path.join(folders[0], _MODEL) if folders else ""
+    if not os.path.isfile(model):
+        return None
     return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"], sess_options=_options())
 
 

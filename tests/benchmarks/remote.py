@@ -2,7 +2,8 @@
 
 A durable job is planned, validated, ledgered, streamed, sniffed, verified, synced and published with receipt and debug
 artifact; recordings are listened to before they are paid for, and speech is weighed, in child processes. An SDK reads
-the file, sends it and takes the answer. Same files, same server, same number at a time.
+the file, sends it and takes the answer. Same files, same server, same number at a time. `floor` says how much of
+a job's CPU lies in libraries that it cannot do without.
 """
 
 import statistics
@@ -23,6 +24,7 @@ from tests.benchmarks.clients import (
     recordings,
     sentences,
 )
+from tests.benchmarks.floor import floor
 from tests.benchmarks.table import Row
 
 ROUNDS = 3
@@ -49,12 +51,25 @@ def measure() -> list[Row]:
 def rows(work: Work, url: str) -> list[Row]:
     sides = ("mediaspool", *(SDKS if PEER_PYTHON.exists() else ()))
     costs: dict[str, list[Cost]] = {side: [] for side in sides}
+    floors: list[dict[str, float]] = []
     for _ in range(ROUNDS):
+        floors.append(floor(work.kind))
         for side in sides:
             costs[side].append(per_call(partial(run, side, work, url), WIDTH, len(work.asks)))
     ours = costs["mediaspool"]
     beside = [against(sdk, costs[sdk], ours) for sdk in sides[1:]] or [Row(name=f"    {NO_PEERS}", figure="")]
-    return [Row(name=f"(5) {title(work.kind)}", figure=told(ours), beside=started(ours)), *beside]
+    first = Row(name=f"(5) {title(work.kind)}", figure=told(ours), beside=started(ours))
+    return [first, least(floors), *beside]
+
+
+def least(floors: list[dict[str, float]]) -> Row:
+    steps = {name: statistics.median(found[name] for found in floors) * 1000 for name in floors[0]}
+    each = ", ".join(f"{name} {ms:.1f}" for name, ms in steps.items())
+    return Row(
+        name="    third-party calls a job cannot do without",
+        figure=f"{sum(steps.values()):.1f} ms CPU",
+        beside=f"bare and warm: {each}",
+    )
 
 
 def title(kind: Kind) -> str:
