@@ -1,16 +1,19 @@
-"""`python -m tests.benchmarks.floor KIND`: what a durable job takes at least, in libraries that it cannot do without.
+"""`python -m tests.benchmarks.floor KIND URL`: what a durable job takes at least, in libraries it cannot do without.
 
 Each call stands alone: bare, warm, on the files of the remote suite, with nothing of ours around it. What a job takes
-beyond the sum is ours, and the price of moving between processes. Runs in a process of its own.
+beyond the sum is ours, and the price of moving between threads and processes. Runs in a process of its own.
 """
 
 import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
+from pathlib import Path
 
 import av
 import av.error
@@ -22,7 +25,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from pipeline.children.voice import open_session
-from tests.benchmarks.answering import SAMPLES, SPOKEN
+from tests.benchmarks import floor_calls
+from tests.benchmarks.answering import SAMPLES, SPOKEN, TRANSCRIPT
 from tests.benchmarks.clients import ROOT, Kind
 from tests.benchmarks.table import environment
 
@@ -38,10 +42,11 @@ Call = Callable[[], object]
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """A call of others that every job makes. `ready` does once what is not counted, and gives the call."""
+    """A call of others that every job makes. `ready` does once what is not counted, and gives one for `jobs` jobs."""
 
     name: str
     ready: Callable[[], Call]
+    jobs: int = 1
 
 
 def decoded(path: str) -> Samples:
@@ -98,7 +103,17 @@ def last_of(graph: Graph) -> AudioFrame:
             return last
 
 
-STEPS: Mapping[Kind, Sequence[Step]] = {
+def steps(kind: Kind, url: str, folder: Path) -> Sequence[Step]:
+    answer = json.dumps(TRANSCRIPT).encode() if kind == "transcription" else SPOKEN.read_bytes()
+    return (
+        *IN_CHILDREN[kind],
+        Step(name="HTTP", ready=partial(floor_calls.ready_to_ask, kind, url), jobs=floor_calls.REQUESTS),
+        Step(name="SQLite", ready=partial(floor_calls.ready_to_commit, folder), jobs=floor_calls.JOBS),
+        Step(name="disk", ready=partial(floor_calls.ready_to_keep, folder, answer), jobs=floor_calls.JOBS),
+    )
+
+
+IN_CHILDREN: Mapping[Kind, Sequence[Step]] = {
     "transcription": (
         Step(name="decode", ready=lambda: lambda: decoded(str(RECORDING))),
         Step(name="voice model", ready=ready_to_judge),
@@ -110,9 +125,9 @@ STEPS: Mapping[Kind, Sequence[Step]] = {
 }
 
 
-def floor(kind: Kind) -> dict[str, float]:
+def floor(kind: Kind, url: str) -> dict[str, float]:
     """CPU seconds of each step, measured in a fresh process."""
-    command = [sys.executable, "-m", "tests.benchmarks.floor", kind]
+    command = [sys.executable, "-m", "tests.benchmarks.floor", kind, url]
     done = subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment() | ONE_THREAD)
     return msgspec.json.decode(done.stdout, type=dict[str, float])
 
@@ -121,19 +136,19 @@ def cpu_s(step: Step) -> float:
     """The median of a few rounds; all threads of the process count."""
     call = step.ready()
     call()
-    rounds = []
+    rounds, times = [], -(-TIMES // step.jobs)
     for _ in range(ROUNDS):
         started = time.process_time()
-        for _ in range(TIMES):
+        for _ in range(times):
             call()
-        rounds.append((time.process_time() - started) / TIMES)
+        rounds.append((time.process_time() - started) / times / step.jobs)
     return statistics.median(rounds)
 
 
-def main(kind: str) -> None:
-    steps = next(steps for name, steps in STEPS.items() if name == kind)
-    print(json.dumps({step.name: cpu_s(step) for step in steps}))
+def main(kind: Kind, url: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps({step.name: cpu_s(step) for step in steps(kind, url, Path(folder))}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main("speech" if sys.argv[1] == "speech" else "transcription", sys.argv[2])

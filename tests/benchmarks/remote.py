@@ -53,7 +53,7 @@ def rows(work: Work, url: str) -> list[Row]:
     costs: dict[str, list[Cost]] = {side: [] for side in sides}
     floors: list[dict[str, float]] = []
     for _ in range(ROUNDS):
-        floors.append(floor(work.kind))
+        floors.append(floor(work.kind, url))
         for side in sides:
             costs[side].append(per_call(partial(run, side, work, url), WIDTH, len(work.asks)))
     ours = costs["mediaspool"]
