@@ -129,14 +129,16 @@ class Attempts:
             raise course.unanswered(f"no answer within {limit:g} s") from cause
 
     async def _ask(self, course: Course) -> Reply:
-        """What the driver answers. Its complaints go into ledger and report, so they may repeat nothing private."""
+        """What the driver answers. Its complaints go into ledger and report, so they may repeat nothing private.
+
+        A hint is in our own words, which may well be words of the text too: masking those would only spoil it.
+        """
         call = course.call
         try:
             return await call.driver.perform(call.operation, call.binding, course.exchange)
         except MediaspoolError as error:
-            hide = texts_of(call.operation)
-            error.message = safe_message(error.message, self._redactor, hide)
-            error.hint = safe_message(error.hint, self._redactor, hide)
+            error.message = safe_message(error.message, self._redactor, texts_of(call.operation))
+            error.hint = safe_message(error.hint, self._redactor, ())
             raise
 
     def _open(self, call: Call, bill: Bill, resumed: AttemptRow | None) -> Receiving:

@@ -234,13 +234,12 @@ class _Lanes:
 
     def _stopped_by(self, run: _BatchRun, decision: Decision, error: MediaspoolError) -> Outcome:
         """A closed route ends its lane, a cap its manifest, a broken machine the run."""
+        outcome = not_started(decision.job, error.message, code=error.code, hint=error.hint)
         if error.reach == "route" and decision.binding is not None:
             self._closed_routes[decision.binding.route] = error
-        elif error.reach == "manifest":
-            run.stop.drain(error.message, error)
-        else:
-            self._stop.drain(error.message, error)
-        return not_started(decision.job, error.message, code=error.code, hint=error.hint)
+            return msgspec.structs.replace(outcome, route=decision.binding.route, model=decision.binding.model)
+        (run.stop if error.reach == "manifest" else self._stop).drain(error.message, error)
+        return outcome
 
     def _why_not(self, run: _BatchRun, decision: Decision) -> Outcome | None:
         """The outcome of a job whose run or manifest takes nothing more."""

@@ -70,6 +70,7 @@ MAX_SHOWN_PROBLEMS = 6
 MAX_SHOWN_NOTES = 5
 MAX_SHOWN_WARNINGS = 4
 MAX_REASON_CHARS = 160
+MAX_WHY_CHARS = 300  # reason and hint together: the hint comes last, and is what a person needs
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
@@ -171,7 +172,7 @@ def summary(report: RunReport, *, spool: str | None = None) -> str:
     if len(problems) > MAX_SHOWN_PROBLEMS:
         lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more: {command('status', spool)}")
     lines += _notes(report)
-    lines += (f"stopped by {stop}; next: {_again('run', report.manifest, spool)}" for stop in _stops(report))
+    lines += _stops(report, spool)
     lines += (f"warning: {display(warning, MAX_REASON_CHARS)}" for warning in report.warnings[:MAX_SHOWN_WARNINGS])
     if len(report.warnings) > MAX_SHOWN_WARNINGS:
         lines.append(f"and {len(report.warnings) - MAX_SHOWN_WARNINGS} more warnings in the JSON report")
@@ -271,13 +272,20 @@ def _duration(report: RunReport) -> str:
     return f"; {took.total_seconds():.1f} s" if took.total_seconds() >= 0 else ""
 
 
-def _stops(report: RunReport) -> list[str]:
-    """What ended the run, else each cap that ended a manifest of it."""
-    if report.stopped_by is not None:
-        return [display(report.stopped_by)]
-    caps = [outcome for outcome in report.outcomes if _BY_CODE.get(outcome.code or "") == 4]
-    told = [f"{cap.code}: {'; '.join(filter(None, (cap.reason, cap.hint)))}" for cap in caps]
-    return [display(stop, MAX_REASON_CHARS) for stop in dict.fromkeys(told)][:MAX_SHOWN_WARNINGS]
+def _stops(report: RunReport, spool: str | None) -> list[str]:
+    """What ended the run, and each cap, route or trouble of the machine for which jobs were not started."""
+    told: dict[str, str] = {}
+    for outcome in report.outcomes:
+        if _is_left(outcome) and outcome.code in _BY_CODE and outcome.code != report.stopped_by:
+            told.setdefault(outcome.reason, _stop_line(outcome, report.manifest, spool))
+    whole = f"stopped by {display(report.stopped_by or '')}; next: {_again('run', report.manifest, spool)}"
+    return [*([whole] if report.stopped_by else []), *told.values()][:MAX_SHOWN_WARNINGS]
+
+
+def _stop_line(outcome: Outcome, manifest: str | None, spool: str | None) -> str:
+    where = f" on {outcome.route}" if outcome.route is not None else ""
+    why = f"{outcome.code}{where}: {'; '.join(filter(None, (outcome.reason, outcome.hint)))}"
+    return f"stopped by {display(why, MAX_WHY_CHARS)}; next: {next_command(outcome, manifest=manifest, spool=spool)}"
 
 
 def _problem_lines(outcome: Outcome, manifest: str | None, spool: str | None) -> Iterator[str]:
@@ -285,7 +293,7 @@ def _problem_lines(outcome: Outcome, manifest: str | None, spool: str | None) ->
     yield f"  {outcome.verdict:8} {display(outcome.job, MAX_REASON_CHARS)}{code}"
     why = "; ".join(part for part in (outcome.reason, outcome.hint) if part)
     if why:
-        yield f"           {display(why, MAX_REASON_CHARS)}"
+        yield f"           {display(why, MAX_WHY_CHARS)}"
     yield f"           next: {next_command(outcome, manifest=manifest, spool=spool)}"
 
 

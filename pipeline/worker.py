@@ -136,8 +136,16 @@ async def end_job(
         model=decision.binding.model if decision.binding else None,
     )
     with trio.CancelScope(shield=True):
+        is_old = await bench.runner(_is_old, bench.ledger, decision, outcome)
         await bench.runner(settle, bench.ledger, decision, outcome, manifest)
-    return outcome
+    return msgspec.structs.replace(outcome, verdict="unchanged", earlier="refused") if is_old else outcome
+
+
+def _is_old(ledger: Ledger, decision: Decision, outcome: Outcome) -> bool:
+    """Was the job refused for this very reason before? It was looked at again, but that is no news."""
+    row = ledger.job(decision.job.place) if outcome.verdict == "refused" else None
+    told = (outcome.verdict, outcome.code, outcome.reason, decision.key)
+    return row is not None and (row.verdict, row.code, row.reason, row.key) == told
 
 
 def settle(ledger: Ledger, decision: Decision, outcome: Outcome, manifest: str) -> None:

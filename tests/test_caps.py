@@ -52,5 +52,8 @@ async def test_a_call_of_unknown_price_is_refused_alone_and_taken_up_again_once_
     assert verdicts(outcomes) == {"dark": "refused", "known": "done"}
     assert (outcomes["dark"].code, len(rig.sent())) == ("price-unknown", 1)
     rig.begin_anew()
+    told = await rig.run(*jobs)
+    assert (told["dark"].verdict, told["dark"].earlier, told["dark"].code) == ("unchanged", "refused", "price-unknown")
+    rig.begin_anew()
     rig.caps = Caps(max_spend_usd=Decimal(1), unknown_price_usd=Decimal("0.50"))
     assert verdicts(await rig.run(*jobs)) == {"dark": "done", "known": "unchanged"}

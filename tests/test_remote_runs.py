@@ -208,3 +208,21 @@ def test_t4_the_late_price_of_speech_is_booked_by_a_following_run(folder: Folder
     assert "USD for 1 call" in told
     assert "without a known price" not in told
     assert (standin.count("speak"), standin.count("generation") > 1) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("404-model", f"answered 404 to POST audio/speech, model {MODEL}: "),
+        ("401-bad-key", "check the secret that the route names as its key"),
+        ("402-credits", "then run again"),
+        ("reset-after-body", "(POST audio/speech); mediaspool status lists it; mediaspool resolve decides"),
+    ],
+)
+def test_t25_what_a_person_reads_of_an_error_has_the_path_and_our_own_words_unmasked(
+    folder: Folder, standin: StandIn, fault: str, words: str
+) -> None:
+    job(folder, SPEECH.replace("tonight", "tonight again"), "shop")
+    standin.fault(fault, path="speak")
+    outcome = outcomes(folder.run())["one"]
+    assert words in f"{outcome.reason}; {outcome.hint}"

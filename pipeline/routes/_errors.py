@@ -17,7 +17,7 @@ from pipeline.routes._waits import wait_s
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_WORDS = 300
-RESOLVE = "`mediaspool status` lists it; `mediaspool resolve` decides"
+RESOLVE = "mediaspool status lists it; mediaspool resolve decides"
 
 _PAGE = re.compile(rb"\s*<(!doctype|!--|html|head|body|title|h1|script|center|\?xml|error)", re.IGNORECASE)
 _IN_FLIGHT = "openrouter_in_flight_budget"
@@ -251,16 +251,21 @@ def _is_unbilled(status: int, told: Told, *, path: str, wait: float | None) -> b
 
 
 def _message(status: int, told: Told, *, path: str, model: str | None, method: str, safe: Callable[[str], str]) -> str:
-    asked = f"{method} {path.partition('?')[0]}" + (f", model {safe(model)}" if model else "")
+    asked = f"{method} {named(path)}" + (f", model {safe(model)}" if model else "")
     words = safe(told.words[: 4 * MAX_WORDS])[:MAX_WORDS] if told.words else "it gave no reason"
     return f"the route answered {status} to {asked}: {words}"
+
+
+def named(path: str) -> str:
+    """A path of the API for a message. Without its slash: what looks like a path of the user's is masked there."""
+    return path.partition("?")[0].lstrip("/")
 
 
 def _hint(found: type[MediaspoolError], status: int, told: Told, page: bool) -> str:
     if found is InDoubt:
         return RESOLVE
     if found.retryable:
-        again = "run again" if found is Throttled else "`mediaspool retry`"
+        again = "run again" if found is Throttled else "mediaspool retry"
         return f"nothing was executed: {again}, later"
     if status == 404 and page:
         return "a web page answered: base_url ends in the wrong path"
@@ -272,7 +277,7 @@ _HINTS = {
     302: "base_url is redirected: write the new address into the settings",
     307: "base_url is redirected: write the new address into the settings",
     308: "base_url is redirected: write the new address into the settings",
-    401: "check the key that the route's `key` names; it was not accepted",
+    401: "check the secret that the route names as its key; it was not accepted",
     402: "add credits or raise the limit of the key, then run again",
     403: "the key may not do this, or the content was refused; the reason is the route's own",
     404: "check the name of the model and what it can do",

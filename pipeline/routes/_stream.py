@@ -15,7 +15,7 @@ import trio
 from msgspec import Struct
 
 from pipeline.core.errors import ContractError, InDoubt, LimitExceeded, MediaspoolError, Unavailable, Unreachable
-from pipeline.routes._errors import MAX_ERROR_BYTES, RESOLVE, error_inside, error_of, is_page
+from pipeline.routes._errors import MAX_ERROR_BYTES, RESOLVE, error_inside, error_of, is_page, named
 from pipeline.routes._headers import Headers, MediaType, is_encoded
 from pipeline.routes._json import JsonValue, read_json
 
@@ -52,13 +52,13 @@ class Asked(Struct, frozen=True, kw_only=True):
     def lost(self, what: str, *, may_be_done: bool) -> MediaspoolError:
         """No verdict came: perhaps paid when it was a POST that the server can have had whole."""
         if self.is_post and may_be_done:
-            return InDoubt(f"{what} (POST {self.path})", hint=RESOLVE)
-        return Unavailable(f"{what} ({self.path})", hint="nothing was executed: `mediaspool retry`, later")
+            return InDoubt(f"{what} (POST {named(self.path)})", hint=RESOLVE)
+        return Unavailable(f"{what} ({named(self.path)})", hint="nothing was executed: mediaspool retry, later")
 
     def unreached(self, what: str) -> MediaspoolError:
         """No connection was made. A GET belongs to work that has begun, which has its own patience."""
         if self.is_post:
-            return Unreachable(f"{what} ({self.path})", hint="nothing was sent: run again when the server is up")
+            return Unreachable(f"{what} ({named(self.path)})", hint="nothing was sent: run again when the server is up")
         return self.lost(what, may_be_done=False)
 
 

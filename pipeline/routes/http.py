@@ -23,6 +23,7 @@ from pipeline.core.retry import delay_s
 from pipeline.core.secret import Secret
 from pipeline.routes._body import Body, Upload, opened
 from pipeline.routes._connections import CLOSE_S, CONNECTIONS_PER_CLIENT, Clients, cause_of
+from pipeline.routes._errors import named
 from pipeline.routes._guard import Guard
 from pipeline.routes._headers import Headers, checked, is_sendable
 from pipeline.routes._stream import Answer, Asked, Stream, ensure_answer
@@ -359,7 +360,9 @@ def failure_of(error: Exception, asked: Asked, *, may_be_done: bool) -> Mediaspo
         return asked.lost(what, may_be_done=may_be_done)
     if may_be_done and asked.is_post:
         return asked.lost(what, may_be_done=True)
-    return Rejected(f"the request cannot be sent: {what} ({asked.path})", hint="check base_url and the route's headers")
+    return Rejected(
+        f"the request cannot be sent: {what} ({named(asked.path)})", hint="check base_url and the route's headers"
+    )
 
 
 def _parsed(text: str) -> httpx.URL:

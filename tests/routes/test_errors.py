@@ -148,7 +148,7 @@ def test_the_words_of_the_provider_are_kept_with_path_and_model() -> None:
     """T25."""
     found = error(404, err(404, "Model vendor/one does not exist"), path="/audio/speech?x=1")
     assert str(found) == (
-        "the route answered 404 to POST /audio/speech, model vendor/one: Model vendor/one does not exist"
+        "the route answered 404 to POST audio/speech, model vendor/one: Model vendor/one does not exist"
     )
     assert "account" not in str(error(400, err(400)))
     assert "user_1" not in str(error(400, err(400)))
