@@ -209,8 +209,11 @@ def invoke(arguments: Sequence[str], world: "World | None") -> int:
 def _usage(error: typer.TyperException, *, is_json: bool) -> int:
     from pipeline.answer import json_line, refused
 
-    answer = refused([ConfigError(error.format_message(), hint="mediaspool --help")], code=USAGE)
+    message = error.format_message().replace("Value error, ", "", 1)  # the parser's library says so, not a person
+    within = error.ctx if isinstance(error, typer.BadParameter) else None
+    hint = f"{within.command_path if within else 'mediaspool'} --help"
+    answer = refused([ConfigError(message, hint=hint)], code=USAGE)
     if is_json and answer.record is not None:
         say(sys.stdout, json_line(answer.record))
-    say(sys.stderr, f"mediaspool: {error.format_message()}\n  mediaspool --help\n")
+    say(sys.stderr, f"mediaspool: {message}\n  {hint}\n")
     return USAGE

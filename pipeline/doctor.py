@@ -126,7 +126,7 @@ def _route_line(drivers: Drivers, route: str, seat: Seat, *, is_default: bool) -
         hint=display(health.hint),
         details=tuple(map(display, health.details)),
         operations=tuple(sorted(facts.operations)) if facts else (),
-        models=tuple(sorted({*config.models, *(facts.models if facts else ())})),
+        models=tuple(sorted({*config.models.values(), *(facts.models if facts else ())})),
         languages=tuple(sorted(facts.languages)) if facts and facts.languages is not None else None,
         voices=dict(facts.voices) if facts else {},
         width=config.width,

@@ -48,6 +48,9 @@ _SILENT = (
 _FREE = Decimal(0)  # one for all: a plan may hold a hundred thousand
 
 
+_ASK = "a price is unknown: mediaspool plan --ask first asks the routes that tell theirs, for free"
+
+
 class PlannedJob(Struct, frozen=True, kw_only=True):
     """One decision. `earlier` is the verdict that an unchanged job has; `usd` None is an unknown price.
 
@@ -119,7 +122,8 @@ def plan(
         previews = [_preview(runtime, claim, request) for claim in _claims(runtime, request)]
         warnings = tuple(map(display, runtime.warnings))
     made = msgspec.structs.replace(_plan(previews), warnings=warnings)
-    return Answer(text=joined(_lines(made)), record=made, exit_code=made.exit_code)
+    dark = [] if is_asking or not any(map(_is_dark, previews)) else [_ASK]
+    return Answer(text=joined([*_lines(made), *dark]), record=made, exit_code=made.exit_code)
 
 
 def unsettled(seat: Seat, files: Sequence[str]) -> tuple[str, ...]:
@@ -136,6 +140,15 @@ async def _ask(runtime: Runtime, request: RunRequest) -> None:
         await discover(runtime, (job for reading in readings if reading.manifest for job in reading.manifest.jobs))
     finally:
         await runtime.drivers.aclose()
+
+
+def _is_dark(preview: _Preview) -> bool:
+    """Does a price play a part that nobody has told yet?"""
+    return any(
+        job.usd is None or any(reason.code == "price-unknown" for reason in job.reasons)
+        for job in preview.planned.jobs
+        if job.choice != "unchanged"
+    )
 
 
 def _silent(world: World) -> World:

@@ -69,7 +69,7 @@ def cron(seat: Seat, every_s: float | None, user: str | None, where: Where) -> A
     """The line for a crontab, or where it is to be written a file for /etc/cron.d."""
     line = f"{schedule(every_s or 5 * MINUTE_S, seat.root)} {{}}{for_cron(shlex.join(_command(seat)))}\n"
     if not where.is_real:
-        added = f"(crontab -l; mediaspool install-cron --spool {shlex.quote(display_path(seat.root))}) | crontab -"
+        added = f"(crontab -l; {_typed(seat, every_s)}) | crontab -"
         return Answer(
             text=joined(["add it to your crontab:", f"  {added}"]),
             lines=line.format(""),
@@ -135,6 +135,13 @@ def key_names(settings: Settings) -> list[str]:
     notify = settings.notify
     told = (notify.ping_key, notify.webhook_key, notify.webhook_secret)
     return sorted({name for name in (*(table.key for table in settings.routes.values()), *told) if name})
+
+
+def _typed(seat: Seat, every_s: float | None) -> str:
+    """The command that prints this very line once more."""
+    config = ["--config", display_path(os.path.abspath(seat.config))] if seat.config else []
+    every = ["--every", f"{round(every_s / MINUTE_S)}m"] if every_s not in (None, 5 * MINUTE_S) else []
+    return shlex.join(["mediaspool", "install-cron", "--spool", display_path(seat.root), *config, *every])
 
 
 def _command(seat: Seat) -> list[str]:

@@ -86,12 +86,18 @@ def test_the_price_of_the_dearest_endpoint_is_known_before_the_call(folder: Fold
 
 def test_a_plan_asks_for_prices_where_it_is_told_to_and_nobody_otherwise(folder: Folder, standin: StandIn) -> None:
     shop(folder, standin, discovery="required")
-    silent = preview.plan(seat(folder), [str(folder.manifest)]).record
+    answer = preview.plan(seat(folder), [str(folder.manifest)])
+    silent = answer.record
     assert isinstance(silent, Plan)
+    assert "a price is unknown: mediaspool plan --ask" in answer.text
     assert (silent.usd, standin.requests()) == (None, [])
-    asked = preview.plan(seat(folder), [str(folder.manifest)], is_asking=True).record
+    answer = preview.plan(seat(folder), [str(folder.manifest)], is_asking=True)
+    asked = answer.record
     assert isinstance(asked, Plan)
     assert asked.usd is not None
+    assert "plan --ask" not in answer.text
+    made = (folder.spool, *folder.spool.rglob("*"))
+    assert {path.name: oct(path.stat().st_mode) for path in made if path.stat().st_mode & 0o077} == {}
     assert listings(standin) == ["/models", f"/models/{MODEL}/endpoints"]
     assert {request["method"] for request in standin.requests()} == {"GET"}
     assert preview.plan(seat(folder), [str(folder.manifest)]).record == asked

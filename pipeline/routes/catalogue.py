@@ -268,8 +268,9 @@ class Catalogue:
         self._rows.pop(name, None)
         path = self._path(name)
         try:
-            os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            with open(f"{path}.part", "wb") as file:
+            for folder in (os.path.dirname(self._folder), self._folder):  # a plan that asks may come before any spool
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+            with open(f"{path}.part", "wb", opener=_private) as file:
                 file.write(body)
             os.replace(f"{path}.part", path)
         except OSError as error:
@@ -278,6 +279,10 @@ class Catalogue:
     def _path(self, name: str) -> str:
         digest = hashlib.sha256(f"{self._route}\0{name}".encode()).hexdigest()[:16]
         return os.path.join(self._folder, f"{digest}.json")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _address(name: str) -> tuple[str, Mapping[str, str]]:

@@ -52,6 +52,15 @@ def test_doctor_makes_no_spool_and_leaves_no_probe(folder: Folder) -> None:
     assert list(folder.spool.iterdir()) == []
 
 
+def test_the_models_of_a_route_are_models(folder: Folder) -> None:
+    folder.add_route("far", driver="openrouter", base_url="http://127.0.0.1:9/api/v1", key="k" * 20)
+    with folder.config.open("a") as file:
+        file.write('[routes.far.models]\nspeak = "vendor/voice"\n')
+    models = routes(folder)["far"].models
+    assert "vendor/voice" in models
+    assert "speak" not in models
+
+
 def test_libmagic_is_named_with_version_and_source(folder: Folder) -> None:
     version, source = finding(check(folder), "libmagic").summary.split()
     assert float(version) > 5

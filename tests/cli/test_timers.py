@@ -57,6 +57,15 @@ def test_only_the_line_goes_to_stdout_so_that_it_can_be_piped_into_crontab(shell
     assert "crontab -" in said.err
 
 
+def test_the_command_that_adds_the_line_makes_that_very_line(folder: Folder) -> None:
+    made = cron(seat(folder), 600, None, LOOK)
+    (added,) = installed(made.record).then
+    words = shlex.split(added.removeprefix("(crontab -l; ").removesuffix(") | crontab -"))
+    typed = dict(zip(words[2::2], words[3::2], strict=True))
+    assert typed == {"--spool": str(folder.spool), "--config": str(folder.config), "--every": "10m"}
+    assert "--every" not in installed(cron(seat(folder), 300, None, LOOK).record).then[0]
+
+
 def test_a_file_for_cron_names_whose_runs_they_are(folder: Folder, tmp_path: Path) -> None:
     into = Where(is_real=True, folder=str(tmp_path / "cron.d"))
     with pytest.raises(ConfigError):
