@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.media.wav import wrap_pcm
 from pipeline.overview import status
+from pipeline.report import summary
 from tests.cli.conftest import seat
 from tests.makers import Folder, outcomes, verdicts
 from tests.sounds import quiet_sounds
@@ -226,3 +227,16 @@ def test_t25_what_a_person_reads_of_an_error_has_the_path_and_our_own_words_unma
     standin.fault(fault, path="speak")
     outcome = outcomes(folder.run())["one"]
     assert words in f"{outcome.reason}; {outcome.hint}"
+
+
+def test_a_route_that_closed_is_named_on_the_screen_once_with_its_reason_and_what_to_do(
+    folder: Folder, standin: StandIn
+) -> None:
+    second = SPEECH.removeprefix(ONE).replace("tonight", "tomorrow").replace("one.mp3", "two.mp3")
+    job(folder, SPEECH, "shop", '[[job]]\nid = "two"', f'{second}route = ["shop"]')
+    standin.fault("401-bad-key", path="speak")
+    (report,) = folder.run().reports
+    assert (report.counts, report.exit_code) == ({"not-started": 2}, 77)
+    (stop,) = [line for line in summary(report).splitlines() if line.startswith("stopped by")]
+    assert stop.startswith("stopped by route-closed on shop: the route answered 401 to POST audio/speech")
+    assert stop.endswith("; next: mediaspool routes")

@@ -109,19 +109,6 @@ def test_a_cap_that_left_work_is_named() -> None:
     assert (report.exit_code, report.stopped_by, "stopped by" in summary(report)) == (4, "budget-runtime", True)
 
 
-def test_a_route_that_closed_is_named_with_its_reason_and_what_to_do_once() -> None:
-    closed = msgspec.structs.replace(
-        _outcome("not-started", code="route-closed"), route="shop", reason="it answered 401", hint="check the key"
-    )
-    limit = _outcome("not-started", job="late", code="budget-runtime")
-    child = msgspec.structs.replace(closed, job=JobId("child"), route=None)
-    shown = summary(_report(closed, child, limit, stopped_by="budget-runtime")).splitlines()
-    assert [line for line in shown if line.startswith("stopped by")] == [
-        "stopped by budget-runtime; next: mediaspool run notes.toml",
-        "stopped by route-closed on shop: it answered 401; check the key; next: mediaspool routes",
-    ]
-
-
 def test_a_long_reason_leaves_room_for_what_to_do() -> None:
     refused = msgspec.structs.replace(_outcome("refused"), reason="why " * 30, hint="do this, " * 10 + "then that")
     assert "then that" in summary(_report(refused))
