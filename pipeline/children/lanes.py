@@ -24,6 +24,9 @@ Lane = Literal["engine", "media", "once"]
 STAGING = "staging"
 ENGINE_MB = 900  # one warm child with Whisper base and a full window, measured, with room
 MEDIA_ADDRESS_MB = 2048
+# Ten times those of an engine child: many take milliseconds, and a start takes 0.1 s of CPU. After 4,000 sounds a child
+# held no more than after 1,000; one that does grow is replaced for that.
+MEDIA_JOBS = 5_000
 ONCE_WORKERS = 2
 KILL_GRACE_S = 10.0
 _HINTS = {
@@ -54,7 +57,7 @@ class Lanes:
         media = ChildSettings(memory_mb=memory_mb, address_mb=max(MEDIA_ADDRESS_MB, memory_mb))
         self._pools: dict[Lane, StagePool] = {
             "engine": StagePool(PoolSettings(workers=engine_workers, child=warm)),
-            "media": StagePool(PoolSettings(workers=media_workers, child=media)),
+            "media": StagePool(PoolSettings(workers=media_workers, child=media, max_jobs_per_child=MEDIA_JOBS)),
             "once": StagePool(PoolSettings(workers=ONCE_WORKERS, child=warm, max_jobs_per_child=1)),
         }
 
