@@ -59,7 +59,7 @@ def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[Verdict]) -> Answe
         missing = [job for job in jobs if not any(_is_named(row, job) for row in rows)]
         if missing:
             error = ConfigError(
-                f"no settled job has the id '{display(missing[0])}'", hint=command("status", seat.spool)
+                f"no settled job has the id '{display(missing[0])}'", hint=command("status", seat.typed)
             )
             return refused([error], code=USAGE)
         with ledger.group():
@@ -86,7 +86,7 @@ def resolve(seat: Seat, job: str | None, decision: Resolution | None) -> Answer:
         calls = [held_call(ledger, row, seat) for row in rows]
         if not rows or (job is None and len({call.job or call.attempt for call in calls}) > 1):
             message = "several jobs are held: name one" if rows else "no such call is held"
-            return refused([ConfigError(message, hint=command("resolve", seat.spool))], code=USAGE)
+            return refused([ConfigError(message, hint=command("resolve", seat.typed))], code=USAGE)
         with ledger.group():
             for row in rows:
                 ledger.resolve_attempt(row.id, decision)
@@ -173,7 +173,7 @@ def _retry_lines(made: Retried, seat: Seat) -> Iterator[str]:
     if made.manifests:
         yield f"taken up again: {', '.join(made.manifests)}"
     where = "" if made.manifests else ", or with the manifest that the jobs are in"
-    yield f"next: {command('run', seat.spool)}{where}"
+    yield f"next: {command('run', seat.typed)}{where}"
 
 
 def _resolve_lines(made: Resolved, seat: Seat) -> Iterator[str]:
@@ -181,4 +181,4 @@ def _resolve_lines(made: Resolved, seat: Seat) -> Iterator[str]:
     for call in made.calls:
         yield f"{call.job or call.attempt}: {call.operation} by {call.route} {done[made.decision or 'drop']}"
     if made.decision == "pay-again":
-        yield f"next: {command('run', seat.spool)}"
+        yield f"next: {command('run', seat.typed)}"

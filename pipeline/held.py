@@ -61,7 +61,7 @@ def held_call(ledger: Ledger, row: AttemptRow, seat: Seat) -> HeldCall:
         sent_at=row.changed_at,
         worst_usd=row.worst_usd,
         request_id=None if row.request_id is None else display(row.request_id),
-        next=next_command(outcome, spool=seat.spool) if row.ticket is None else command("run", seat.spool),
+        next=next_command(outcome, typed=seat.typed) if row.ticket is None else command("run", seat.typed),
         ticket=None if row.ticket is None else display(row.ticket),
     )
 

@@ -99,7 +99,7 @@ def _job_line(row: JobRow, seat: Seat) -> JobLine:
         code=row.code,
         reason=display(row.reason),
         settled_at=row.settled_at,
-        next=next_command(outcome, spool=seat.spool),
+        next=next_command(outcome, typed=seat.typed),
     )
 
 
@@ -136,11 +136,11 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
             yield f"           {job.reason}"
         yield f"           next: {job.next}"
     if len(found.problems) > MAX_SHOWN:
-        yield f"  and {len(found.problems) - MAX_SHOWN} more: {command('status --json', seat.spool)}"
+        yield f"  and {len(found.problems) - MAX_SHOWN} more: {command('status --json', seat.typed)}"
     yield from held_lines(found.held)
     yield from held_lines(found.waiting)
     if found.open_attempts and found.running is None:
-        yield f"{counted(found.open_attempts, 'attempt')} cut off; next: {command('run', seat.spool)}"
+        yield f"{counted(found.open_attempts, 'attempt')} cut off; next: {command('run', seat.typed)}"
     waiting = [f"{count} in {name}/" for name, count in found.manifests.items() if count]
     if waiting:
         yield "manifests: " + ", ".join(waiting)

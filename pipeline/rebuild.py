@@ -63,7 +63,7 @@ def rebuild(seat: Seat, folders: Sequence[str]) -> Answer:
 
 
 def _usual(seat: Seat, spool: Spool) -> tuple[str, ...]:
-    """Where products may lie: the roots of the settings, else the folder that the spool lies in."""
+    """Typed products may lie: the roots of the settings, else the folder that the spool lies in."""
     return seat.settings.roots or (os.path.dirname(spool.root),)
 
 
@@ -154,4 +154,4 @@ def _lines(made: Rebuilt, seat: Seat) -> Iterator[str]:
     if made.unusable:
         yield f"{counted(made.unusable, 'proof')} could not be used: damaged, too old, or without its answer"
     yield "held calls, tickets and failures of the lost ledger are not known any more: look at your provider's own list"
-    yield f"next: {command('plan', seat.spool)}"
+    yield f"next: {command('plan', seat.typed)}"

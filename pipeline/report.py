@@ -73,6 +73,16 @@ MAX_REASON_CHARS = 160
 MAX_WHY_CHARS = 300  # reason and hint together: the hint comes last, and is what a person needs
 
 
+class Typed(Struct, frozen=True):
+    """What was typed for spool and settings, None where nothing was: the next command is about the same."""
+
+    spool: str | None = None
+    config: str | None = None
+
+
+NOTHING_TYPED = Typed()
+
+
 class RunReport(Struct, frozen=True, kw_only=True):
     """One run of one manifest or spool. `spend` None means that a price is unknown, never that it is zero."""
 
@@ -137,23 +147,23 @@ def exit_code(
     return next((code for code in PRECEDENCE if code in codes), 0)
 
 
-def next_command(outcome: Outcome, *, manifest: str | None = None, spool: str | None = None) -> str:
+def next_command(outcome: Outcome, *, manifest: str | None = None, typed: Typed = NOTHING_TYPED) -> str:
     """The command that takes a person one step further with this job; empty when there is nothing to do."""
     match outcome.verdict:
         case "done" | "unchanged" | "empty":
             return ""
         case "held":
-            return _about(outcome, "resolve", spool)
+            return _about(outcome, "resolve", typed)
         case "failed" | "suspect":
-            return _by_problem(outcome, spool) or _about(outcome, "retry", spool)
+            return _by_problem(outcome, typed) or _about(outcome, "retry", typed)
         case "blocked":
-            return command("status", spool)
+            return command("status", typed)
         case "refused":
-            return _by_problem(outcome, spool) or (
-                _about(outcome, "retry", spool) if manifest is None else _again("plan", manifest, spool)
+            return _by_problem(outcome, typed) or (
+                _about(outcome, "retry", typed) if manifest is None else _again("plan", manifest, typed)
             )
         case "not-started":
-            return _by_problem(outcome, spool) or _again("run", manifest, spool)
+            return _by_problem(outcome, typed) or _again("run", manifest, typed)
 
 
 def has_news(report: RunReport) -> bool:
@@ -162,17 +172,17 @@ def has_news(report: RunReport) -> bool:
     return bool(report.exit_code or report.warnings or report.stopped_by) or any(told)
 
 
-def summary(report: RunReport, *, spool: str | None = None) -> str:
+def summary(report: RunReport, *, typed: Typed = NOTHING_TYPED) -> str:
     """One screen: counts, then the problems of this run with their next command, then the rest."""
     problems = [outcome for outcome in report.outcomes if _is_problem(outcome)]
     problems.sort(key=lambda outcome: _PROBLEMS.index(outcome.verdict))
     lines = [_headline(report)]
     for outcome in problems[:MAX_SHOWN_PROBLEMS]:
-        lines += _problem_lines(outcome, report.manifest, spool)
+        lines += _problem_lines(outcome, report.manifest, typed)
     if len(problems) > MAX_SHOWN_PROBLEMS:
-        lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more: {command('status', spool)}")
+        lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more: {command('status', typed)}")
     lines += _notes(report)
-    lines += _stops(report, spool)
+    lines += _stops(report, typed)
     lines += (f"warning: {display(warning, MAX_REASON_CHARS)}" for warning in report.warnings[:MAX_SHOWN_WARNINGS])
     if len(report.warnings) > MAX_SHOWN_WARNINGS:
         lines.append(f"and {len(report.warnings) - MAX_SHOWN_WARNINGS} more warnings in the JSON report")
@@ -209,12 +219,14 @@ _VERBS: Mapping[str, str] = {
 }
 
 
-def _by_problem(outcome: Outcome, spool: str | None) -> str:
-    """Where the code says more than the verdict about what to do."""
+def _by_problem(outcome: Outcome, typed: Typed) -> str:
+    """Typed the code says more than the verdict about what to do."""
     if outcome.code == "extra-missing":
         return _INSTALL
     verb = _VERBS.get(outcome.code or "")
-    return command(verb, None if verb in _SPOOL_LESS else spool) if verb is not None else ""
+    if verb is None:
+        return ""
+    return command(verb, Typed(config=typed.config) if verb in _SPOOL_LESS else typed)
 
 
 def _told(error: MediaspoolError) -> str:
@@ -272,29 +284,29 @@ def _duration(report: RunReport) -> str:
     return f"; {took.total_seconds():.1f} s" if took.total_seconds() >= 0 else ""
 
 
-def _stops(report: RunReport, spool: str | None) -> list[str]:
+def _stops(report: RunReport, typed: Typed) -> list[str]:
     """What ended the run, and each cap, route or trouble of the machine for which jobs were not started."""
     told: dict[str, str] = {}
     for outcome in report.outcomes:
         if _is_left(outcome) and outcome.code in _BY_CODE and outcome.code != report.stopped_by:
-            told.setdefault(outcome.reason, _stop_line(outcome, report.manifest, spool))
-    whole = f"stopped by {display(report.stopped_by or '')}; next: {_again('run', report.manifest, spool)}"
+            told.setdefault(outcome.reason, _stop_line(outcome, report.manifest, typed))
+    whole = f"stopped by {display(report.stopped_by or '')}; next: {_again('run', report.manifest, typed)}"
     return [*([whole] if report.stopped_by else []), *told.values()][:MAX_SHOWN_WARNINGS]
 
 
-def _stop_line(outcome: Outcome, manifest: str | None, spool: str | None) -> str:
-    where = f" on {outcome.route}" if outcome.route is not None else ""
-    why = f"{outcome.code}{where}: {'; '.join(filter(None, (outcome.reason, outcome.hint)))}"
-    return f"stopped by {display(why, MAX_WHY_CHARS)}; next: {next_command(outcome, manifest=manifest, spool=spool)}"
+def _stop_line(outcome: Outcome, manifest: str | None, typed: Typed) -> str:
+    by = f" on {outcome.route}" if outcome.route is not None else ""
+    why = f"{outcome.code}{by}: {'; '.join(filter(None, (outcome.reason, outcome.hint)))}"
+    return f"stopped by {display(why, MAX_WHY_CHARS)}; next: {next_command(outcome, manifest=manifest, typed=typed)}"
 
 
-def _problem_lines(outcome: Outcome, manifest: str | None, spool: str | None) -> Iterator[str]:
+def _problem_lines(outcome: Outcome, manifest: str | None, typed: Typed) -> Iterator[str]:
     code = f" [{outcome.code}]" if outcome.code else ""
     yield f"  {outcome.verdict:8} {display(outcome.job, MAX_REASON_CHARS)}{code}"
     why = "; ".join(part for part in (outcome.reason, outcome.hint) if part)
     if why:
         yield f"           {display(why, MAX_WHY_CHARS)}"
-    yield f"           next: {next_command(outcome, manifest=manifest, spool=spool)}"
+    yield f"           next: {next_command(outcome, manifest=manifest, typed=typed)}"
 
 
 def _notes(report: RunReport) -> Iterator[str]:
@@ -306,22 +318,23 @@ def _notes(report: RunReport) -> Iterator[str]:
         yield f"  and {len(told) - MAX_SHOWN_NOTES} more notes in the JSON report"
 
 
-def _about(outcome: Outcome, verb: str, spool: str | None) -> str:
+def _about(outcome: Outcome, verb: str, typed: Typed) -> str:
     """A command on one job; a job whose name cannot be typed is found through `status`."""
     if display_path(outcome.job) != outcome.job:
-        return command("status", spool)
-    return f"{command(verb, spool)} {'-- ' if outcome.job.startswith('-') else ''}{shlex.quote(outcome.job)}"
+        return command("status", typed)
+    return f"{command(verb, typed)} {'-- ' if outcome.job.startswith('-') else ''}{shlex.quote(outcome.job)}"
 
 
-def _again(verb: str, manifest: str | None, spool: str | None) -> str:
+def _again(verb: str, manifest: str | None, typed: Typed) -> str:
     named = f" {shlex.quote(display_path(manifest))}" if manifest is not None else ""
-    return command(verb, spool) + named
+    return command(verb, typed) + named
 
 
-def command(verb: str, spool: str | None) -> str:
-    """A command to type, about the spool that was typed."""
-    where = f" --spool {shlex.quote(display_path(spool))}" if spool is not None else ""
-    return f"mediaspool {verb}{where}"
+def command(verb: str, typed: Typed) -> str:
+    """A command to type, about the spool and by the settings that were typed."""
+    told = (("--spool", typed.spool), ("--config", typed.config))
+    options = "".join(f" {name} {shlex.quote(display_path(path))}" for name, path in told if path is not None)
+    return f"mediaspool {verb}{options}"
 
 
 def showable(outcome: Outcome) -> Outcome:

@@ -192,4 +192,4 @@ def _lines(made: Cleaned, seat: Seat) -> Iterator[str]:
         yield f"deleted {counted(made.files, 'file')}, {shown_size(made.bytes)}"
     else:
         yield f"{counted(made.files, 'file')}, {shown_size(made.bytes)}; nothing was deleted"
-        yield f"next: {command('clean --yes', seat.spool)}"
+        yield f"next: {command('clean --yes', seat.typed)}"

@@ -54,7 +54,10 @@ CLOSE_GRACE_S = 5.0
 
 
 class World(Struct, frozen=True, kw_only=True):
-    """The outermost edge, injected: environment, log stream, clocks, crash points; tests bring their own drivers."""
+    """The outermost edge, injected: environment, log stream, clocks, crash points; tests bring their own drivers.
+
+    `config` is the settings file that was named, for commands on pages.
+    """
 
     environ: Mapping[str, str]
     log_stream: IO[str]
@@ -65,6 +68,7 @@ class World(Struct, frozen=True, kw_only=True):
     watch: Onlooker = Nobody()
     steady: Callable[[], float] = steady_s
     boot: Callable[[], str] = boot_id
+    config: str | None = None
 
     def look(self) -> Moment:
         """Both clocks at once."""

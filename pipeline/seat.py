@@ -1,4 +1,4 @@
-"""Where a command works: the spool it was given or the user's own, the settings in force, and the world around.
+"""Typed a command works: the spool it was given or the user's own, the settings in force, and the world around.
 
 Taken once per command, before anything else. Nothing is created here, not even the spool.
 """
@@ -7,20 +7,29 @@ import os
 import sys
 import time
 
+import msgspec
 from msgspec import Struct
 
+from pipeline.report import Typed
 from pipeline.runtime import World, utc_now
 from pipeline.state.settings import Settings, load_settings, state_home
 
 
 class Seat(Struct, frozen=True, kw_only=True):
-    """`root` is the spool; `spool` is what was typed for it, None for the user's own, as commands to type name it."""
+    """`root` is the spool; `spool` and `config` are what was typed for it, as commands to type name it.
+
+    None stands for the user's own.
+    """
 
     root: str
     spool: str | None
     config: str | None
     settings: Settings
     world: World
+
+    @property
+    def typed(self) -> Typed:
+        return Typed(self.spool, self.config)
 
 
 def take_seat(world: World | None, spool: str | None, config: str | None) -> Seat:
@@ -31,7 +40,7 @@ def take_seat(world: World | None, spool: str | None, config: str | None) -> Sea
         spool=spool,
         config=config,
         settings=load_settings(config, world.environ),
-        world=world,
+        world=msgspec.structs.replace(world, config=os.path.abspath(config) if config is not None else None),
     )
 
 

@@ -145,7 +145,7 @@ def _text(seat: Seat, order: Order, result: Result, *, is_by_hand: bool) -> str:
         whole = msgspec.structs.replace(whole, manifest=order.files[0])
     waiting = [f"{counted(result.unsettled, 'file')} still settling: for the next run"] if result.unsettled else []
     look = [f"report: {shown_path(result.page)}"] if result.page is not None and whole.exit_code else []
-    return summary(whole, spool=seat.spool) + joined((*waiting, *look))
+    return summary(whole, typed=seat.typed) + joined((*waiting, *look))
 
 
 def _let_settle(seat: Seat, files: Sequence[str]) -> None:

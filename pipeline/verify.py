@@ -150,11 +150,11 @@ def _lines(made: Verified, seat: Seat) -> Iterator[str]:
     yield f"read {counted(made.answers, 'answer')} and {counted(made.products, 'product')} of {made.spool}"
     if made.ledger is not None:
         yield f"the ledger is broken: {made.ledger}"
-        yield f"next: move ledger.db away with its -wal and -shm, then {command('rebuild', seat.spool)}"
+        yield f"next: move ledger.db away with its -wal and -shm, then {command('rebuild', seat.typed)}"
     for item in made.findings[:MAX_SHOWN]:
         yield f"  {item.state:9} {item.what} {item.path}"
     if len(made.findings) > MAX_SHOWN:
-        yield f"  and {len(made.findings) - MAX_SHOWN} more: {command('verify --json', seat.spool)}"
+        yield f"  and {len(made.findings) - MAX_SHOWN} more: {command('verify --json', seat.typed)}"
     yield from (_ADVICE[found].format(**_commands(seat)) for found in _kinds(made.findings))
     if not made.findings and made.ledger is None:
         yield "everything is as it was made"
@@ -165,7 +165,7 @@ def _kinds(findings: Sequence[Finding]) -> list[tuple[str, State]]:
 
 
 def _commands(seat: Seat) -> Mapping[str, str]:
-    return {verb: command(verb, seat.spool) for verb in ("run", "verify")}
+    return {verb: command(verb, seat.typed) for verb in ("run", "verify")}
 
 
 _ADVICE: Mapping[tuple[str, State], str] = {

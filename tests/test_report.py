@@ -27,6 +27,7 @@ from pipeline.report import (
     EXIT_CODES,
     PRECEDENCE,
     RunReport,
+    Typed,
     exit_code,
     has_news,
     make_report,
@@ -228,19 +229,19 @@ def test_each_outcome_has_its_next_command(outcome: Outcome, command: str) -> No
 
 def test_the_command_of_a_spool_names_the_spool() -> None:
     failed = _outcome("failed", job="n/my file.wav#text")
-    assert next_command(failed, spool="/srv/my spool") == (
+    assert next_command(failed, typed=Typed("/srv/my spool")) == (
         "mediaspool retry --spool '/srv/my spool' 'n/my file.wav#text'"
     )
 
 
 def test_a_refused_job_whose_manifest_nobody_named_is_let_go_by_retry_for_that_may_be_put_away_or_gone() -> None:
-    assert next_command(_outcome("refused"), spool="/srv/s") == "mediaspool retry --spool /srv/s a"
+    assert next_command(_outcome("refused"), typed=Typed("/srv/s")) == "mediaspool retry --spool /srv/s a"
     assert next_command(_outcome("refused")) == "mediaspool retry a"
 
 
 @pytest.mark.parametrize(("verdict", "verb"), [("refused", "plan"), ("not-started", "run")])
 def test_a_manifest_that_was_named_with_a_spool_is_named_with_it_again(verdict: Verdict, verb: str) -> None:
-    typed = next_command(_outcome(verdict), manifest="my notes.toml", spool="/srv/s")
+    typed = next_command(_outcome(verdict), manifest="my notes.toml", typed=Typed("/srv/s"))
     assert typed == f"mediaspool {verb} --spool /srv/s 'my notes.toml'"
 
 
@@ -332,7 +333,7 @@ def test_spend_and_minutes_are_added_up() -> None:
 @given(st.text(min_size=1), st.text())
 def test_invariant_28_no_name_and_no_reason_can_forge_a_line(job: str, reason: str) -> None:
     odd = msgspec.structs.replace(_outcome("failed", job=job), reason=reason, hint=reason)
-    shown = summary(_report(odd, manifest=job, warnings=(reason,)), spool=job)
+    shown = summary(_report(odd, manifest=job, warnings=(reason,)), typed=Typed(job))
     assert shown.replace("\n", "").isprintable()
     assert len(shown.splitlines()) <= 6
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.model import CallReceipt, Job, JobId, JobReceipt, Media, Outcome, Place, Verdict
 from pipeline.pages.markup import Address, file_address
-from pipeline.report import RunReport, next_command
+from pipeline.report import RunReport, Typed, next_command
 from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, AttemptState
@@ -101,13 +101,14 @@ class Material(Struct, frozen=True, kw_only=True):
 
 
 class Reach(Struct, frozen=True, kw_only=True):
-    """What the gathering may look into. `mask` takes known secrets out of a text."""
+    """What the gathering may look into. `mask` takes known secrets out of a text; `config` was named to the run."""
 
     ledger: Ledger
     store: Store
     spool: Spool
     mask: Callable[[str], str]
     tries: Mapping[Place, tuple[Try, ...]]
+    config: str | None
     chars: int
 
 
@@ -196,7 +197,9 @@ def _card(
     purse: _Purse,
 ) -> Card:
     told = msgspec.structs.replace(outcome, reason=reach.mask(outcome.reason), hint=reach.mask(outcome.hint))
-    card = Card(outcome=told, next=next_command(outcome, manifest=material.typed, spool=reach.spool.root))
+    card = Card(
+        outcome=told, next=next_command(outcome, manifest=material.typed, typed=Typed(reach.spool.root, reach.config))
+    )
     if job is None:
         return card
     row = reach.ledger.job(job.place)

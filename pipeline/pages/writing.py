@@ -42,6 +42,7 @@ def _gathered(runtime: Runtime, news: Sequence[Material]) -> list[tuple[Card, ..
         spool=runtime.spool,
         mask=runtime.redactor.known,
         tries=tries_of_run(runtime.ledger, runtime.spool),
+        config=runtime.world.config,
         chars=chars_a_job(news),
     )
     return [gather(item, reach) for item in news]

@@ -76,7 +76,7 @@ def test_the_command_beside_a_refusal_takes_it_out_of_the_status_though_its_file
     odd.unlink()
     folder.run()
     (problem,) = status(folder).problems
-    assert problem.next == f"mediaspool retry --spool {folder.spool} '{problem.id}'"
+    assert problem.next == f"mediaspool retry --spool {folder.spool} --config {folder.config} '{problem.id}'"
     assert retry(folder, problem.id).jobs == (problem.id,)
     assert status(folder).problems == ()
 
@@ -86,7 +86,7 @@ def test_status_shows_counts_problems_and_the_last_run(failed: Folder) -> None:
     (problem,) = found.problems
     assert found.counts == {"failed": 1}
     assert (problem.id, problem.verdict, problem.manifest) == (JOB, "failed", "notes")
-    assert problem.next == f"mediaspool retry --spool {failed.spool} '{JOB}'"
+    assert problem.next == f"mediaspool retry --spool {failed.spool} --config {failed.config} '{JOB}'"
     assert found.runs[0].exit_code == 3
 
 
@@ -187,7 +187,7 @@ def test_a_held_call_that_is_dropped_fails_its_job_until_a_retry(held: Folder) -
 
 def test_resolve_without_a_decision_lists_and_changes_nothing(held: Folder) -> None:
     (call,) = resolve(held)
-    assert call.next == f"mediaspool resolve --spool {held.spool} '{JOB}'"
+    assert call.next == f"mediaspool resolve --spool {held.spool} --config {held.config} '{JOB}'"
     assert len(status(held).held) == 1
 
 

@@ -124,3 +124,13 @@ def test_a_problem_of_an_earlier_run_does_not_raise_the_code_again(tmp_path: Pat
     shell.run(code=3)
     said = shell.run(code=0)
     assert (said.out, said.err) == ("", "")
+
+
+def test_every_command_to_type_next_names_the_spool_and_the_settings_as_they_were_named(shell: Shell) -> None:
+    shell.folder.configure({"fail": "EngineError"})
+    shell.folder.record("a.wav")
+    where = "--spool spool --config mediaspool.toml"
+    assert f"next: mediaspool retry {where} 'notes/a.wav#text'" in shell.run(code=3).err
+    assert f"next: mediaspool retry {where} 'notes/a.wav#text'" in shell.type("status", *shell.where()).err
+    (page,) = (shell.folder.spool / "reports").glob("*.report.html")
+    assert f"mediaspool retry --spool {shell.folder.spool} --config {shell.folder.config} " in page.read_text()

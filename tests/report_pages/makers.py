@@ -24,7 +24,7 @@ from pipeline.core.model import (
 from pipeline.pages.cards import Card, Cue, Exhibit, Try
 from pipeline.pages.markup import file_address, picture
 from pipeline.pages.thumbnails import Thumbnail
-from pipeline.report import RunReport, make_report, next_command
+from pipeline.report import RunReport, Typed, make_report, next_command
 
 STARTED, FINISHED = "2026-11-20T06:00:00+00:00", "2026-11-20T06:00:42.500+00:00"
 WAV = Media(media_type="audio/wav", family="audio", extension="wav")
@@ -99,7 +99,7 @@ def card(of: Outcome, *, exhibits: Sequence[Exhibit] = (), cues: Sequence[Cue] =
     )
     return Card(
         outcome=of,
-        next=next_command(of, spool="/srv/spool"),
+        next=next_command(of, typed=Typed("/srv/spool")),
         exhibits=tuple(exhibits),
         cues=tuple(cues),
         text=text,
