@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from pipeline.core.confine import display_path
 from pipeline.core.errors import InputChanging, InputError, LimitExceeded
 from pipeline.core.limits import Bounds
 from pipeline.core.model import Media, Sha256, Source
@@ -134,7 +135,8 @@ def _stat(path: str) -> os.stat_result:
     try:
         return os.stat(path)
     except FileNotFoundError as error:
-        raise InputError("the input does not exist", code="input-missing", hint="check the path") from error
+        what = f"the input '{display_path(path)}' does not exist"
+        raise InputError(what, code="input-missing", hint="check the path") from error
     except OSError as error:
         raise InputError(f"the input cannot be read: {error.strerror}", code="input-unreadable") from error
 

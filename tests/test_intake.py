@@ -31,3 +31,13 @@ def test_the_hint_fits_what_is_wrong_with_the_file(tmp_path: Path, body: bytes, 
     assert refused.value.code == code
     assert hint in refused.value.hint
     ledger.close()
+
+
+def test_an_input_that_is_not_there_is_named_as_it_was_looked_for(tmp_path: Path) -> None:
+    """A relative path of a manifest that was dropped into a spool starts from `incoming/`, which surprises."""
+    path = tmp_path / "not there.wav"
+    ledger = Ledger.view(str(tmp_path / "no-ledger"), clock=utc_now)
+    with pytest.raises(InputError, match=f"the input '{path}' does not exist") as refused:
+        Intake(ledger, Roots([str(tmp_path)])).source(str(path))
+    assert refused.value.code == "input-missing"
+    ledger.close()
