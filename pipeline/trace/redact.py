@@ -39,15 +39,19 @@ _ROOM_PER_SECRET_CHAR = 36  # a four-byte character, percent-encoded three times
 _MIN_ROOM = 200
 _LATIN_1 = re.compile("[\x80-\xff]{2,}")
 _WORD = re.compile(r"[^\W_]{4,}|\d{2,}")
+_ALIKE = str.maketrans("\u0131\u1fd3\u1fe3\ufb05", "i\u0390\u03b0\ufb06")  # one letter, which folding keeps apart
 
 
 class _Known(Struct, frozen=True):
-    """Finds a set of values in every encoding: `plain` as they are, `packed` as base64 or hex."""
+    """Finds a set of values in every encoding: `plain` as they are, `packed` as base64 or hex, both folded.
+
+    Not by a regular expression: `re` keeps each pattern for the life of the process, and these hold what is private.
+    """
 
     values: frozenset[str]
     spellings: tuple[str, ...]
-    plain: re.Pattern[str]
-    packed: re.Pattern[str]
+    plain: frozenset[str]
+    packed: frozenset[str]
 
     @classmethod
     def of(cls, values: Iterable[str]) -> "_Known | None":
@@ -58,15 +62,18 @@ class _Known(Struct, frozen=True):
         packed = {form for value in long_enough for form in _packed_forms(value)}
         escaped = {form for value in long_enough for form in _escaped_forms(value)}
         spellings = tuple(sorted(plain | packed | escaped, key=len, reverse=True))
-        return cls(long_enough, spellings, _pattern(plain), _pattern(packed))
+        return cls(long_enough, spellings, frozenset(map(_folded, plain)), frozenset(map(_folded, packed)))
 
     def find(self, reading: Reading) -> Iterator[Span]:
         joined = squeezed(reading)
-        for view, pattern, margin in ((reading, self.plain, 0), (joined, self.plain, 0), (joined, self.packed, 1)):
-            for match in pattern.finditer(view.text):
+        for view, forms, margin in ((reading, self.plain, 0), (joined, self.plain, 0), (joined, self.packed, 1)):
+            for start, end in _places(_folded(view.text), forms):
                 # The characters at both ends of a base64 run carry bits of the neighbours and of the secret.
-                start, end = match.start(1) - margin, match.end(1) + margin
-                yield view.span(max(start, 0), min(end, len(view.text)))
+                yield view.span(max(start - margin, 0), min(end + margin, len(view.text)))
+
+    def is_in(self, text: str) -> bool:
+        """As it is, letter case aside."""
+        return any(_places(_folded(text), self.plain))
 
 
 class Redactor:
@@ -126,7 +133,7 @@ class Redactor:
 
     def is_known(self, text: str) -> bool:
         """Does a known secret stand in this text as it is?"""
-        return self._known is not None and self._known.plain.search(text) is not None
+        return self._known is not None and self._known.is_in(text)
 
     def _secrets(self) -> frozenset[str]:
         return self._known.values if self._known is not None else frozenset()
@@ -200,10 +207,13 @@ def _named_pair(mapping: Mapping[str, JsonValue]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _pattern(forms: Iterable[str]) -> re.Pattern[str]:
-    """Finds every form at every position, overlapping too, the longest first."""
-    ordered = sorted(set(forms), key=lambda form: (-len(form), form))
-    return re.compile(f"(?=({'|'.join(map(re.escape, ordered))}))", re.IGNORECASE)
+def _places(folded: str, forms: Iterable[str]) -> Iterator[Span]:
+    """Where each form begins and ends, overlapping too."""
+    for form in forms:
+        at = folded.find(form)
+        while at >= 0:
+            yield at, at + len(form)
+            at = folded.find(form, at + 1)
 
 
 def _plain_forms(secret: str) -> Iterator[str]:
@@ -251,9 +261,16 @@ def _borrowed(reading: Reading, hide: Sequence[str]) -> Iterator[Span]:
 
 
 def _folded(text: str) -> str:
-    """Lower case, one character for one."""
-    lower = text.lower()
-    return lower if len(lower) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    """Letter case aside, one character for one, as `re.IGNORECASE` compares."""
+    folded = text.casefold()
+    if len(folded) != len(text):
+        folded = "".join(map(_folded_letter, text))
+    return folded if folded.isascii() else folded.translate(_ALIKE)
+
+
+def _folded_letter(letter: str) -> str:
+    folded = letter.casefold()
+    return folded if len(folded) == 1 else letter.lower()[0]
 
 
 def _masked(window: str, spans: Iterable[Span], max_chars: int) -> str:

@@ -1,6 +1,8 @@
 """Redaction: what was planted never comes out, and what is useful stays. The redaction side of invariant 21."""
 
+import gc
 import json
+import tracemalloc
 from collections.abc import Mapping
 
 import pytest
@@ -206,3 +208,26 @@ def test_more_texts_than_are_remembered_come_out_alike() -> None:
     redactor = Redactor(["hunter2hunter2"])
     texts = [f"job {number}" for number in range(2500)]
     assert [redactor.text(text) for text in texts + texts] == texts + texts
+
+
+@pytest.mark.parametrize(
+    "letters", ["kK\u212a", "sS\u017f", "iI\u0130\u0131", "\u0390\u1fd3", "\u03c3\u03c2\u03a3", "\u00df\u1e9e"]
+)
+def test_letters_that_differ_in_case_alone_are_one_letter(letters: str) -> None:
+    for written in letters:
+        for echoed in letters:
+            assert Redactor([f"a{written}4z"]).text(f"<A{echoed}4Z>") == f"<{MASK}>"
+
+
+def test_of_a_text_that_was_hidden_nothing_stays_in_the_process() -> None:
+    redactor = Redactor(["sk-some-secret"])
+    redactor.text("refused", hide=["a first text, so that all is loaded"])
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            redactor.text(f"refused {number}, see the documents", hide=[f"say something about the number {number}"])
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 40_000
