@@ -147,25 +147,36 @@ def ordered(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: ORDER.index(outcome.verdict))
 
 
+def shown_outcomes(report: RunReport) -> list[Outcome]:
+    return ordered(report.outcomes)[:MAX_CARDS]
+
+
 def gather(material: Material, reach: Reach) -> tuple[Card, ...]:
     """The cards of one page, at most MAX_CARDS."""
     jobs = {job.id: job for job in material.jobs}
     outcomes = {outcome.job: outcome for outcome in material.report.outcomes}
     purse = _Purse(READ_BYTES)
-    shown = ordered(material.report.outcomes)[:MAX_CARDS]
+    shown = shown_outcomes(material.report)
     return tuple(_card(outcome, jobs.get(outcome.job), outcomes, material, reach, purse) for outcome in shown)
 
 
-def tries_of_run(ledger: Ledger, spool: Spool) -> dict[Place, tuple[Try, ...]]:
-    """The attempts of this run by job. An artifact that its bounds have removed already is not linked."""
-    found: dict[Place, list[Try]] = {}
+def tries_of_run(ledger: Ledger, spool: Spool, materials: Iterable[Material]) -> dict[Place, tuple[Try, ...]]:
+    """The attempts of this run at the jobs that are shown. An artifact that its bounds have removed is not linked."""
+    found: dict[Place, list[Try]] = {place: [] for item in materials for place in _shown_places(item)}
     with border(spool.debug):
         artifacts = frozenset(os.listdir(spool.debug)) if os.path.isdir(spool.debug) else frozenset()
     for row in ledger.attempts_of_run():
-        name = f"{row.id}.json"
-        address = file_address(os.path.join(spool.debug, name), spool.reports) if name in artifacts else None
-        found.setdefault(row.place, []).append(_try(row, address))
-    return {place: tuple(tries) for place, tries in found.items()}
+        tries = found.get(row.place)
+        if tries is not None and len(tries) < MAX_TRIES:
+            name = f"{row.id}.json"
+            address = file_address(os.path.join(spool.debug, name), spool.reports) if name in artifacts else None
+            tries.append(_try(row, address))
+    return {place: tuple(tries) for place, tries in found.items() if tries}
+
+
+def _shown_places(material: Material) -> Iterator[Place]:
+    shown = {outcome.job for outcome in shown_outcomes(material.report)}
+    return (job.place for job in material.jobs if job.id in shown)
 
 
 def _try(row: AttemptRow, artifact: Address | None) -> Try:
@@ -204,7 +215,7 @@ def _card(
         return card
     row = reach.ledger.job(job.place)
     receipt = row.receipt if row is not None else None
-    card = msgspec.structs.replace(card, tries=reach.tries.get(job.place, ())[:MAX_TRIES])
+    card = msgspec.structs.replace(card, tries=reach.tries.get(job.place, ()))
     if outcome.verdict == "unchanged":
         return msgspec.structs.replace(card, exhibits=tuple(_products(outcome, reach)))
     exhibits = (*_inputs(job, outcomes, reach), *_products(outcome, reach))[:MAX_EXHIBITS]

@@ -30,25 +30,37 @@ class Thumbnail(Struct, frozen=True, kw_only=True):
     height: int
 
 
-async def thumbnails(cards: Iterable[Card], lanes: Lanes, is_stopping: Callable[[], bool]) -> Mapping[str, Thumbnail]:
-    """By path, the first cards first. Cancels what is not ready in time."""
-    wanted = {item.path: item for card in cards for item in card.exhibits if _is_picture(item)}
-    rest = list(wanted.values())[:MAX_THUMBNAILS]
-    rest.reverse()
-    made: dict[str, Thumbnail] = {}
+class Thumbnails:
+    """Makes those of one page after the other; number and time are bounded over all pages of a run."""
 
-    async def work() -> None:
-        while rest and not is_stopping():
-            item = rest.pop()
-            found = await _thumbnail(item, lanes)
-            if found is not None:
-                made[item.path] = found
+    def __init__(self, lanes: Lanes, is_stopping: Callable[[], bool]) -> None:
+        self._lanes = lanes
+        self._is_stopping = is_stopping
+        self._left = MAX_THUMBNAILS
+        self._left_s = MAX_SECONDS
 
-    with trio.move_on_after(MAX_SECONDS):
-        async with trio.open_nursery() as nursery:
-            for _ in range(min(WIDTH, len(rest))):
-                nursery.start_soon(work)
-    return made
+    async def of(self, cards: Iterable[Card]) -> Mapping[str, Thumbnail]:
+        """By path, the first cards first. Cancels what is not ready in time."""
+        wanted = {item.path: item for card in cards for item in card.exhibits if _is_picture(item)}
+        rest = list(wanted.values())[: self._left]
+        rest.reverse()
+        self._left -= len(rest)
+        made: dict[str, Thumbnail] = {}
+
+        async def work() -> None:
+            while rest and not self._is_stopping():
+                item = rest.pop()
+                found = await _thumbnail(item, self._lanes)
+                if found is not None:
+                    made[item.path] = found
+
+        began = trio.current_time()
+        with trio.move_on_after(self._left_s):
+            async with trio.open_nursery() as nursery:
+                for _ in range(min(WIDTH, len(rest))):
+                    nursery.start_soon(work)
+        self._left_s = max(0.0, self._left_s - (trio.current_time() - began))
+        return made
 
 
 def _is_picture(item: Exhibit) -> bool:

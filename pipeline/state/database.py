@@ -190,6 +190,12 @@ class Database:
             raise _mapped(error) from error
         return [make(*row) for row in rows]
 
+    def each(self, make: Callable[..., T], sql: str, *values: Value) -> Iterator[T]:
+        """Like `all`, a row at a time."""
+        with border(), contextlib.closing(self._connection.execute(sql, values)) as rows:
+            for row in rows:
+                yield make(*row)
+
 
 def _connect(path: str, *, is_uri: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(

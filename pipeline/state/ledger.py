@@ -6,7 +6,7 @@ the lock of the spool does. Blocking: asked through the one runner, by one calle
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from itertools import groupby
@@ -197,9 +197,9 @@ class Ledger:
         """
         return self._db.all(attempt_row, sql.OPEN_ATTEMPTS, MAX_ROWS)
 
-    def attempts_of_run(self) -> list[AttemptRow]:
-        """What this run has opened or adopted, oldest first."""
-        return self._db.all(attempt_row, sql.ATTEMPTS_OF_RUN, self._run, MAX_ROWS)
+    def attempts_of_run(self) -> Iterator[AttemptRow]:
+        """What this run has opened or adopted, oldest first, one by one: there may be more than memory should hold."""
+        return self._db.each(attempt_row, sql.ATTEMPTS_OF_RUN, self._run)
 
     def submitted_attempts(self) -> list[AttemptRow]:
         """What providers work on, oldest first."""

@@ -52,7 +52,7 @@ _ATTEMPTS = (
     " request_id, staged, media, receipt, code, message, usd, resolved, ticket FROM attempts WHERE "
 )
 ATTEMPT = f"{_ATTEMPTS} id = ?"
-ATTEMPTS_OF_RUN = f"{_ATTEMPTS} run = ? ORDER BY rowid LIMIT ?"
+ATTEMPTS_OF_RUN = f"{_ATTEMPTS} run = ? ORDER BY rowid"
 OPEN_ATTEMPTS = f"{_ATTEMPTS} state IN {_OPEN} ORDER BY rowid LIMIT ?"
 SUBMITTED_ATTEMPTS = f"{_ATTEMPTS} state = 'submitted' ORDER BY rowid LIMIT ?"
 SUBMITTED_ATTEMPT_OF = f"{_ATTEMPTS} state = 'submitted' AND call = ? ORDER BY rowid LIMIT 1"

@@ -8,7 +8,7 @@ from pipeline.children.lanes import Lane, Lanes
 from pipeline.children.stage import StageResult, StageSpec
 from pipeline.core.errors import EngineError
 from pipeline.pages.cards import Card
-from pipeline.pages.thumbnails import MAX_SECONDS, MAX_THUMBNAILS, thumbnails
+from pipeline.pages.thumbnails import MAX_SECONDS, MAX_THUMBNAILS, Thumbnails
 from tests.report_pages.makers import PNG, WAV, card, exhibit, outcome
 
 
@@ -30,16 +30,22 @@ def cards(count: int) -> list[Card]:
     return [card(outcome(number), exhibits=[exhibit(f"/in/{number}.png", "/r", PNG)]) for number in range(count)]
 
 
-async def test_a_page_waits_for_thumbnails_no_longer_than_it_may(autojump_clock: object, tmp_path: Path) -> None:
+async def test_the_pages_of_a_run_wait_for_thumbnails_no_longer_than_they_may(
+    autojump_clock: object, tmp_path: Path
+) -> None:
     lanes = Played(tmp_path, takes_s=3600.0)
-    assert await thumbnails(cards(5), lanes, lambda: False) == {}
-    assert trio.current_time() == MAX_SECONDS
+    thumbs, began = Thumbnails(lanes, lambda: False), trio.current_time()
+    assert await thumbs.of(cards(5)) == {}
+    assert await thumbs.of(cards(5)) == {}
+    assert trio.current_time() - began == MAX_SECONDS
     lanes.close()
 
 
 async def test_no_more_thumbnails_are_asked_for_than_a_run_may_have(autojump_clock: object, tmp_path: Path) -> None:
     lanes = Played(tmp_path, takes_s=0.001)
-    await thumbnails(cards(MAX_THUMBNAILS + 50), lanes, lambda: False)
+    thumbs = Thumbnails(lanes, lambda: False)
+    for _page in range(2):
+        await thumbs.of(cards(MAX_THUMBNAILS - 50))
     assert lanes.asked == MAX_THUMBNAILS
     lanes.close()
 
@@ -47,7 +53,8 @@ async def test_no_more_thumbnails_are_asked_for_than_a_run_may_have(autojump_clo
 async def test_only_pictures_are_asked_for_and_each_once(autojump_clock: object, tmp_path: Path) -> None:
     lanes = Played(tmp_path, takes_s=0.001)
     mixed = [exhibit("/in/a.png", "/r", PNG), exhibit("/in/a.wav", "/r", WAV), exhibit("/elsewhere/b.png", "/r", PNG)]
-    await thumbnails([card(outcome(1), exhibits=mixed), card(outcome(2), exhibits=mixed)], lanes, lambda: False)
+    mine = [card(outcome(1), exhibits=mixed), card(outcome(2), exhibits=mixed)]
+    await Thumbnails(lanes, lambda: False).of(mine)
     assert lanes.asked == 1
     lanes.close()
 
@@ -55,6 +62,6 @@ async def test_only_pictures_are_asked_for_and_each_once(autojump_clock: object,
 async def test_a_run_that_begins_to_end_asks_for_no_further_one(autojump_clock: object, tmp_path: Path) -> None:
     lanes = Played(tmp_path, takes_s=1.0)
     started = trio.current_time()
-    await thumbnails(cards(50), lanes, lambda: trio.current_time() - started > 2.5)
+    await Thumbnails(lanes, lambda: trio.current_time() - started > 2.5).of(cards(50))
     assert lanes.asked == 6
     lanes.close()
