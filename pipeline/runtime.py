@@ -36,6 +36,7 @@ from pipeline.routes import DRIVERS
 from pipeline.routes._tools import Tools
 from pipeline.state.database import RESTORE
 from pipeline.state.ledger import Ledger
+from pipeline.state.linux import be_thrifty
 from pipeline.state.pace_tables import caps_of
 from pipeline.state.pace_time import Moment, boot_id, steady_s
 from pipeline.state.runner import LedgerRunner, ThreadRunner
@@ -186,6 +187,7 @@ def load_kinds() -> Mapping[str, Kind]:
 async def open_runtime(
     settings: Settings, spool: Spool, world: World, *, roots: Mapping[str, str]
 ) -> AsyncIterator[Runtime]:
+    be_thrifty()  # before the first thread
     run, redactor = new_run_id(), Redactor(_known_secrets(settings, world.environ))
     if spool.has_lost_its_ledger:
         raise LedgerError("the ledger is gone, and answers of earlier runs are here", hint=RESTORE)

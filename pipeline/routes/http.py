@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import httpx
 import trio
@@ -34,6 +34,8 @@ READERS = 4
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, UnicodeError)
 """Every exception that httpx raises of its own; host names that cannot be encoded come as the last."""
 _NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout)
+# Most of a megabyte in small pieces, and 15 ms: all routes and runs of a process trust the same ones.
+_authorities = cache(lambda: httpx.create_ssl_context(trust_env=False))
 _NOT_SENDABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (httpx.ConnectTimeout, "no connection in time"),
@@ -62,7 +64,7 @@ class Http:
         headers: Mapping[str, str],
         safe: Callable[[str], str],
         guard: Guard | None = None,
-        tls: Callable[[], ssl.SSLContext] = lambda: httpx.create_ssl_context(trust_env=False),
+        tls: Callable[[], ssl.SSLContext] = _authorities,
     ) -> None:
         self._base = _base_url(base_url)
         self._origin = _origin(self._base)

@@ -1,4 +1,5 @@
-"""What Linux offers and Python does not: kinds of file systems, room without writing, no-replace renames, hints.
+"""What Linux offers and Python does not: kinds of file systems, room without writing, no-replace renames, hints, a
+word about memory.
 
 Each says plainly when it is not offered here, so that its caller can take the longer way. Nothing here decides.
 """
@@ -14,6 +15,9 @@ _RENAME_NOREPLACE = 1
 _FALLOC_KEEP_SIZE = 1
 _IN_NEWS = 0x8 | 0x80 | 0x400  # closed after writing, moved in, the folder itself deleted
 _STATFS_BYTES = 512  # larger than struct statfs on every architecture
+# From malloc.h, with what is asked for.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_THRIFT = ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, 1 << 20), (_M_TRIM_THRESHOLD, 1 << 20))
 # EPERM as well: old container filters answer it for system calls that they do not know.
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM})
 
@@ -102,3 +106,13 @@ def open_hints(folders: Iterable[str]) -> int | None:
     for folder in folders:
         watch(fd, os.fsencode(folder), _IN_NEWS)  # one that is missing is found by the clock
     return fd
+
+
+def be_thrifty() -> bool:
+    """Ask the C library for one pool of memory for all threads, and for what is free. False where it cannot be asked.
+
+    By itself glibc gives the threads of each run pools of their own, which it hardly ever gives back, and once a block
+    of some megabytes was freed it puts such blocks into the pools too: after some thousand jobs half of them is free.
+    """
+    mallopt = getattr(_libc(), "mallopt", None)
+    return mallopt is not None and all(mallopt(what, value) for what, value in _THRIFT)
