@@ -29,6 +29,7 @@ from pipeline.admission import (
     refused,
     until_closed,
 )
+from pipeline.core.confine import display_path
 from pipeline.core.drivers import Driver, carried_by
 from pipeline.core.errors import CODES, ConfigError, InputError, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
@@ -278,16 +279,17 @@ class Planner:
                 continue
             ours = self._ledger.product_at(product.path)
             expected = {intended.get(product.path), ours.sha256 if ours and ours.place == job.place else None} - {None}
+            shown = display_path(product.path)
             if not expected:
                 return Refusal(
                     code="output-exists",
-                    message=f"the {product.name} file is already there and mediaspool does not remember writing it",
+                    message=f"'{shown}' is there already and mediaspool does not remember writing it",
                     hint="move it away, or run with --force to replace it",
                 )
             if self._intake.sha256(product.path) not in expected:
                 return Refusal(
                     code="product-edited",
-                    message=f"the {product.name} file was edited by hand and the job has changed",
+                    message=f"'{shown}' was edited by hand and the job has changed",
                     hint="move your version away, or run with --force to replace it",
                 )
         return None

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from pipeline.answer import SCHEMA, Answer, counted, joined
 from pipeline.core.confine import display, display_path
-from pipeline.core.errors import MediaspoolError
+from pipeline.core.errors import ConfigError, MediaspoolError
 from pipeline.core.model import Sha256
 from pipeline.held import viewed
 from pipeline.report import command
@@ -54,6 +54,8 @@ class Verified(Struct, frozen=True, kw_only=True):
 def verify(seat: Seat, *, is_repairing: bool) -> Answer:
     """Read every answer and product once. 0: all as it was; 3: something is not; 74: the ledger is broken."""
     spool = Spool(seat.root)
+    if not os.path.isdir(spool.root):
+        raise ConfigError(f"there is no spool at '{display_path(spool.root)}' yet", hint="name it with --spool DIR")
     with _allowed(spool, is_real=is_repairing):
         broken = _ledger_problem(seat)
         rows = [] if broken else all_products(spool.ledger_path)
@@ -77,7 +79,7 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
 @contextmanager
 def _allowed(spool: Spool, *, is_real: bool) -> Iterator[None]:
     """Repairing takes the lock; looking works beside a run, whose newest files it may not know."""
-    if not is_real or not os.path.isdir(spool.root):
+    if not is_real:
         yield
         return
     with spool.lock():

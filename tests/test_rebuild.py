@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import ConfigError
 from pipeline.rebuild import Rebuilt, rebuild
 from pipeline.state.ledger import Ledger
 from pipeline.verify import Verified, verify
@@ -185,3 +186,10 @@ def test_a_broken_ledger_is_told_with_what_to_do(folder: Folder, standin: StandI
     answer = verify(seat(folder), is_repairing=False)
     assert answer.exit_code == 74
     assert "rebuild" in answer.text
+
+
+def test_a_spool_that_is_not_there_is_never_called_sound(folder: Folder) -> None:
+    for is_repairing in (False, True):
+        with pytest.raises(ConfigError, match="there is no spool at"):
+            verify(seat(folder), is_repairing=is_repairing)
+    assert not folder.spool.exists()

@@ -97,7 +97,9 @@ def test_a_file_that_is_not_ours_is_never_overwritten(folder: Folder) -> None:
     folder.product("a.wav.text.txt").parent.mkdir()
     folder.product("a.wav.text.txt").write_text("precious")
     result = folder.run()
-    assert outcomes(result)["notes/a.wav#text"].code == "output-exists"
+    outcome = outcomes(result)["notes/a.wav#text"]
+    assert outcome.code == "output-exists"
+    assert outcome.reason.startswith(f"'{folder.product('a.wav.text.txt')}' is there already")
     assert outcomes(result)["notes/a.wav#canon"].verdict == "blocked"
     assert folder.product("a.wav.text.txt").read_text() == "precious"
     assert folder.calls() == 0
