@@ -2,7 +2,7 @@
 
 import json
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Literal, Protocol
 
@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.origins import check_origins, origin_of
 
 Event = Literal["start", "success", "fail", "log"]
 When = Literal["always", "news", "problems"]
@@ -99,4 +100,17 @@ def check_notify(table: NotifyTable) -> None:
     for name in ("ping", "webhook"):
         if getattr(table, f"{name}_url") and getattr(table, f"{name}_key"):
             raise ConfigError(f"notify.{name}_url and notify.{name}_key are both given", hint="give one of them")
+    check_origins(table.origins, "notify.origins")
+    for name, url in (("ping", table.ping_url), ("webhook", table.webhook_url)):
+        if url is not None:
+            _check_address(f"notify.{name}_url", url, table.origins)
     hook_body(table.webhook_body, Notice(event="success", run="", started_at=""))
+
+
+def _check_address(key: str, url: str, origins: Iterable[str]) -> None:
+    """Says nothing of the address itself, which may be as good as a key."""
+    origin = origin_of(url)
+    if origin is None:
+        raise ConfigError(f"{key} is no http or https address", hint="write it in full, with https:// in front")
+    if origin[0] == "http" and origin not in map(origin_of, origins):
+        raise ConfigError(f"{key} is not https", hint="write https, or name a host of your own in notify.origins")

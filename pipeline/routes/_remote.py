@@ -15,6 +15,7 @@ from msgspec import Struct
 from pipeline.core.confine import display
 from pipeline.core.drivers import Health, RouteConfig
 from pipeline.core.errors import ConfigError
+from pipeline.core.origins import check_origins
 from pipeline.core.secret import Secret
 from pipeline.routes._body import JsonTree
 from pipeline.routes._tools import Tools
@@ -36,7 +37,8 @@ class Address(Struct, frozen=True, kw_only=True):
 
 
 def address_of(route: RouteConfig, default: str, real_hosts: frozenset[str]) -> Address:
-    """The base URL, tidied; ConfigError for what could only be a slip of the hand."""
+    """The base URL, tidied; ConfigError for what could only be a slip of the hand, in `result_origins` too."""
+    check_origins(route.options.get("result_origins", "").split(), f"result_origins of route {route.id}")
     base = (route.base_url or default).strip().rstrip("/")
     shown = display(base.partition("?")[0].rpartition("@")[2])
     parts = urlsplit(base)

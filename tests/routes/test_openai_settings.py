@@ -131,3 +131,8 @@ def test_a_server_without_a_key_is_fine_unless_it_is_the_real_host(lanes: Lanes)
     real = open_driver(msgspec.structs.replace(at("openai", None), base_url=None, key=None), tools(lanes)).probe()
     assert not real.ok
     assert "OPENAI_API_KEY" in real.hint
+
+
+def test_an_origin_of_results_without_its_scheme_is_refused_before_anything_is_paid(lanes: Lanes) -> None:
+    with pytest.raises(ConfigError, match=r"result_origins of route .* has '127\.0\.0\.1:9000'"):
+        opened(lanes, options={"result_origins": "http://127.0.0.1:8000 127.0.0.1:9000"})

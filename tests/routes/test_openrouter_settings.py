@@ -194,3 +194,8 @@ def test_k17_discovery_is_best_effort_on_the_real_host_and_off_elsewhere(
 @pytest.mark.parametrize("mode", ["off", "best-effort", "required"])
 def test_k16_discovery_follows_the_settings(lanes: Lanes, mode: str) -> None:
     assert opened(lanes, discovery=mode).catalogue.mode == mode
+
+
+def test_an_origin_of_results_without_its_scheme_is_refused_before_anything_is_paid(lanes: Lanes) -> None:
+    with pytest.raises(ConfigError, match=r"result_origins of route .* has '127\.0\.0\.1:9000'"):
+        opened(lanes, options={"result_origins": "http://127.0.0.1:8000 127.0.0.1:9000"})
