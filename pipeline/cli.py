@@ -55,7 +55,7 @@ def init(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A folder of recordings.")],
     as_json: Json = False,
 ) -> int:
-    """Write a commented manifest beside FOLDER; print the crontab line."""
+    """Write a commented manifest beside FOLDER. Prints the line for your crontab."""
     from pipeline import starter
 
     return tell(lambda: starter.start(str(folder)), as_json=as_json)

@@ -62,7 +62,7 @@ def models(
     config: Config = None,
     as_json: Json = False,
 ) -> int:
-    """List the models that are known, and what each can do here. Asks nobody: what runs have kept, and tables."""
+    """List the models that are known. What each can do here, asking nobody: what runs have kept, and tables."""
     from pipeline import showcase
 
     return tell(lambda: showcase.models(seat_of(context, spool, config), route, kind, search), as_json=as_json)
@@ -142,7 +142,7 @@ def watch(
     every: Annotated[str, typer.Option(metavar="TIME", help="Look so often, such as 30s.")] = "30s",
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Of each run, such as 50m.")] = None,
 ) -> int:
-    """Run a spool whenever something is due, until a signal comes. For those who want a process instead of cron."""
+    """Run a spool whenever something is due. Until a signal comes, for those who want a process instead of cron."""
     from pipeline import watch as watching
 
     every_s = seconds(every, "--every")

@@ -150,7 +150,7 @@ class Http:
         clients = self._open if is_own or origin in {_origin(_parsed(text)) for text in also} else self._guarded
         if there.userinfo or (clients is self._guarded and there.scheme != "https"):
             raise _no_address(f"{there.scheme}://{there.host}")
-        path = there.path if is_own else f"https://{display(there.host, 100)}"
+        path = there.path if is_own else f"{there.scheme}://{display(there.host, 100)}"
         asked = Asked(path=path, model=None, is_post=False, safe=self._safe)
         async with opened(body, self._threads) as upload:
             flight = _Flight(asked, self.timeouts, upload, trio.lowlevel.checkpoint, deadline=deadline)

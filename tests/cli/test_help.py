@@ -71,3 +71,10 @@ def test_a_shell_completes_commands_and_options_and_leaves_files_to_itself(words
     found, how = done.stdout.splitlines()
     assert set(found.split()) == offered
     assert "-o default" in how
+
+
+@pytest.mark.parametrize("name", PROGRAM.commands)
+def test_the_list_of_commands_says_a_whole_sentence_of_each(name: str) -> None:
+    shown = PROGRAM.commands[name].get_short_help_str(limit=57)  # what a terminal of 80 columns has room for
+    assert shown.endswith(".")
+    assert not shown.endswith("...")

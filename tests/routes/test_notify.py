@@ -114,6 +114,17 @@ async def test_no_notice_goes_to_an_address_of_this_network_unless_its_origin_is
     assert "uuid" not in lost[0]
 
 
+async def test_a_host_of_ones_own_that_hangs_up_is_told_with_its_scheme() -> None:
+    async def hang_up(_heard: Heard, _stream: trio.SocketStream) -> bytes | None:
+        await trio.lowlevel.checkpoint()
+        return None
+
+    async with serving(hang_up) as server:
+        (lost,) = await told(server, notice())
+    assert "(http://127.0.0.1)" in lost
+    assert "uuid" not in lost
+
+
 async def test_a_missing_secret_is_named_and_nothing_is_sent() -> None:
     notifier = Notifier(NotifyTable(ping_key="PING"), find_key=lambda _name: None, safe=lambda text: text)
     assert await notifier.tell(notice()) == ["the ping did not get through: there is no secret PING"]
