@@ -7,6 +7,7 @@ pictures of this machine, and nothing else.
 import base64
 import functools
 import hashlib
+import io
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import resources
@@ -23,7 +24,7 @@ _PROMISE = (
 )
 
 
-_ROW, _BETWEEN, _ROW_END = Markup("<div><dt>"), Markup("</dt><dd>"), Markup("</dd></div>")
+_ROW, _BETWEEN, _ROW_END = Markup(("<div><dt>",)), Markup(("</dt><dd>",)), Markup(("</dd></div>",))
 
 
 def document(title: str, body: Markup, *, has_script: bool, about: Child = None) -> bytes:
@@ -41,7 +42,9 @@ def document(title: str, body: Markup, *, has_script: bool, about: Child = None)
         raw("style", style),
     )
     whole = element("html", head, element("body", body, raw("script", script) if script else None), lang="en")
-    return f"<!doctype html>\n{whole.html}\n".encode()
+    file = io.BytesIO()  # it hands over what it holds without a copy
+    file.writelines(piece.encode() for piece in ("<!doctype html>\n", *whole.pieces, "\n"))
+    return file.getvalue()
 
 
 def skip_link(target: str, words: str) -> Markup:

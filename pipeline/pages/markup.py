@@ -17,14 +17,19 @@ from msgspec import Struct
 
 _NEVER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _NOT_AS_IT_IS = re.compile(f"[&<>\"'{_NEVER.pattern[1:]}")
+PIECE_CHARS = 16_384
 _VOID = frozenset({"br", "img", "input", "link", "meta", "source"})
 _FOLLOWED = frozenset({"href", "src", "poster"})
 
 
 class Markup(Struct, frozen=True):
-    """A piece of finished HTML."""
+    """Finished HTML. A small one is one piece; a large one stays in its pieces, so that no page is in memory twice."""
 
-    html: str
+    pieces: tuple[str, ...]
+
+    @property
+    def html(self) -> str:
+        return "".join(self.pieces)
 
 
 class Address(Struct, frozen=True):
@@ -58,24 +63,33 @@ def element(tag: str, *children: Child, **attributes: Value) -> Markup:
     if tag not in _VOID:
         _add(parts, children)
         parts.append(f"</{tag}>")
-    return Markup("".join(parts))
+    return _markup(parts)
 
 
 def joined(children: Iterable[Child]) -> Markup:
     parts: list[str] = []
     _add(parts, children)
-    return Markup("".join(parts))
+    return _markup(parts)
 
 
 def _add(parts: list[str], children: Iterable[Child]) -> None:
-    parts += [child.html if isinstance(child, Markup) else text(child) for child in children if child]
+    for child in children:
+        if isinstance(child, Markup):
+            parts += child.pieces
+        elif child:
+            parts.append(text(child))
+
+
+def _markup(parts: list[str]) -> Markup:
+    is_large = sum(map(len, parts)) > PIECE_CHARS
+    return Markup(tuple(parts) if is_large else ("".join(parts),))
 
 
 def raw(tag: str, content: str) -> Markup:
     """A style or script of ours, as it is: its hash stands in the page's policy."""
     if f"</{tag}" in content.lower():
         raise ValueError(f"a {tag} that ends early")
-    return Markup(f"<{tag}>{content}</{tag}>")
+    return Markup((f"<{tag}>{content}</{tag}>",))
 
 
 def file_address(path: str, folder: str) -> Address:

@@ -1,6 +1,7 @@
 """The page of a run from its cards: what stands where, within which bounds, and what can never stand in it."""
 
 import re
+import tracemalloc
 
 import pytest
 
@@ -81,6 +82,19 @@ def test_a_page_has_a_bound_on_its_jobs_and_says_what_is_left_out() -> None:
     page = run_page(report(outcomes), [card(item) for item in ordered(outcomes)[:MAX_CARDS]], {}).decode()
     assert "And 7 more in the JSON report" in page
     assert page.count("<article") == MAX_CARDS
+
+
+def test_a_page_is_made_in_a_few_times_its_size() -> None:
+    outcomes = [outcome(number) for number in range(300)]
+    cards = [card(item, text="words " * 500) for item in outcomes]
+    run_page(report(outcomes), cards[:1], {})
+    tracemalloc.start()
+    try:
+        page = run_page(report(outcomes), cards, {})
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * len(page)
 
 
 @pytest.mark.parametrize(("jobs", "chars"), [(1, MAX_TEXT_CHARS), (1000, 3000), (100_000, MIN_TEXT_CHARS)])
