@@ -114,7 +114,9 @@ def schedule(every_s: float, seed: str) -> str:
         raise ConfigError("cron starts something every minute to once a day", hint='write it like "5m" or "1h"')
     if minutes < 60:
         return f"{offset % minutes}-59/{minutes} * * * *" if minutes > 1 else "* * * * *"
-    hours = minutes // 60
+    hours, rest = divmod(minutes, 60)
+    if rest:
+        raise ConfigError(f"cron has no line for every {minutes} minutes", hint="beyond an hour, write whole hours")
     return f"{offset % 60} {'*' if hours == 1 else f'*/{hours}' if hours < 24 else offset % 24} * * *"
 
 

@@ -36,7 +36,7 @@ def test_a_schedule_is_five_fields_of_cron(seconds: int, fields: str) -> None:
     assert re.fullmatch(fields, schedule(seconds, "/srv/spool"))
 
 
-@pytest.mark.parametrize("seconds", [0.5, 59, 86_401])
+@pytest.mark.parametrize("seconds", [0.5, 59, 5400, 86_401])
 def test_what_cron_cannot_do_is_refused(seconds: float) -> None:
     with pytest.raises(ConfigError):
         schedule(seconds, "/srv/spool")
