@@ -266,7 +266,8 @@ def _of_error(error: MediaspoolError) -> int:
 
 
 def _headline(report: RunReport) -> str:
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items()) or "nothing to do"
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items())
+    counted = counted or ("nothing ran" if report.exit_code else "nothing to do")
     parts = [counted]
     if report.audio_seconds:
         parts.append(f"{report.audio_seconds / 60:.1f} min of audio")

@@ -54,7 +54,7 @@ def test_4_a_cap_stops_the_run_with_work_left(shell: Shell) -> None:
 
 def test_65_an_invalid_manifest(shell: Shell) -> None:
     shell.folder.manifest.write_text("schema = 1\nthis is not TOML")
-    shell.run(code=65)
+    assert shell.run(code=65).err.splitlines()[1].startswith("notes.toml: nothing ran; ")
 
 
 def test_66_a_missing_manifest_also_in_a_missing_folder(shell: Shell) -> None:
