@@ -160,7 +160,7 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(body, Settings)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"the settings are wrong: {error}", hint="see docs/settings.md") from error
+        raise ConfigError(f"the settings are wrong: {_placed(error, body)}", hint="see docs/settings.md") from error
     file = settings_path(path, environ)
     metrics = tuple(filter(None, (settings.metrics.file,)))
     settings = msgspec.structs.replace(
@@ -170,6 +170,17 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     )
     _check(settings)
     return settings
+
+
+def _placed(error: msgspec.ValidationError, body: Mapping[str, object]) -> str:
+    """What is wrong and where; the checker itself does not tell which of the routes it was."""
+    routes = body.get("routes")
+    for route, table in routes.items() if isinstance(routes, dict) and "routes[...]" in str(error) else ():
+        try:
+            msgspec.convert(table, RouteTable)
+        except msgspec.ValidationError:
+            return str(error).replace("routes[...]", f"routes.{display(str(route), 100)}", 1)
+    return str(error)
 
 
 def _absolute(paths: Sequence[str], file: str) -> tuple[str, ...]:
