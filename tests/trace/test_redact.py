@@ -97,6 +97,16 @@ def test_numbers_hashes_codes_and_counts_of_tokens_stay() -> None:
     assert Redactor(["some secret value"]).value(facts) == facts
 
 
+def test_an_id_in_hex_is_shown_unless_a_secret_stands_in_it_or_it_is_as_long_as_a_key() -> None:
+    redactor = Redactor(["deadbeef", "Canary"])
+    for length in (16, 32, 39, 64):
+        assert redactor.text("0f" * 32 if length == 64 else ("0f" * 20)[:length]) != MASK
+        assert MASK in redactor.text(("deadbeef" + "0f" * 32)[:length])
+        assert MASK in redactor.text((b"Canary".hex() + "0f" * 32)[:length])
+    for length in (40, 63, 65):
+        assert redactor.text(("0f" * 33)[:length]) == MASK
+
+
 SHAPES = {
     "Incorrect API key provided: sk-or-CANARY99xyz. See the docs": "CANARY99",
     "sent Bearer CANARY99 to the server": "CANARY99",
