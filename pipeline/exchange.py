@@ -143,13 +143,11 @@ class Receiving:
     async def write(self, chunk: bytes) -> None:
         self._meter.add(len(chunk))
         payload = self.payloads[-1]
-        payload.pending += chunk
-        if payload.recognised is None:
-            if len(payload.pending) < HEAD_BYTES:
-                return
-            self._open_gate(payload)
-        if len(payload.pending) >= TOGETHER_BYTES:
+        if payload.recognised is not None and len(payload.pending) >= TOGETHER_BYTES:  # the last ones go with `finish`
             await self._files(payload.flush)
+        payload.pending += chunk
+        if payload.recognised is None and len(payload.pending) >= HEAD_BYTES:
+            self._open_gate(payload)
 
     async def finish(self, reply: Reply) -> None:
         """Sync and examine what came last. ContractError if it is not what was declared and asked."""

@@ -1,6 +1,6 @@
 """The receiving side of an attempt: one verdict on a head, however the bytes arrive."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import trio
 
 from pipeline.core.drivers import Reply
 from pipeline.core.errors import ContractError, InDoubt, LimitExceeded
-from pipeline.core.model import CallKey, Limits, Media, Place, RunId
+from pipeline.core.model import CallKey, Limits, Media, Place, RunId, Runner, T, Ts
 from pipeline.exchange import MAX_PARTS, TEXT, Answers, Receiving
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
@@ -48,7 +48,14 @@ async def _verdict(ledger: Ledger, folder: Path, body: bytes, chunk: int) -> Med
 SECRET = "sk-or-v1-4711"
 
 
-def _receiving(ledger: Ledger, folder: Path, *, answers: Answers = "media", max_bytes: int | None = None) -> Receiving:
+def _receiving(
+    ledger: Ledger,
+    folder: Path,
+    *,
+    answers: Answers = "media",
+    max_bytes: int | None = None,
+    files: Runner = InlineRunner(),  # noqa: B008  # it holds nothing
+) -> Receiving:
     attempt = ledger.open_attempt(
         call=CallKey("c"), place=Place("p"), route="r", model="m", operation="any", paid=True, worst_usd=None
     )
@@ -58,7 +65,7 @@ def _receiving(ledger: Ledger, folder: Path, *, answers: Answers = "media", max_
         store=Store(staging=str(folder), assets=str(folder), quarantine=str(folder)),
         ledger=ledger,
         runner=runner,
-        files=runner,
+        files=files,
         reached=lambda _: None,
         redactor=Redactor([SECRET]),
         allowed=ANSWERS if answers == "media" else frozenset({"text/plain", "application/json"}),
@@ -122,6 +129,19 @@ async def test_the_payloads_of_an_answer_are_counted_together(ledger: Ledger, tm
     with closing(receiving), pytest.raises(LimitExceeded):
         await _hand_over(receiving, body, body)
     assert [payload.staged.size for payload in receiving.whole] == [len(body)]
+
+
+async def test_an_answer_that_comes_at_once_is_written_and_examined_in_one_trip(ledger: Ledger, tmp_path: Path) -> None:
+    trips: list[int] = []
+
+    async def files(work: Callable[[*Ts], T], *args: *Ts) -> T:
+        trips.append(len(trips))
+        return await InlineRunner()(work, *args)
+
+    receiving = _receiving(ledger, tmp_path, files=files)
+    with closing(receiving):
+        await _hand_over(receiving, wav(10.0))
+        assert (len(trips), receiving.whole[0].staged.size) == (1, len(wav(10.0)))
 
 
 async def test_every_payload_is_examined_and_only_the_whole_ones_may_be_kept(ledger: Ledger, tmp_path: Path) -> None:
