@@ -5,6 +5,7 @@ Promises: memory holds one piece at a time; the header is true once the block en
 """
 
 import errno
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ class SpeechFile:
         if not is_first:
             self.pause(pause_s)
         at = self.seconds
-        self._write(_faded(piece).raw_data)
+        self._write(_faded(piece))
         return Piece(at_s=at, seconds=piece.frame_count() / self._rate)
 
     def place(self, pcm: Pcm, *, at_s: float, until_s: float) -> Piece:
@@ -65,7 +66,7 @@ class SpeechFile:
         self.pad_to(at_s)
         at, seconds = self.seconds, piece.frame_count() / self._rate
         room = max(round((until_s - at) * 1000), 0)
-        self._write(_faded(piece[:room] if seconds * 1000 > room else piece).raw_data)
+        self._write(_faded(piece[:room] if seconds * 1000 > room else piece))
         return Piece(at_s=at, seconds=seconds)
 
     def pad_to(self, at_s: float) -> None:
@@ -110,7 +111,7 @@ def join_speech(path: Path) -> Iterator[SpeechFile]:
 
 
 async def one_wav(reels: Sequence[Path], path: Path, *, tags: Mapping[str, str], max_bytes: int | None) -> None:
-    """WAVs of one shape, one after the other, as one at `path` with these tags."""
+    """WAVs of one shape, one after the other, as one at `path` with these tags. The first of them becomes it."""
     layouts = []
     for reel in reels:
         with disk_errors(), reel.open("rb") as file:
@@ -118,15 +119,18 @@ async def one_wav(reels: Sequence[Path], path: Path, *, tags: Mapping[str, str],
     size, info = sum(layout.data_bytes for layout in layouts), info_chunk(tags)
     Meter(max_bytes, code="limit-bytes", unit="bytes of speech").add(size)
     first = layouts[0]
-    with disk_errors(), path.open("wb") as made:
+    with disk_errors(), reels[0].open("r+b") as made:
         made.write(wav_header(size, rate=first.rate, channels=first.channels, tail_bytes=len(info)))
-        for reel, layout in zip(reels, layouts, strict=True):
+        made.seek(0, os.SEEK_END)
+        for reel, layout in zip(reels[1:], layouts[1:], strict=True):
             with reel.open("rb") as file:
                 file.seek(layout.data_at)
                 while chunk := file.read(COPY_BYTES):
                     made.write(chunk)
                     await trio.lowlevel.checkpoint()  # a book is copied beside other work
         made.write(info)
+    with disk_errors():
+        reels[0].rename(path)
 
 
 def trimmed(pcm: Pcm, *, edge_ms: int = EDGE_MS) -> AudioSegment:
@@ -147,8 +151,15 @@ def seconds_of(pcm: Pcm, *, edge_ms: int) -> float:
     return float(piece.frame_count()) / pcm.rate
 
 
-def _faded(piece: AudioSegment) -> AudioSegment:
-    return piece.fade_in(FADE_MS).fade_out(FADE_MS) if len(piece) > 2 * FADE_MS else piece
+def _faded(piece: AudioSegment) -> bytes:
+    """Its samples, both ends eased. By hand: pydub takes longer for these few than for all the rest of a piece."""
+    frames, body = int(piece.frame_count(ms=FADE_MS)), bytearray(piece.raw_data)
+    samples = memoryview(body).cast("h")
+    if len(piece) > 2 * FADE_MS:
+        for at in range(frames * piece.channels):
+            gain = at // piece.channels / frames
+            samples[at], samples[-1 - at] = int(samples[at] * gain), int(samples[-1 - at] * gain)
+    return bytes(body)
 
 
 @contextmanager

@@ -31,9 +31,13 @@ async def in_order(ctx: JobContext, count: int, make: Callable[[int], Awaitable[
             if failures or ctx.is_stopping():
                 return
 
-    async with trio.open_nursery() as nursery:
-        for _ in range(min(ctx.width, count)):
-            nursery.start_soon(work)
+    workers = min(ctx.width, count)
+    if workers == 1:  # most jobs have one part: no task of its own for that
+        await work()
+    else:
+        async with trio.open_nursery() as nursery:
+            for _ in range(workers):
+                nursery.start_soon(work)
     if failures:
         raise max(failures, key=lambda error: _REACH[error.reach])
     if len(made) < count:

@@ -72,6 +72,17 @@ def test_a_seam_is_faded_so_that_it_cannot_click(tmp_path: Path) -> None:
     assert data[8000:8002] == b"\x00\x60"
 
 
+def test_both_sides_of_a_stereo_piece_are_faded_alike(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    with join_speech(path) as joined:
+        joined.append(Pcm(rate=RATE, channels=2, samples=b"\x00\x60\x00\xa0" * 8000), pause_s=0)
+    sounds = memoryview(samples(path)[1]).cast("h")
+    left, right = list(sounds[::2]), list(sounds[1::2])
+    assert left == [-each for each in right] == left[::-1]
+    assert left[:4000] == sorted(left[:4000])
+    assert (left[0], left[40], left[80]) == (0, 0x6000 // 2, 0x6000)
+
+
 def test_a_piece_is_placed_at_its_time_and_cut_where_its_time_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     with join_speech(path) as joined:
@@ -109,10 +120,11 @@ async def test_wavs_become_one_with_its_tags_and_a_true_header(tmp_path: Path) -
     reels = [tmp_path / "1.wav", tmp_path / "2.wav"]
     for reel in reels:
         reel.write_bytes(speech(0.5))
+    spoken = b"".join(samples(reel)[1] for reel in reels)
     whole = tmp_path / "whole.wav"
     await one_wav(reels, whole, tags={"title": "Été", "comment": "source: a.txt", "track": "1"}, max_bytes=None)
     rate, data = samples(whole)
-    assert (rate, data) == (RATE, b"".join(samples(reel)[1] for reel in reels))
+    assert (rate, data) == (RATE, spoken)
     with whole.open("rb") as file:
         found = examine(file, whole.stat().st_size)
     assert found.ok
