@@ -7,7 +7,6 @@ nearest known one. Nothing here looks at a file.
 import difflib
 import functools
 import itertools
-import re
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, TypeVar
@@ -15,6 +14,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from pipeline.core.choices import words_that_fit
 from pipeline.core.confine import display
 from pipeline.core.errors import ConfigError, ManifestError, MediaspoolError
 from pipeline.core.kinds import Kind
@@ -27,7 +27,6 @@ S = TypeVar("S", bound=Struct)
 DEFAULT_FOLDER_SETTLE_S = 2.0
 MAX_ID_CHARS = 1000
 MAX_UNKNOWN = 20
-_PLACE = re.compile(r"`\$\.(\w+)")
 _SECRET_WORDS = ("secret", "token", "password", "api_key", "apikey", "authorization")
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -182,26 +181,9 @@ def convert(table: Mapping[str, object], into: type[S], what: str) -> S:
     try:
         return msgspec.convert(table, into)
     except msgspec.ValidationError as error:
-        raise invalid(f"{what}: {display(str(error))}", _what_fits(into, str(error))) from error
-
-
-def _what_fits(into: type[Struct], message: str) -> str:
-    """The words that may stand at the place that the message names, where they are a few."""
-    found, info = _PLACE.search(message), msgspec.inspect.type_info(into)
-    fields = info.fields if isinstance(info, msgspec.inspect.StructType) else ()
-    words = [word for field in fields if found and field.encode_name == found[1] for word in _words_of(field.type)]
-    return f"write one of: {', '.join(words)}" if words else "correct this value"
-
-
-def _words_of(kind: msgspec.inspect.Type) -> list[str]:
-    match kind:
-        case msgspec.inspect.LiteralType():
-            return [word for word in kind.values if isinstance(word, str)]
-        case msgspec.inspect.UnionType():
-            return [word for choice in kind.types for word in _words_of(choice)]
-        case msgspec.inspect.VarTupleType():
-            return _words_of(kind.item_type)
-    return []
+        raise invalid(
+            f"{what}: {display(str(error))}", words_that_fit(into, str(error)) or "correct this value"
+        ) from error
 
 
 def seconds(text: str | None) -> float | None:

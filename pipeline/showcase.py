@@ -17,6 +17,7 @@ from pipeline.core.model import RouteId
 from pipeline.core.operations import Operation
 from pipeline.runtime import Drivers, load_kinds, look_at, open_drivers
 from pipeline.seat import Seat
+from pipeline.state.route_tables import GROUPS
 
 MATRIX_VERSION = 2
 OPERATIONS: tuple[str, ...] = tuple(sorted(str(each.__struct_config__.tag) for each in get_args(Operation)))
@@ -135,8 +136,10 @@ def _named(drivers: Drivers, route: str | None) -> tuple[str, ...]:
 
 
 def _no_route(drivers: Drivers, route: str) -> ConfigError:
-    hint = f"routes here: {', '.join(map(str, drivers.configs))}"
-    return ConfigError(f"there is no route {display(route)}", code="route-unknown", hint=hint)
+    members = GROUPS.get(route, ())
+    what = f"{route} is a group of routes" if members else f"there is no route {display(route)}"
+    hint = f"name one of them: {', '.join(members)}" if members else f"routes here: {', '.join(drivers.configs)}"
+    return ConfigError(what, code="route-unknown", hint=hint)
 
 
 def _asked(kind: str | None) -> frozenset[str]:

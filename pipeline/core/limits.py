@@ -42,15 +42,16 @@ def smallest(levels: Iterable[tuple[str, Limits]]) -> Bounds:
     return Bounds(limits=Limits(**values), set_by=set_by)  # type: ignore[arg-type]  # field types come from Limits itself
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of `"1h30m"`, `"50m"`, `"2.5s"`; ConfigError for anything else."""
+def parse_duration(text: str, key: str | None = None) -> float:
+    """Seconds of `"1h30m"`, `"50m"`, `"2.5s"`; ConfigError for anything else, with the key that it stands under."""
+    told = repr(text) if key is None else f"{key} = {text!r}"
     match = _DURATION.fullmatch(text.strip())
     if match is None or not any(match.groups()):
-        raise ConfigError(f"{text!r} is not a duration", hint='write it like "30s", "50m" or "1h30m"')
+        raise ConfigError(f"{told} is not a duration", hint='write it like "30s", "50m" or "1h30m"')
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if total > MAX_DURATION_S:
-        raise ConfigError(f"{text!r} is longer than a year")
+        raise ConfigError(f"{told} is longer than a year")
     return total
 
 

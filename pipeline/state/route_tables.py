@@ -121,7 +121,7 @@ def route_config(name: str, table: RouteTable, *, workers: int) -> RouteConfig:
         key=table.key,
         base_url=table.base_url,
         options=table.options or {},
-        timeouts=_timeouts(table.timeouts),
+        timeouts=_timeouts(table.timeouts, name),
         aliases=table.aliases or {},
         can=table.can or {},
         headers=table.headers or {},
@@ -131,10 +131,15 @@ def route_config(name: str, table: RouteTable, *, workers: int) -> RouteConfig:
         hearing={model: _hearing(name, model, told) for model, told in (table.hearing or {}).items()},
         discovery=table.discovery,
         rates=rates_of(table.rates),
-        call_timeouts_s={name: parse_duration(text) for name, text in (table.call_timeouts or {}).items()},
+        call_timeouts_s={
+            operation: parse_duration(text, f"routes.{name}.call_timeouts.{operation}")
+            for operation, text in (table.call_timeouts or {}).items()
+        },
     )
     if table.call_timeout is not None:
-        return msgspec.structs.replace(config, call_timeout_s=parse_duration(table.call_timeout))
+        return msgspec.structs.replace(
+            config, call_timeout_s=parse_duration(table.call_timeout, f"routes.{name}.call_timeout")
+        )
     return msgspec.structs.replace(config, call_timeout_s=EMBEDDED_CALL_S) if driver in BUILT_IN else config
 
 
@@ -152,12 +157,13 @@ def _check_headers(route: str, headers: Mapping[str, str]) -> None:
             raise ConfigError(what, hint="a name without spaces, and a value on one line in ASCII")
 
 
-def _timeouts(table: TimeoutTable) -> Timeouts:
+def _timeouts(table: TimeoutTable, route: str) -> Timeouts:
+    where = f"routes.{route}.timeouts"
     return Timeouts(
-        connect_s=parse_duration(table.connect),
-        first_byte_s=parse_duration(table.first_byte),
-        idle_s=parse_duration(table.idle),
-        total_s=parse_duration(table.total),
+        connect_s=parse_duration(table.connect, f"{where}.connect"),
+        first_byte_s=parse_duration(table.first_byte, f"{where}.first_byte"),
+        idle_s=parse_duration(table.idle, f"{where}.idle"),
+        total_s=parse_duration(table.total, f"{where}.total"),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from pipeline.core.choices import words_that_fit
 from pipeline.core.confine import display
 from pipeline.core.drivers import RouteConfig
 from pipeline.core.errors import ConfigError
@@ -160,7 +161,8 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(body, Settings)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"the settings are wrong: {_placed(error, body)}", hint="see docs/settings.md") from error
+        hint = words_that_fit(Settings, str(error)) or "see docs/settings.md"
+        raise ConfigError(f"the settings are wrong: {_placed(error, body)}", hint=hint) from error
     file = settings_path(path, environ)
     metrics = tuple(filter(None, (settings.metrics.file,)))
     settings = msgspec.structs.replace(
@@ -278,8 +280,8 @@ def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
 
 def _check(settings: Settings) -> None:
     """What types cannot say. Raises ConfigError as the values are first used."""
-    for text in (settings.manifest_settle, settings.pace_wait, settings.drain_grace, settings.job_timeout):
-        parse_duration(text)
+    for name in ("manifest_settle", "pace_wait", "drain_grace", "job_timeout"):
+        parse_duration(getattr(settings, name), name)
     for money in (settings.doubt_per_call_usd, settings.doubt_per_run_usd):
         if not money.is_finite() or money < 0:
             raise ConfigError(f"the doubt allowance is {money}", hint="write an amount in USD, 0 to allow none")

@@ -160,6 +160,7 @@ def test_voices_of_an_engine_are_its_own(shop: Folder) -> None:
     ("ask", "code"),
     [
         (lambda there: showcase.show(there, "nowhere"), "route-unknown"),
+        (lambda there: showcase.show(there, "local"), "route-unknown"),
         (lambda there: showcase.models(there, "nowhere"), "route-unknown"),
         (lambda there: showcase.models(there, None, "nothing"), "config-invalid"),
         (lambda there: showcase.voices(there, "nobody/knows", "local"), "model-unknown"),
