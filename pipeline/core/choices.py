@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 _PATH = re.compile(r"`\$([^`]*)`")
-_STEP = re.compile(r"\.([^.\[]+)|\[")
+_STEP = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
 _KEYS = "`key` in "
 
 

@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import pickle
-import re
 import traceback
 from collections.abc import Callable
 from decimal import Decimal
@@ -396,34 +395,3 @@ def test_a_queue_of_long_recordings_does_not_run_into_the_deadline_of_an_embedde
     configs = route_configs(load('[routes.far]\ndriver = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'))
     assert configs[RouteId("whisper")].call_timeout_s == 12 * 3600.0
     assert configs[RouteId("far")].call_timeout_s == 3600.0
-
-
-WRONG_WORDS = {
-    '[routes.far]\ndriver = "openai"\ndiscovery = "never"': "write one of: best-effort, off, required",
-    '[log]\nlevel = "loud"': "write one of: ",
-    "roots = [5]": "see docs/settings.md",
-}
-
-
-@pytest.mark.parametrize("text", WRONG_WORDS)
-def test_a_word_that_cannot_stand_there_is_told_with_those_that_can(load: Load, text: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        load(text)
-    assert error.value.hint.startswith(WRONG_WORDS[text])
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ('drain_grace = "soon"', "drain_grace"),
-        ('[routes.far]\ndriver = "openai"\ncall_timeout = "soon"', "routes.far.call_timeout"),
-        ('[routes.far]\ndriver = "openai"\n[routes.far.timeouts]\nidle = "soon"', "routes.far.timeouts.idle"),
-        (
-            '[routes.far]\ndriver = "openai"\n[routes.far.call_timeouts]\nspeak = "soon"',
-            "routes.far.call_timeouts.speak",
-        ),
-    ],
-)
-def test_a_time_that_is_none_is_told_with_its_key(load: Load, text: str, key: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{re.escape(key)} = 'soon' is not a duration"):
-        route_configs(load(text))
