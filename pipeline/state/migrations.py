@@ -86,7 +86,10 @@ _SECOND: Step = (
 # For whom an attempt was made, so that money can be told by kind and manifest.
 _THIRD: Step = ("ALTER TABLE attempts ADD COLUMN kind TEXT", "ALTER TABLE attempts ADD COLUMN manifest BLOB")
 
-STEPS: tuple[Step, ...] = (_FIRST, _SECOND, _THIRD)
+# The page of a run asks for its attempts, among those of all runs that ever were.
+_FOURTH: Step = ("CREATE INDEX attempts_run ON attempts (run)",)
+
+STEPS: tuple[Step, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

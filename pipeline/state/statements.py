@@ -52,12 +52,13 @@ _ATTEMPTS = (
     " request_id, staged, media, receipt, code, message, usd, resolved, ticket FROM attempts WHERE "
 )
 ATTEMPT = f"{_ATTEMPTS} id = ?"
+# A plain rowid would have the whole table read in its order, for the few that an index knows: hence the plus.
 ATTEMPTS_OF_RUN = f"{_ATTEMPTS} run = ? ORDER BY rowid"
 OPEN_ATTEMPTS = f"{_ATTEMPTS} state IN {_OPEN} ORDER BY rowid LIMIT ?"
-SUBMITTED_ATTEMPTS = f"{_ATTEMPTS} state = 'submitted' ORDER BY rowid LIMIT ?"
+SUBMITTED_ATTEMPTS = f"{_ATTEMPTS} state = 'submitted' ORDER BY +rowid LIMIT ?"
 SUBMITTED_ATTEMPT_OF = f"{_ATTEMPTS} state = 'submitted' AND call = ? ORDER BY rowid LIMIT 1"
 UNPRICED = f"{_ATTEMPTS} {_PRICELESS} AND route = ? AND price_asks < ? ORDER BY price_asks, rowid LIMIT ?"
-HELD_ATTEMPTS = f"{_ATTEMPTS} {_HELD} ORDER BY rowid LIMIT ?"
+HELD_ATTEMPTS = f"{_ATTEMPTS} {_HELD} ORDER BY +rowid LIMIT ?"
 HELD_ATTEMPTS_OF = f"{_ATTEMPTS} {_HELD} AND call = ? ORDER BY rowid LIMIT ?"
 
 STORE_RECEIPT = (

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.core.errors import LedgerError, StoreError
 from pipeline.core.model import CallKey
+from pipeline.state import statements
 from pipeline.state.database import Database, shared_disk_problem
 from pipeline.state.ledger_rows import FileFacts
 from pipeline.state.linux import SHARED_FILE_SYSTEMS, file_system_magic
@@ -48,6 +49,26 @@ def test_the_ledger_and_its_log_are_readable_by_their_owner_only(file: str) -> N
     modes = {os.stat(path).st_mode & 0o777 for path in (file, f"{file}-wal", f"{file}-shm")}
     database.close()
     assert modes == {0o600}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        statements.ATTEMPTS_OF_RUN,
+        statements.OPEN_ATTEMPTS,
+        statements.SUBMITTED_ATTEMPTS,
+        statements.SUBMITTED_ATTEMPT_OF,
+        statements.HELD_ATTEMPTS,
+        statements.HELD_ATTEMPTS_OF,
+        statements.REPEATS,
+        statements.UNPRICED,
+    ],
+)
+def test_what_every_run_asks_does_not_read_the_attempts_of_all_runs(raw: sqlite3.Connection, statement: str) -> None:
+    values = [""] * statement.count("?")
+    plan = raw.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+    assert plan
+    assert all("USING" in step and "INDEX attempts_" in step for *_, step in plan if "attempts" in step), plan
 
 
 def test_a_newer_ledger_is_refused_and_left_as_it_is(file: str, raw: sqlite3.Connection) -> None:
