@@ -29,7 +29,8 @@ SDKS = ("openai", "litellm")
 NO_PEERS = "no peer to compare with: `make peers` installs openai and litellm into .venv-bench"
 LOOK_S = 0.02
 HEADER_BYTES = 44
-WAV_RATE = 16_000
+SAMPLE_RATE = 16_000
+WAV_RATE = 6 * SAMPLE_RATE
 
 Kind = Literal["transcription", "speech"]
 SENTENCE = (
@@ -101,14 +102,19 @@ def recordings(root: Path, count: int) -> tuple[str, ...]:
 
 
 def long_recordings(root: Path, count: int, size: int) -> tuple[str, ...]:
-    """Silent WAVs of `size` bytes that take no room on the disk, no two with the same bytes."""
+    """WAVs of `size` bytes that take little room on the disk, no two with the same bytes: some words, then silence.
+
+    At a rate that makes them short: whether anybody speaks in them is looked for before they are sent.
+    """
     data = size - HEADER_BYTES
+    said = (SAMPLES / "jfk.wav").read_bytes()[HEADER_BYTES:]
+    spoken = b"".join(said[at : at + 2] * (WAV_RATE // SAMPLE_RATE) for at in range(0, len(said), 2))
     shape = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, WAV_RATE, 2 * WAV_RATE, 2, 16)
     header = struct.pack("<4sI4s", b"RIFF", size - 8, b"WAVE") + shape + struct.pack("<4sI", b"data", data)
     paths = [root / f"long-{number}.wav" for number in range(count)]
     for number, path in enumerate(paths):
         with path.open("wb") as file:
-            file.write(header + b"%07d" % number)
+            file.write(header + b"%08d" % number + spoken)
             file.truncate(size)
     return tuple(map(str, paths))
 
