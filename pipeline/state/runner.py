@@ -53,6 +53,8 @@ class ThreadRunner:
         self._width = width
         self._threads: list[threading.Thread] = []
         self._queue: queue.SimpleQueue[_Ask | None] = queue.SimpleQueue()
+        self._ended: list[_Ask] = []
+        self._telling = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +87,21 @@ class ThreadRunner:
         while (ask := self._queue.get()) is not None:
             if ask.take():
                 ask.do()
-                ask.token.run_sync_soon(_wake, [ask])
+                self._tell([ask])
+
+    def _tell(self, asks: list[_Ask]) -> None:
+        """The event loop, of what has ended. It is woken once for all that ends before it has looked."""
+        with self._telling:
+            is_told = bool(self._ended)
+            self._ended += asks
+        if not is_told:
+            asks[0].token.run_sync_soon(self._wake)
+
+    def _wake(self) -> None:
+        with self._telling:
+            ended, self._ended = self._ended, []
+        for ask in ended:
+            trio.lowlevel.reschedule(ask.task)
 
 
 class LedgerRunner(ThreadRunner):
@@ -110,7 +126,7 @@ class LedgerRunner(ThreadRunner):
             asks = [each for each in company if each.take()]
             if asks:
                 self._do_all(asks)
-                asks[0].token.run_sync_soon(_wake, asks)
+                self._tell(asks)
             ask = ask or self._queue.get()
 
     def _company(self, first: _Ask) -> tuple[list[_Ask], _Ask | None]:
@@ -162,8 +178,3 @@ class InlineRunner:
         answer = work(*args)
         await trio.lowlevel.cancel_shielded_checkpoint()
         return answer
-
-
-def _wake(asks: list[_Ask]) -> None:
-    for ask in asks:
-        trio.lowlevel.reschedule(ask.task)

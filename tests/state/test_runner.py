@@ -60,6 +60,26 @@ async def test_work_that_began_is_finished_and_answered_although_its_caller_was_
 
 
 @pytest.mark.real_time
+async def test_all_that_ends_while_the_event_loop_is_busy_is_answered() -> None:
+    answers: list[int] = []
+    with ThreadRunner(4) as runner:
+
+        def work(number: int) -> int:
+            time.sleep(0.001)
+            return number
+
+        async def ask(number: int) -> None:
+            answers.append(await runner(work, number))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(ask, number)
+            await trio.testing.wait_all_tasks_blocked()
+            time.sleep(0.03)  # busy
+    assert sorted(answers) == list(range(20))
+
+
+@pytest.mark.real_time
 async def test_two_callers_of_a_thread_runner_never_work_at_the_same_time() -> None:
     runner, gate = ThreadRunner(), threading.Lock()
     overlaps: list[bool] = []
