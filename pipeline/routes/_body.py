@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from pipeline.core.errors import InputChanging, InputError
 
-STRETCH_BYTES = 96 * 1024
+STRETCH_BYTES = 192 * 1024
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
