@@ -160,4 +160,4 @@ async def test_t25_an_unknown_model_is_named_together_with_the_path(desk: Desk) 
     with pytest.raises(MediaspoolError) as unknown:
         await desk.ask(desk.openrouter(), say("Hello"), "acme/loud-speaker-tts")
     assert "acme/loud-speaker-tts" in unknown.value.message
-    assert "/audio/speech" in unknown.value.message
+    assert "POST audio/speech" in unknown.value.message
