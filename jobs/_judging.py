@@ -128,7 +128,7 @@ def _loops(transcript: Transcript) -> Iterator[Sign]:
     spoken, homes = _placed_words(transcript)
     times, period = 1, 0
     doubt = ""
-    for length in range(1, LONGEST_LOOP_WORDS + 1):
+    for length in range(1, min(LONGEST_LOOP_WORDS, len(spoken) // 2) + 1):  # a longer one cannot stand there twice
         run, end = _longest_run(spoken, length)
         if run // length + 1 > times:
             times, period = run // length + 1, length

@@ -179,10 +179,8 @@ def guess_language(text: str) -> str:
     letters = "".join(filter(str.isalpha, sample))
     if 2 * len(_LATIN_LETTER.findall(letters)) < len(letters):
         return UNDETERMINED
-    votes: Counter[str] = Counter()
-    told = " ".join(word for word in sample.casefold().split() if not _ADDRESS_SIGNS & set(word))
-    for word in _WORD.findall(told):
-        votes.update(_LANGUAGES_OF.get(word, ()))
+    told = " ".join(word for word in sample.casefold().split() if _ADDRESS_SIGNS.isdisjoint(word))
+    votes = Counter(language for word in _WORD.findall(told) for language in _LANGUAGES_OF.get(word, ()))
     ranked = [*votes.most_common(2), ("", 0), ("", 0)]
     (best, count), (_, runner_up) = ranked[0], ranked[1]
     if count < GUESS_MIN_WORDS or count < GUESS_LEAD * runner_up:

@@ -97,7 +97,8 @@ class Tts:
             language = DEFAULT_LANGUAGE if mine.language == AUTO else mine.language
             size = len(SAMPLE_TEXT) if source is None else source.size
             return tuple(_speak(mine, text, language) for text in _supposed(size, portion))
-        book, language = _book(mine, canonical(mine.text)), _language(mine, canonical(mine.text))
+        text = canonical(mine.text)
+        book, language = _book(mine, text), _language(mine, text)
         return tuple(
             _speak(mine, chunk.text, language) for chapter in book.chapters for chunk in _chunks(chapter, portion)
         )

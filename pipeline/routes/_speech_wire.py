@@ -6,6 +6,7 @@ sizes open leaves with true ones, and that nothing is collected in memory. Never
 
 import io
 import os
+import re
 from collections.abc import Mapping
 from typing import BinaryIO
 
@@ -51,6 +52,7 @@ HEAD_BYTES = 4096
 SMALL_BYTES = 1_000_000
 """Answers up to here wait for their end in memory, longer ones on disk."""
 CHARS_PER_S = 10.0  # slow speech, for estimates
+_HALVES, _CONTROLS = re.compile("[\ud800-\udfff]"), re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 class Sound(Struct, frozen=True, kw_only=True):
@@ -117,10 +119,10 @@ def _text_refusals(text: str, speech: SpeechModel) -> list[Refusal]:
 
 def unsendable(text: str) -> list[Refusal]:
     """Characters that no JSON carries to a server unharmed."""
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if _HALVES.search(text):
         message, hint = "the text has half a character in it", "repair its encoding"
         return [Refusal(code="text-unsupported", message=message, hint=hint)]
-    if any(char < " " and char not in "\t\n\r" for char in text):
+    if _CONTROLS.search(text):
         message, hint = "the text has control characters in it", "take them out"
         return [Refusal(code="text-unsupported", message=message, hint=hint)]
     return []
