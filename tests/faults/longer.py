@@ -14,8 +14,8 @@ _ATTRIBUTE = "_hypothesis_internal_use_settings"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        test = getattr(item, "obj", None)
+    """Each test once: the cases of a parametrised one share their settings."""
+    for test in {getattr(item, "obj", None) for item in items}:
         asked = getattr(test, _ATTRIBUTE, None)
         if isinstance(asked, settings):
             wider = settings(
