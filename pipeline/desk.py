@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from pipeline.answer import SCHEMA, Answer, counted, joined, refused
 from pipeline.core.confine import display, display_path
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import SETTLED, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
@@ -157,7 +158,7 @@ def _reported(path: str) -> str:
     """The manifest that a report is about; empty when it cannot be told."""
     try:
         with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(MAX_REPORT_BYTES), type=_About).manifest or ""
+            return from_json(file.read(MAX_REPORT_BYTES), _About).manifest or ""
     except (OSError, msgspec.DecodeError):
         return ""
 

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from pipeline.core.choices import words_that_fit
 from pipeline.core.confine import display
+from pipeline.core.decoding import from_plain
 from pipeline.core.errors import ConfigError, ManifestError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import MEGABYTE, parse_duration
@@ -179,7 +180,7 @@ def convert(table: Mapping[str, object], into: type[S], what: str) -> S:
     if reasons:
         raise JobInvalid(reasons)
     try:
-        return msgspec.convert(table, into)
+        return from_plain(table, into)
     except msgspec.ValidationError as error:
         raise invalid(
             f"{what}: {display(str(error))}", words_that_fit(into, str(error)) or "correct this value"

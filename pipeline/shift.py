@@ -19,6 +19,7 @@ from pipeline import app, preview
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_path
 from pipeline.app import Result, RunRequest
 from pipeline.core.confine import display_path
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import RunBusy
 from pipeline.core.model import Clock
 from pipeline.events import EventStream, Several
@@ -130,7 +131,7 @@ def _watching(is_live: bool) -> Iterator[Onlooker]:
 
 def _answer(seat: Seat, order: Order, result: Result, *, is_by_hand: bool) -> Answer:
     whole = result.whole
-    told = msgspec.json.decode(report_json(whole), type=ShiftReport)  # as it may be shown: every name escaped
+    told = from_json(report_json(whole), ShiftReport)  # as it may be shown: every name escaped
     page = display_path(result.page) if result.page is not None else None
     record = msgspec.structs.replace(told, unsettled=result.unsettled, page=page)
     return Answer(text=_text(seat, order, result, is_by_hand=is_by_hand), record=record, exit_code=whole.exit_code)

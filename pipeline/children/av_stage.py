@@ -19,6 +19,7 @@ from msgspec import Struct
 from pipeline.children import audio, files, sound_stage
 from pipeline.children.av_work import EncodeFacts, EncodeParams
 from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError
 from pipeline.core.sound import Change, Chapter, Sound
 
@@ -43,7 +44,7 @@ RECIPES = {
 
 def encode(spec: StageSpec, roots: Roots) -> StageResult:
     """EncodeFacts of the output, which was read back."""
-    params = msgspec.json.decode(spec.params, type=EncodeParams)
+    params = from_json(spec.params, EncodeParams)
     recipe = RECIPES.get(params.media_type)
     if recipe is None or spec.output is None:
         raise EngineError(f"{params.media_type!r} is nothing that this stage encodes")

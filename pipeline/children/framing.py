@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
+from pipeline.core.decoding import from_json
 
 MAX_FRAME_BYTES = 1 << 25  # the text of a long PDF; everything else is a few kilobytes
 _HEADER = struct.Struct(">I")
@@ -99,7 +100,7 @@ def _frame(message: Ask | Answer) -> bytes:
 
 def _decoded(body: bytes, kind: type[M]) -> M:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return from_json(body, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame(f"not an {kind.__name__.lower()}") from error
 

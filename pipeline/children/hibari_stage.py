@@ -14,6 +14,7 @@ from hibari import Hibari
 from pipeline.children import files, weights
 from pipeline.children.speech_work import HIBARI_RATE, SpeakFacts, SpeakParams
 from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError, InputError
 
 GAIN = 2.0
@@ -23,7 +24,7 @@ SEED = 0
 
 def speak(spec: StageSpec, roots: Roots) -> StageResult:
     """SpeakFacts of the PCM in the output. Text of which nothing is spoken is an InputError, never silence."""
-    params = msgspec.json.decode(spec.params, type=SpeakParams)
+    params = from_json(spec.params, SpeakParams)
     if spec.output is None:
         raise EngineError("speech needs an output")
     samples = _voice(params.voice)(params.text, speed=params.speed, seed=SEED)

@@ -10,6 +10,7 @@ from py_nanotts import NanoTTS
 from pipeline.children import files, weights
 from pipeline.children.speech_work import PICO_RATE, SAMPLE_BYTES, SpeakFacts, SpeakParams
 from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError, InputError
 
 MAX_CHARS = 500
@@ -20,7 +21,7 @@ _NO_MARKUP = str.maketrans("<>", "  ")
 
 def speak(spec: StageSpec, roots: Roots) -> StageResult:
     """SpeakFacts of the PCM in the output. Text of which nothing is spoken is an InputError, never silence."""
-    params = msgspec.json.decode(spec.params, type=SpeakParams)
+    params = from_json(spec.params, SpeakParams)
     if spec.output is None or params.voice not in weights.PICO or len(params.text) > MAX_CHARS:
         raise EngineError(f"pico takes at most {MAX_CHARS} characters, a voice of its own and an output")
     weights.require(weights.PICO[params.voice])

@@ -21,19 +21,20 @@ from pipeline.children.picture_work import (
     parse_steps,
 )
 from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError
 
 
 def look(spec: StageSpec, roots: Roots) -> StageResult:
     """LookFacts of one input, decoded whole."""
-    params = msgspec.json.decode(spec.params, type=LookParams)
+    params = from_json(spec.params, LookParams)
     with pictures.opened(spec.inputs[0], roots, params.media_type, params.max_pixels) as picture:
         return StageResult(facts=_raw(pictures.look(picture)))
 
 
 def save(spec: StageSpec, roots: Roots) -> StageResult:
     """The input upright, in the target's type, as near to its pixels as that type allows."""
-    params = msgspec.json.decode(spec.params, type=SaveParams)
+    params = from_json(spec.params, SaveParams)
     picture = pictures.upright(spec.inputs[0], roots, params.media_type, params.max_pixels)
     media_type = params.target_type or params.media_type
     return _written(picture, spec, roots, media_type, exact=True)
@@ -41,7 +42,7 @@ def save(spec: StageSpec, roots: Roots) -> StageResult:
 
 def thumbnail(spec: StageSpec, roots: Roots) -> StageResult:
     """ThumbnailFacts of one input: small enough to go in a message, so nothing is written."""
-    params = msgspec.json.decode(spec.params, type=ThumbnailParams)
+    params = from_json(spec.params, ThumbnailParams)
     with pictures.opened(spec.inputs[0], roots, params.media_type, None) as picture:
         width, height = pictures.shown_size(picture)
         small = pictures.thumbnail(picture, params.side)
@@ -51,7 +52,7 @@ def thumbnail(spec: StageSpec, roots: Roots) -> StageResult:
 
 def composite(spec: StageSpec, roots: Roots) -> StageResult:
     """Original, edited and mask as one PNG: the original's own pixels wherever the mask is opaque."""
-    params = msgspec.json.decode(spec.params, type=CompositeParams)
+    params = from_json(spec.params, CompositeParams)
     original, edited, mask = (
         pictures.upright(ref, roots, media_type, params.max_pixels)
         for ref, media_type in zip(spec.inputs, params.media_types, strict=True)
@@ -70,7 +71,7 @@ def composite(spec: StageSpec, roots: Roots) -> StageResult:
 
 def retouch(spec: StageSpec, roots: Roots) -> StageResult:
     """The input after all steps."""
-    params = msgspec.json.decode(spec.params, type=RetouchParams)
+    params = from_json(spec.params, RetouchParams)
     steps = parse_steps(params.steps)
     picture = pictures.upright(spec.inputs[0], roots, params.media_type, params.max_pixels)
     profile = picture.info.get("icc_profile")

@@ -19,6 +19,7 @@ from pipeline.children import audio, files, pcm
 from pipeline.children.pcm import Pcm
 from pipeline.children.sound_work import WeighParams
 from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError
 from pipeline.core.sound import Change, Sound
 
@@ -34,7 +35,7 @@ STEREO = 2
 
 def weigh(spec: StageSpec, roots: Roots) -> StageResult:
     """A Sound as facts; its samples in the output, if there is one."""
-    params = msgspec.json.decode(spec.params, type=WeighParams)
+    params = from_json(spec.params, WeighParams)
     with (
         files.source(spec.inputs[0], roots) as source,
         audio.opened(source, params.demuxer) as container,

@@ -21,6 +21,7 @@ from pipeline.children import audio, files, pcm
 from pipeline.children.pcm import RATE, Pcm
 from pipeline.children.split_work import FORMS, PartFacts, PartForm, SplitFacts, SplitParams
 from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError, InputError
 
 BLOCK = 10 * RATE
@@ -30,7 +31,7 @@ READ_BYTES = 1 << 16
 
 def split(spec: StageSpec, roots: Roots) -> StageResult:
     """SplitFacts of every part, in order."""
-    params = msgspec.json.decode(spec.params, type=SplitParams)
+    params = from_json(spec.params, SplitParams)
     if params.media_type not in FORMS or spec.output is None:
         raise EngineError(f"{params.media_type!r} is nothing that parts are made of")
     form, room = FORMS[params.media_type], spec.limits.max_output_bytes

@@ -15,6 +15,7 @@ from pipeline.children import audio, files, pcm
 from pipeline.children.pcm import RATE, Samples
 from pipeline.children.stage import Roots, StageResult, StageSpec
 from pipeline.children.survey_work import SurveyParams
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError
 from pipeline.core.hearing import Quiet, Survey
 from pipeline.core.operations import Span
@@ -36,7 +37,7 @@ class Judge(Protocol):
 
 def survey(spec: StageSpec, roots: Roots) -> StageResult:
     """A Survey as facts."""
-    params = msgspec.json.decode(spec.params, type=SurveyParams)
+    params = from_json(spec.params, SurveyParams)
     with files.source(spec.inputs[0], roots) as source, audio.opened(source, params.demuxer) as container:
         stream = audio.audio_stream(container, params.track)
         decoder = audio.Decoder(container, stream, max_seconds=spec.limits.max_seconds)

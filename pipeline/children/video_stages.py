@@ -18,6 +18,7 @@ from pipeline.children import audio, files, pictures
 from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
 from pipeline.children.stills import Film, film
 from pipeline.children.video_work import MADE_FROM, PosterFacts, PosterParams, StillsFacts, StillsParams
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError, InputError
 
 PACKETS_TO_FIRST_FRAME = 500
@@ -27,7 +28,7 @@ _X264 = {"preset": "medium", "crf": "20", "threads": "1", "bf": "0"}  # frames i
 
 def poster(spec: StageSpec, roots: Roots) -> StageResult:
     """PosterFacts of one input, and its first picture in the output."""
-    params = msgspec.json.decode(spec.params, type=PosterParams)
+    params = from_json(spec.params, PosterParams)
     with files.source(spec.inputs[0], roots) as source, audio.opened(source, params.demuxer) as container:
         stream = _pictures(container)
         pictures.bound(stream.width, stream.height, 1, params.max_pixels)
@@ -45,7 +46,7 @@ def poster(spec: StageSpec, roots: Roots) -> StageResult:
 
 def stills(spec: StageSpec, roots: Roots) -> StageResult:
     """StillsFacts of the video in the output."""
-    params = msgspec.json.decode(spec.params, type=StillsParams)
+    params = from_json(spec.params, StillsParams)
     shown = [
         pictures.flattened(pictures.upright(ref, roots, media_type, params.max_pixels)).convert("RGB")
         for ref, media_type in zip(spec.inputs, params.media_types, strict=True)

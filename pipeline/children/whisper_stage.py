@@ -17,6 +17,7 @@ from pipeline.children.pcm import RATE, Pcm, Samples
 from pipeline.children.stage import Roots, StageResult, StageSpec
 from pipeline.children.whisper_model import Heard
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError, InputError
 from pipeline.core.operations import Segment, Span, Transcript, Word
 
@@ -34,7 +35,7 @@ class Window(Struct, frozen=True, kw_only=True):
 
 def transcribe(spec: StageSpec, roots: Roots) -> StageResult:
     """Write the Transcript to the output; WhisperFacts as facts."""
-    params = msgspec.json.decode(spec.params, type=WhisperParams)
+    params = from_json(spec.params, WhisperParams)
     if spec.output is None:
         raise EngineError("a transcript needs an output")
     with files.source(spec.inputs[0], roots) as source, audio.opened(source, params.demuxer) as container:

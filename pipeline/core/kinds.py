@@ -12,6 +12,7 @@ from typing import Protocol, cast
 import msgspec
 from msgspec import Struct
 
+from pipeline.core.decoding import from_json
 from pipeline.core.hearing import Cut, Hearing, Survey
 from pipeline.core.model import Asset, Family, Limits, Media, Refusal, Source, Verdict
 from pipeline.core.operations import MediaRef, Operation, Transcript
@@ -284,4 +285,4 @@ def operations_of(
 
 def decode_transcript(body: bytes) -> Transcript:
     """msgspec.DecodeError, or UnicodeDecodeError, when the bytes are something else than a Transcript."""
-    return msgspec.json.decode(body, type=Transcript)
+    return from_json(body, Transcript)

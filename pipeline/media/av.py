@@ -12,6 +12,7 @@ from pipeline.children.av_work import EncodeFacts, EncodeParams
 from pipeline.children.pdf_work import PdfFacts
 from pipeline.children.sound_work import WeighParams
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError, UnsupportedOperation
 from pipeline.core.model import Media
 from pipeline.core.sound import Change, Chapter, Sound
@@ -53,7 +54,7 @@ def encode(
 
 
 def encode_facts(result: StageResult) -> EncodeFacts:
-    return msgspec.json.decode(result.facts, type=EncodeFacts)
+    return from_json(result.facts, EncodeFacts)
 
 
 def weigh(
@@ -77,7 +78,7 @@ def weigh(
 
 
 def sound_facts(result: StageResult) -> Sound:
-    return msgspec.json.decode(result.facts, type=Sound)
+    return from_json(result.facts, Sound)
 
 
 def pdf_text(ref: FileRef, *, max_pages: int | None = None, max_chars: int | None = None) -> StageSpec:
@@ -91,7 +92,7 @@ def pdf_text(ref: FileRef, *, max_pages: int | None = None, max_chars: int | Non
 
 
 def pdf_facts(result: StageResult) -> PdfFacts:
-    return msgspec.json.decode(result.facts, type=PdfFacts)
+    return from_json(result.facts, PdfFacts)
 
 
 def demuxer_of(media: Media) -> str:

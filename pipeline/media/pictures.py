@@ -17,6 +17,7 @@ from pipeline.children.picture_work import (
 )
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
 from pipeline.children.video_work import PosterFacts, PosterParams
+from pipeline.core.decoding import from_json
 from pipeline.core.model import Media
 from pipeline.media.av import demuxer_of
 
@@ -65,19 +66,19 @@ def poster(ref: FileRef, media: Media, target: FileRef, *, media_type: str, max_
 
 
 def look_facts(result: StageResult) -> LookFacts:
-    return msgspec.json.decode(result.facts, type=LookFacts)
+    return from_json(result.facts, LookFacts)
 
 
 def thumbnail_facts(result: StageResult) -> ThumbnailFacts:
-    return msgspec.json.decode(result.facts, type=ThumbnailFacts)
+    return from_json(result.facts, ThumbnailFacts)
 
 
 def save_facts(result: StageResult) -> SaveFacts:
-    return msgspec.json.decode(result.facts, type=SaveFacts)
+    return from_json(result.facts, SaveFacts)
 
 
 def poster_facts(result: StageResult) -> PosterFacts:
-    return msgspec.json.decode(result.facts, type=PosterFacts)
+    return from_json(result.facts, PosterFacts)
 
 
 def _writing(stage: str, inputs: tuple[FileRef, ...], target: FileRef, params: msgspec.Struct) -> StageSpec:

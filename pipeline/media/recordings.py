@@ -7,6 +7,7 @@ import msgspec
 from pipeline.children.split_work import FORMS, RATE, SplitFacts, SplitParams
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
 from pipeline.children.survey_work import SurveyParams
+from pipeline.core.decoding import from_json
 from pipeline.core.hearing import Cut, Survey
 from pipeline.core.model import Media, Sha256
 from pipeline.core.operations import MediaRef
@@ -31,7 +32,7 @@ def survey(
 
 
 def survey_facts(result: StageResult) -> Survey:
-    return msgspec.json.decode(result.facts, type=Survey)
+    return from_json(result.facts, Survey)
 
 
 def split(
@@ -59,7 +60,7 @@ def parts(result: StageResult, media_type: str, folder: str) -> list[MediaRef]:
     """The parts that were made, each whole under its hash; `folder` is where the target's root lies."""
     form = FORMS[media_type]
     media = Media(media_type=media_type, family="audio", extension=form.extension, demuxer=form.demuxer)
-    made = msgspec.json.decode(result.facts, type=SplitFacts).parts
+    made = from_json(result.facts, SplitFacts).parts
     return [
         MediaRef(
             sha256=Sha256(part.sha256),

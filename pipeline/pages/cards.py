@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import MediaspoolError
 from pipeline.core.model import CallReceipt, Job, JobId, JobReceipt, Media, Outcome, Place, Verdict
 from pipeline.pages.markup import Address, file_address
@@ -283,7 +284,7 @@ def _segments(call: CallReceipt, reach: Reach, purse: _Purse) -> tuple[_Said, ..
         if asset is None or not purse.take(asset.size):
             return ()
         with open(asset.path, "rb") as file:
-            return msgspec.json.decode(file.read(asset.size), type=_Heard).segments
+            return from_json(file.read(asset.size), _Heard).segments
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, MediaspoolError):
         return ()
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core.confine import display_path
+from pipeline.core.decoding import from_json
 from pipeline.pages.cards import ORDER
 from pipeline.pages.frame import counted, document, footer, link, moment, money, skip_link
 from pipeline.pages.job import badge
@@ -72,7 +73,7 @@ def _row(path: str, spool: Spool) -> Row | None:
         with open(path, "rb") as file:
             head = file.read(MAX_HEAD_BYTES).decode("utf-8", "replace")
         found = _FIGURES.search(head)
-        figures = msgspec.json.decode(html.unescape(found[1]), type=RunFigures) if found else None
+        figures = from_json(html.unescape(found[1]), RunFigures) if found else None
     except (OSError, msgspec.DecodeError):
         return None
     return Row(page=file_address(path, spool.reports), figures=figures) if figures is not None else None

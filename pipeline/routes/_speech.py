@@ -15,6 +15,7 @@ from msgspec import Struct
 from pipeline.children.lanes import Lane, Lanes
 from pipeline.children.speech_work import SAMPLE_BYTES, SpeakFacts, SpeakParams
 from pipeline.children.stage import FileRef, StageLimits, StageSpec
+from pipeline.core.decoding import from_json
 from pipeline.core.drivers import Exchange
 from pipeline.core.model import Estimate, Refusal
 from pipeline.core.operations import Speak
@@ -99,7 +100,7 @@ async def speak(lanes: Lanes, booth: Booth, ask: Speak, *, voice: str, exchange:
             target = kept.enter_context(_local.scratch(lanes, ".pcm"))
             spec = _spec(booth, SpeakParams(text=text, voice=voice, speed=ask.speed), target)
             result = await lanes.run(booth.lane, spec)
-            made.append(_Piece(path=lanes.path(target), facts=msgspec.json.decode(result.facts, type=SpeakFacts)))
+            made.append(_Piece(path=lanes.path(target), facts=from_json(result.facts, SpeakFacts)))
         return await _deliver(made, exchange)
 
 

@@ -12,6 +12,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import ContractError, MediaspoolError, Rejected
 from pipeline.core.model import Refusal
 from pipeline.core.operations import MakeVideo, MediaRef
@@ -185,7 +186,7 @@ def write_ticket(ticket: Ticket) -> str:
 
 def read_ticket(text: str) -> Ticket:
     try:
-        return msgspec.json.decode(text, type=Ticket)
+        return from_json(text, Ticket)
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise ContractError(
             "the ticket of this clip cannot be read", hint="mediaspool retry submits it anew"

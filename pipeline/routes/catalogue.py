@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import ConfigError, MediaspoolError, RouteBusy, RouteClosed
 from pipeline.routes._models import Knowledge, Sort
 from pipeline.routes._prices import ImagePrice, Rates, rates
@@ -321,7 +322,7 @@ def _endpoints(body: bytes) -> tuple[msgspec.Raw, ...]:
 
 def _decode(body: bytes | msgspec.Raw, kind: type[S]) -> S | None:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return from_json(body, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -9,6 +9,7 @@ import msgspec
 from pipeline.children.lanes import Lanes
 from pipeline.children.picture_work import READABLE, WRITABLE, RetouchParams, SaveFacts, parse_steps, target_type
 from pipeline.children.stage import FileRef, StageLimits, StageSpec
+from pipeline.core.decoding import from_json
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.errors import InputError, UnsupportedOperation
 from pipeline.core.model import Binding, Estimate, Refusal
@@ -74,7 +75,7 @@ class Pillow:
             await exchange.sending()
             result = await self._lanes.run("media", self._spec(operation, media_type, target))
             await _local.hand_over(exchange, self._lanes.path(target))
-        found = msgspec.json.decode(result.facts, type=SaveFacts)
+        found = from_json(result.facts, SaveFacts)
         facts = {"steps": str(len(operation.steps)), "size": f"{found.width}x{found.height}"}
         return Reply(media_type=media_type, model=binding.model, usd=_local.FREE, facts=facts)
 

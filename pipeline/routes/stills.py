@@ -22,6 +22,7 @@ from pipeline.children.video_work import (
     StillsFacts,
     StillsParams,
 )
+from pipeline.core.decoding import from_json
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.errors import UnsupportedOperation
 from pipeline.core.model import Binding, Estimate, Refusal
@@ -91,7 +92,7 @@ class Stills:
             await exchange.sending()
             result = await self._lanes.run("media", self._spec(operation, operation.first_frame, target))
             await _local.hand_over(exchange, self._lanes.path(target))
-        found = msgspec.json.decode(result.facts, type=StillsFacts)
+        found = from_json(result.facts, StillsFacts)
         facts = {
             "made_from": MADE_FROM,
             "motion": motion_of(operation),

@@ -11,6 +11,7 @@ from pipeline.children import weights
 from pipeline.children.lanes import Lanes
 from pipeline.children.stage import FileRef, StageLimits, StageSpec
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
+from pipeline.core.decoding import from_json
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.errors import UnsupportedOperation
 from pipeline.core.hearing import PARTS, Hearing
@@ -109,7 +110,7 @@ class Whisper:
             await exchange.sending()
             result = await self._lanes.run("engine", spec)
             await _local.hand_over(exchange, self._lanes.path(target))
-        facts = msgspec.json.decode(result.facts, type=WhisperFacts)
+        facts = from_json(result.facts, WhisperFacts)
         told = {"windows": str(facts.windows), "segments": str(facts.segments), "engine_s": f"{result.seconds:.3f}"}
         return Reply(
             media_type="application/json", model=binding.model, usd=_local.FREE, seconds=facts.seconds, facts=told

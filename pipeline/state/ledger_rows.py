@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from pipeline.core.decoding import from_json, from_plain
 from pipeline.core.errors import LedgerError
 from pipeline.core.model import (
     AttemptId,
@@ -168,7 +169,7 @@ def pack(value: Struct) -> bytes:
 
 def unpack(body: bytes, kind: type[S]) -> S:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return from_json(body, kind)
     except UnicodeDecodeError:  # what `pack` made of an odd text: msgspec refuses it, the standard library does not
         return _unpack_odd(body, kind)
     except msgspec.DecodeError as error:
@@ -177,7 +178,7 @@ def unpack(body: bytes, kind: type[S]) -> S:
 
 def _unpack_odd(body: bytes, kind: type[S]) -> S:
     try:
-        return msgspec.convert(json.loads(from_blob(body)), type=kind)
+        return from_plain(json.loads(from_blob(body)), kind)
     except (ValueError, msgspec.ValidationError) as error:
         raise _unreadable(kind) from error
 

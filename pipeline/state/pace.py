@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeline.core.budget import ensure_room
+from pipeline.core.decoding import from_json
 from pipeline.core.errors import BudgetExhausted, LimitExceeded, MediaspoolError
 from pipeline.core.model import AttemptId, Caps, Estimate
 from pipeline.core.rates import Rate, Slots, Unit, kept, taken, wait_s
@@ -198,7 +199,7 @@ class Pace:
 
     def _route(self, route: str) -> tuple[float, dict[str, Slots]]:
         row = self._db.execute("SELECT rest_until, windows FROM routes WHERE route = ?", (route,)).fetchone()
-        return (0.0, {}) if row is None else (row[0], msgspec.json.decode(row[1], type=dict[str, Slots]))
+        return (0.0, {}) if row is None else (row[0], from_json(row[1], dict[str, Slots]))
 
     def _put_route(self, route: str, rest_until: float, windows: dict[str, Slots]) -> None:
         body = msgspec.json.encode(windows).decode()

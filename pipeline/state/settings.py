@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from pipeline.core.choices import words_that_fit
 from pipeline.core.confine import display
+from pipeline.core.decoding import from_plain
 from pipeline.core.drivers import RouteConfig
 from pipeline.core.errors import ConfigError
 from pipeline.core.limits import parse_duration
@@ -159,7 +160,7 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     _override(body, environ)
     _refuse_unknown(body)
     try:
-        settings = msgspec.convert(body, Settings)
+        settings = from_plain(body, Settings)
     except msgspec.ValidationError as error:
         hint = words_that_fit(Settings, str(error)) or "see docs/settings.md"
         raise ConfigError(f"the settings are wrong: {_placed(error, body)}", hint=hint) from error
@@ -179,7 +180,7 @@ def _placed(error: msgspec.ValidationError, body: Mapping[str, object]) -> str:
     routes = body.get("routes")
     for route, table in routes.items() if isinstance(routes, dict) and "routes[...]" in str(error) else ():
         try:
-            msgspec.convert(table, RouteTable)
+            from_plain(table, RouteTable)
         except msgspec.ValidationError:
             return str(error).replace("routes[...]", f"routes.{display(str(route), 100)}", 1)
     return str(error)
@@ -248,7 +249,7 @@ def _override_one(
         [item.strip() for item in text.split(",") if item.strip()] if isinstance(field.default, tuple) else text
     )
     try:
-        table[name] = msgspec.to_builtins(msgspec.convert(value, field.type, strict=False))
+        table[name] = msgspec.to_builtins(from_plain(value, field.type, strict=False))
     except msgspec.ValidationError as error:
         raise ConfigError(f"{PREFIX}{variable.upper()} is wrong: {error}", hint="correct or unset it") from error
 
