@@ -6,21 +6,22 @@ too long is cut there and told with its milliseconds; the recording ends with th
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
 from msgspec import Struct
 
-from jobs._audio import CUE_EDGE_MS, Piece, SpeechFile, join_speech, seconds_of
 from jobs._sentences import CLAUSE_PAUSE_S, Chunk, has_words, speech_chunks
-from jobs._speaking import REEL_S, Manner, Reel, Take, samples_of
+from jobs._speaking import MOST_TAKES, REEL_S, Manner, Reel, Take, reel_of, splice_of
 from jobs._speech_signs import clock
 from jobs._text import Spoken, canonical, join_words
 from pipeline.core.kinds import JobContext
 from pipeline.core.portions import Portion
-from pipeline.media.wav import Pcm
+from pipeline.core.sound import Join, Splice
 
 MAX_TEMPO = 1.35
 AIM = 1.01  # a little faster than reckoned: the tempo is met to some milliseconds only
 MAX_TOLD = 5
 HEARD_MS = 20
+EDGE_MS = 10
 
 
 class Slot(Struct, frozen=True, kw_only=True):
@@ -74,62 +75,91 @@ def _merged(cues: Sequence[Spoken]) -> list[tuple[int, Spoken]]:
     return merged
 
 
-async def lay(ctx: JobContext, slots: Sequence[Slot], takes: Sequence[Take], manner: Manner, *, end_s: float) -> Laid:
-    """The takes at their times, in reels that begin with a cue; silence up to `end_s`."""
-    reels: list[Reel] = []
-    fits: list[Fit] = []
-    left, own = list(slots), list(_own(slots, takes))
-    begins = 0.0
+class _Set(Struct, frozen=True, kw_only=True):
+    """A cue whose takes are made to fit."""
+
+    slot: Slot
+    takes: Sequence[Take]
+    splices: Sequence[Splice]
+    fit: Fit
+
+    def placed(self, begins_s: float) -> Iterator[Splice]:
+        """In a reel that begins then: the first take at the time of the cue, the others behind it."""
+        at, until = self.slot.start_s - begins_s, self.slot.until_s - begins_s
+        for number, splice in enumerate(self.splices):
+            yield msgspec.structs.replace(splice, at_s=None if number else at, until_s=until)
+
+
+async def lay(
+    ctx: JobContext,
+    slots: Sequence[Slot],
+    takes: Sequence[Take],
+    manner: Manner,
+    *,
+    end_s: float,
+    tags: dict[str, str] | None,
+) -> Laid:
+    """The takes at their times, in reels that begin with a cue; silence up to `end_s`.
+
+    With `tags`, and where one reel holds them all, it is a finished file.
+    """
+    left = [await _fitted(ctx, slot, own, manner) for slot, own in _own(slots, takes)]
+    fits, reels, begins = tuple(each.fit for each in left), list[Reel](), 0.0
     while left:
+        some, rest = left[:MOST_TAKES], left[MOST_TAKES:]
+        wish = Join(
+            splices=tuple(splice for each in some for splice in each.placed(begins)),
+            edge_ms=EDGE_MS,
+            enough_s=REEL_S,
+            end_at_s=(rest[0].slot.start_s if rest else end_s) - begins,
+            tags=None if reels or rest else tags,
+        )
         path = ctx.scratch / f"cues-{len(reels):04d}.wav"
-        pieces: list[Piece] = []
-        used: list[Take] = []
-        with join_speech(path) as speech:
-            while left and speech.seconds < REEL_S:
-                fits.append(await _place(ctx, speech, left.pop(0), own[0], manner, begins, pieces))
-                used += own.pop(0)
-            ends = left[0].start_s if left else end_s
-            speech.pad_to(ends - begins)
-            reels.append(Reel(path=path, seconds=speech.seconds, takes=tuple(used), pieces=tuple(pieces)))
-        begins = ends
-    return Laid(reels=tuple(reels), fits=tuple(fits))
+        reels.append(await reel_of(ctx, [take for each in some for take in each.takes], wish, path))
+        used = len(reels[-1].takes)
+        while used:
+            used -= len(left.pop(0).takes)
+        begins = left[0].slot.start_s if left else end_s
+    return Laid(reels=tuple(reels), fits=fits)
 
 
-def _own(slots: Sequence[Slot], takes: Sequence[Take]) -> Iterator[Sequence[Take]]:
+def _own(slots: Sequence[Slot], takes: Sequence[Take]) -> Iterator[tuple[Slot, Sequence[Take]]]:
     at = 0
     for slot in slots:
-        yield takes[at : at + len(slot.chunks)]
+        yield slot, takes[at : at + len(slot.chunks)]
         at += len(slot.chunks)
 
 
-async def _place(
-    ctx: JobContext,
-    speech: SpeechFile,
-    slot: Slot,
-    takes: Sequence[Take],
-    manner: Manner,
-    begins: float,
-    pieces: list[Piece],
-) -> Fit:
-    """One cue at its time; where its pieces lie goes to `pieces`."""
+async def _fitted(ctx: JobContext, slot: Slot, takes: Sequence[Take], manner: Manner) -> _Set:
+    """As fast as it must be. How long its takes are is asked only where they may be too long."""
     room = slot.until_s - slot.start_s
-    spoken = [await samples_of(ctx, take, manner.shape) for take in takes]
-    needed, tempo = _length(spoken, 1.0), 1.0
+    splices, tempo = _splices(takes, manner, 1.0), 1.0
+    needed = sum(take.sound.seconds for take in takes if take.sound is not None) + _pauses(splices)
+    if needed + HEARD_MS / 1000 > room:
+        needed = await _length(ctx, takes, splices)
     while needed > room and tempo < MAX_TEMPO:
         tempo = min(tempo * needed / room * AIM, MAX_TEMPO) if room > 0 else MAX_TEMPO
-        spoken = [await samples_of(ctx, take, manner.shape, tempo=tempo) for take in takes]
-        needed = _length(spoken, tempo)
-    at = slot.start_s - begins
-    for pcm in spoken:
-        pieces.append(speech.place(pcm, at_s=at, until_s=slot.until_s - begins))
-        at += pieces[-1].seconds + CLAUSE_PAUSE_S / tempo
+        splices = _splices(takes, manner, tempo)
+        needed = await _length(ctx, takes, splices)
     over = round((needed - room) * 1000)
-    return Fit(number=slot.number, at_s=slot.start_s, tempo=round(tempo, 3), overrun_ms=over if over > HEARD_MS else 0)
+    cut = over if over > HEARD_MS else 0
+    fit = Fit(number=slot.number, at_s=slot.start_s, tempo=round(tempo, 3), overrun_ms=cut)
+    return _Set(slot=slot, takes=takes, splices=splices, fit=fit)
 
 
-def _length(spoken: Sequence[Pcm], tempo: float) -> float:
-    pauses = CLAUSE_PAUSE_S / tempo * (len(spoken) - 1)
-    return sum(seconds_of(pcm, edge_ms=CUE_EDGE_MS) for pcm in spoken) + pauses
+def _splices(takes: Sequence[Take], manner: Manner, tempo: float) -> list[Splice]:
+    pause = CLAUSE_PAUSE_S / tempo
+    return [msgspec.structs.replace(splice_of(take, manner, tempo=tempo), pause_s=pause) for take in takes]
+
+
+async def _length(ctx: JobContext, takes: Sequence[Take], splices: Sequence[Splice]) -> float:
+    wish = Join(splices=tuple(splices), edge_ms=EDGE_MS)
+    told = await ctx.join([take.asset for take in takes], wish, None)
+    return sum(piece.seconds for piece in told.pieces) + _pauses(splices)
+
+
+def _pauses(splices: Sequence[Splice]) -> float:
+    return splices[0].pause_s * (len(splices) - 1)
 
 
 def against_fits(fits: Sequence[Fit]) -> str:

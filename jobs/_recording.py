@@ -10,7 +10,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-from jobs._audio import one_wav
 from jobs._chapters import chapter_names, playlist
 from jobs._speaking import Reel
 from pipeline.core.kinds import Draft, JobContext
@@ -46,12 +45,20 @@ class Made(Struct, frozen=True, kw_only=True):
     sounds: tuple[Sound, ...]
 
 
+def tags_of(titles: Sequence[str], tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """For each chapter as a file of its own."""
+    album = {"album": tags["title"]} if "title" in tags else {}
+    return [
+        {**tags, **album, "title": title or f"{number}", "track": f"{number}/{len(titles)}"}
+        for number, title in enumerate(titles, start=1)
+    ]
+
+
 async def one_file(ctx: JobContext, chapters: Sequence[Spoken], form: SpeechFormat, tags: Mapping[str, str]) -> Made:
     """Everything in one file; as m4b with a mark for each chapter."""
-    path = ctx.scratch / f"speech.{form}"
     reels = [reel for chapter in chapters for reel in chapter.reels]
     marks = _marks(chapters, tags.get("title", "")) if form == "m4b" else ()
-    sound = await _made(ctx, reels, path, form, tags=tags, marks=marks)
+    path, sound = await _made(ctx, reels, f"speech.{form}", form, tags=tags, marks=marks)
     return Made(drafts=(Draft(name=form, media_type=MEDIA_TYPES[form], path=path),), sounds=(sound,))
 
 
@@ -60,12 +67,10 @@ async def file_per_chapter(
 ) -> Made:
     """A playlist, then the chapters in order."""
     titles = [chapter.title for chapter in chapters]
-    drafts, sounds = [], []
-    for number, (name, chapter) in enumerate(zip(chapter_names(titles, form), chapters, strict=True), start=1):
-        path = ctx.scratch / f"chapter-{number}.{form}"
-        album = {"album": tags["title"]} if "title" in tags else {}
-        told = {**tags, **album, "title": chapter.title or f"{number}", "track": f"{number}/{len(chapters)}"}
-        sounds.append(await _made(ctx, chapter.reels, path, form, tags=told))
+    drafts, sounds = list[Draft](), list[Sound]()
+    for name, chapter, told in zip(chapter_names(titles, form), chapters, tags_of(titles, tags), strict=True):
+        path, sound = await _made(ctx, chapter.reels, f"chapter-{len(sounds)}.{form}", form, tags=told)
+        sounds.append(sound)
         drafts.append(Draft(name=name, media_type=MEDIA_TYPES[form], path=path))
     names = [ctx.file_name(draft.name) for draft in drafts]
     listed = playlist(names, titles, [sound.seconds for sound in sounds])
@@ -76,18 +81,18 @@ async def file_per_chapter(
 async def _made(
     ctx: JobContext,
     reels: Sequence[Reel],
-    path: Path,
+    name: str,
     form: SpeechFormat,
     *,
     tags: Mapping[str, str],
     marks: Sequence[Chapter] = (),
-) -> Sound:
-    sources, seconds = [reel.path for reel in reels], sum(reel.seconds for reel in reels)
-    if form == "wav":
-        await one_wav(sources, path, tags=tags, max_bytes=ctx.limits.max_output_bytes)
-        return await ctx.weigh(path)
+) -> tuple[Path, Sound]:
+    """The finished file; a reel that is one already stays what it is."""
+    if reels[0].sound is not None:
+        return reels[0].path, reels[0].sound
+    sources, seconds, path = [reel.path for reel in reels], sum(reel.seconds for reel in reels), ctx.scratch / name
     media_type = MEDIA_TYPES[form]
-    return await ctx.encode(sources, path, media_type=media_type, tags=tags, chapters=marks, seconds=seconds)
+    return path, await ctx.encode(sources, path, media_type=media_type, tags=tags, chapters=marks, seconds=seconds)
 
 
 def _marks(chapters: Sequence[Spoken], book: str) -> tuple[Chapter, ...]:

@@ -2,7 +2,8 @@
 
 A chunk that is spoken is a take; takes are joined to reels of about ten minutes, so that neither memory nor the size of
 one WAV bounds a text. Promises: parts are spoken side by side and joined in order; one part is as loud as the next; an
-answer in another format or rate than the first is decoded to it here. Judges nothing (`_speech_signs` does).
+answer in another format or rate than the first is decoded to it. Samples are a media child's; none comes here. Judges
+nothing (`_speech_signs` does).
 """
 
 import statistics
@@ -12,58 +13,66 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from jobs._audio import Piece, disk_errors, join_speech
 from jobs._parts import in_order
 from jobs._sentences import Chunk
 from pipeline.core.errors import ContractError, InputError
 from pipeline.core.kinds import JobContext
 from pipeline.core.model import Asset
 from pipeline.core.operations import Speak
-from pipeline.core.sound import Change, Sound
-from pipeline.media.wav import SAMPLES, Pcm, read_layout, read_pcm
+from pipeline.core.sound import Change, Join, Piece, Sound, Splice
 
 REEL_S = 600.0
+MOST_TAKES = 500  # in one reel: a bound on what a child is asked at once
+EDGE_MS = 60
 EVEN_DB = 0.5  # less is not heard
 JUDGED_S = 1.0  # of sound: the meter looks at 0.4 s at a time, and takes the pause around a short word for quietness
 MOST_EVENING_DB = 9.0
 MOST_GAIN_DB = 30.0
-MAX_PIECE_BYTES = 600_000_000
 
 
 class Take(Struct, frozen=True, kw_only=True):
-    """One chunk, spoken. `gain_db` makes it as loud as the others, or as loud as was asked."""
+    """One chunk, spoken. `sound` is how it came, None until somebody weighs it; `gain_db` makes it as loud as the
+    others, or as loud as was asked.
+    """
 
     chunk: Chunk
     asset: Asset
-    sound: Sound
+    sound: Sound | None = None
     gain_db: float = 0.0
 
 
 class Reel(Struct, frozen=True, kw_only=True):
-    """A WAV of several takes. `pieces` says where each of them begins in it."""
+    """A WAV of several takes. `pieces` says where each of them begins in it, and how it came.
+
+    `sound` is what the file is where it is finished, and may be published.
+    """
 
     path: Path
     seconds: float
     takes: tuple[Take, ...]
     pieces: tuple[Piece, ...]
+    sound: Sound | None = None
 
 
-async def speak_all(
-    ctx: JobContext, chunks: Sequence[Chunk], asks: Sequence[Speak], *, target_lufs: float | None
-) -> list[Take]:
-    """Every chunk spoken by its own call, in order. A single one that stays as it is has no `lufs`."""
-    loudness = len(asks) > 1 or target_lufs is not None
+async def speak_all(ctx: JobContext, chunks: Sequence[Chunk], asks: Sequence[Speak], *, is_weighed: bool) -> list[Take]:
+    """Every chunk spoken by its own call, in order."""
 
     async def speak(number: int) -> Take:
         asset = await ctx.call(asks[number])
-        try:
-            sound = await ctx.weigh(asset, loudness=loudness)
-        except InputError as error:
-            code = "reply-empty" if error.code == "input-empty" else "reply-damaged"
-            raise ContractError(f"the speech {error.message}", code=code) from error
-        return Take(chunk=chunks[number], asset=asset, sound=sound)
+        if asset.media.demuxer is None:
+            message = f"the speech {asset.media.media_type} has no audio that can be decoded"
+            raise ContractError(message, code="reply-damaged")
+        return Take(chunk=chunks[number], asset=asset, sound=await _weighed(ctx, asset) if is_weighed else None)
 
     return await in_order(ctx, len(asks), speak)
+
+
+async def _weighed(ctx: JobContext, asset: Asset) -> Sound:
+    try:
+        return await ctx.weigh(asset)
+    except InputError as error:
+        code = "reply-empty" if error.code == "input-empty" else "reply-damaged"
+        raise ContractError(f"the speech {error.message}", code=code) from error
 
 
 def levelled(takes: Sequence[Take], target_lufs: float | None) -> list[Take]:
@@ -82,7 +91,8 @@ def levelled(takes: Sequence[Take], target_lufs: float | None) -> list[Take]:
 
 
 def _lufs(take: Take, least_s: float) -> float | None:
-    return take.sound.lufs if take.sound.seconds * (1 - take.sound.silence) >= least_s else None
+    sound = take.sound
+    return sound.lufs if sound is not None and sound.seconds * (1 - sound.silence) >= least_s else None
 
 
 def _with_gain(take: Take, gain: float, most: float) -> Take:
@@ -90,61 +100,62 @@ def _with_gain(take: Take, gain: float, most: float) -> Take:
     return msgspec.structs.replace(take, gain_db=round(gain, 2) if abs(gain) >= EVEN_DB else 0.0)
 
 
-async def samples_of(ctx: JobContext, take: Take, shape: Sound, *, tempo: float = 1.0) -> Pcm:
-    """The take as it is joined, in the rate and channels of `shape`."""
-    if take.gain_db == 0 and tempo == 1 and (pcm := _as_it_is(take, shape)) is not None:
-        return pcm
-    change = Change(rate=shape.rate, channels=shape.channels, gain_db=take.gain_db, tempo=tempo)
-    path = ctx.scratch / "take.pcm"
-    await ctx.weigh(take.asset, path, change=change, loudness=False)
-    try:
-        with disk_errors(), path.open("rb") as file:
-            samples = file.read(MAX_PIECE_BYTES + 1)
-    finally:
-        path.unlink(missing_ok=True)
-    if len(samples) > MAX_PIECE_BYTES:
-        raise ContractError(f"one part has more than {MAX_PIECE_BYTES} bytes of samples", code="reply-damaged")
-    return Pcm(rate=shape.rate, channels=shape.channels, samples=samples)
-
-
-def _as_it_is(take: Take, shape: Sound) -> Pcm | None:
-    """The samples of a WAV that has this shape already: a child would hand out the same. None for anything else."""
-    if take.asset.media.demuxer != "wav":
-        return None
-    with disk_errors(), open(take.asset.path, "rb") as file:
-        found = read_layout(file, take.asset.size)
-        if (found.codec, found.rate, found.channels) != (SAMPLES, shape.rate, shape.channels):
-            return None
-        return read_pcm(file, take.asset.size, max_bytes=MAX_PIECE_BYTES)
-
-
 class Manner(Struct, frozen=True, kw_only=True):
-    """How takes are joined: in the rate and channels of `shape`, pauses shortened by `speed`."""
+    """How takes are joined: in one rate and as many channels (None: as they came), pauses shortened by `speed`."""
 
-    shape: Sound
+    rate: int | None = None
+    channels: int | None = None
     speed: float = 1.0
 
 
-async def join(ctx: JobContext, takes: Sequence[Take], manner: Manner, *, name: str, end_pause_s: float) -> list[Reel]:
-    """The takes in order, in WAVs of about REEL_S; `end_pause_s` of silence at the very end."""
+def manner_of(takes: Sequence[Take], speed: float) -> Manner:
+    """All in the shape of the first."""
+    first = takes[0].sound
+    return Manner(speed=speed) if first is None else Manner(rate=first.rate, channels=first.channels, speed=speed)
+
+
+def splice_of(take: Take, manner: Manner, *, tempo: float = 1.0) -> Splice:
+    """The take as it is joined, behind its pause."""
+    change = Change(rate=manner.rate, channels=manner.channels, gain_db=take.gain_db, tempo=tempo)
+    return Splice(change=change, pause_s=take.chunk.pause_s / manner.speed, is_weighed=take.sound is None)
+
+
+async def join(
+    ctx: JobContext,
+    takes: Sequence[Take],
+    manner: Manner,
+    *,
+    name: str,
+    end_pause_s: float,
+    tags: dict[str, str] | None,
+) -> list[Reel]:
+    """The takes in order, in WAVs of about REEL_S; `end_pause_s` of silence at the very end.
+
+    With `tags`, and where one WAV holds them all, it is a finished file.
+    """
     reels: list[Reel] = []
     left = list(takes)
     while left:
-        path = ctx.scratch / f"{name}-{len(reels):04d}.wav"
-        reels.append(await _reel(ctx, left, manner, path, end_pause_s=end_pause_s))
+        some, rest = left[:MOST_TAKES], left[MOST_TAKES:]
+        wish = Join(
+            splices=tuple(splice_of(take, manner) for take in some),
+            edge_ms=EDGE_MS,
+            enough_s=REEL_S,
+            end_pause_s=rest[0].chunk.pause_s / manner.speed if rest else end_pause_s,
+            tags=None if reels or rest else tags,
+        )
+        reels.append(await reel_of(ctx, some, wish, ctx.scratch / f"{name}-{len(reels):04d}.wav"))
         left = left[len(reels[-1].takes) :]
     return reels
 
 
-async def _reel(ctx: JobContext, takes: Sequence[Take], manner: Manner, path: Path, *, end_pause_s: float) -> Reel:
-    pieces: list[Piece] = []
-    with join_speech(path) as speech:
-        for take in takes:
-            if speech.seconds >= REEL_S:
-                break
-            pcm = await samples_of(ctx, take, manner.shape)
-            pieces.append(speech.append(pcm, pause_s=take.chunk.pause_s / manner.speed))
-        is_last = len(pieces) == len(takes)
-        speech.pause(end_pause_s if is_last else takes[len(pieces)].chunk.pause_s / manner.speed)
-        seconds = speech.seconds
-    return Reel(path=path, seconds=seconds, takes=tuple(takes[: len(pieces)]), pieces=tuple(pieces))
+async def reel_of(ctx: JobContext, takes: Sequence[Take], wish: Join, path: Path) -> Reel:
+    """The first of the takes, as many as one reel holds."""
+    made = await ctx.join([take.asset for take in takes], wish, path)
+    used = takes[: len(made.pieces)]
+    pieces = tuple(_known(piece, take) for piece, take in zip(made.pieces, used, strict=True))
+    return Reel(path=path, seconds=made.seconds, takes=tuple(used), pieces=pieces, sound=made.sound)
+
+
+def _known(piece: Piece, take: Take) -> Piece:
+    return piece if take.sound is None else msgspec.structs.replace(piece, sound=take.sound)

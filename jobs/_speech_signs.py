@@ -26,12 +26,14 @@ MOST_CLIPPED = 0.001
 
 
 class Part(Struct, frozen=True, kw_only=True):
-    """One take as it lies in a product: `seconds` from its first to its last sound, `at_s` where it begins there.
+    """One take as it lies in a product: `seconds` from its first to its last sound, `at_s` where it begins there,
+    `sound` how it came.
 
     `file` is the number of the product where there are several, else 0.
     """
 
     take: Take
+    sound: Sound
     seconds: float
     at_s: float
     file: int = 0
@@ -48,7 +50,9 @@ class Stretch(Struct, frozen=True, kw_only=True):
 def parts_of(stretches: Sequence[Stretch]) -> Iterator[Part]:
     for stretch in stretches:
         for take, piece in zip(stretch.reel.takes, stretch.reel.pieces, strict=True):
-            yield Part(take=take, seconds=piece.seconds, at_s=stretch.at_s + piece.at_s, file=stretch.file)
+            assert piece.sound is not None  # a reel knows how its takes came
+            at = stretch.at_s + piece.at_s
+            yield Part(take=take, sound=piece.sound, seconds=piece.seconds, at_s=at, file=stretch.file)
 
 
 def doubt(parts: Sequence[Part], speed: float) -> str:
@@ -72,7 +76,7 @@ def clock(seconds: float) -> str:
 
 
 def _is_silent(part: Part, speed: float) -> bool:
-    return part.take.sound.peak < SILENT_PEAK
+    return part.sound.peak < SILENT_PEAK
 
 
 def _is_implausible(part: Part, speed: float) -> bool:
@@ -83,14 +87,14 @@ def _is_implausible(part: Part, speed: float) -> bool:
 
 
 def _is_mostly_silence(part: Part, speed: float) -> bool:
-    sound = part.take.sound
+    sound = part.sound
     if spoken_size(part.take.chunk.text) < JUDGED_LETTERS:
         return False
     return sound.silence > MOST_SILENCE or sound.longest_silence_s * min(speed, 1.0) > LONGEST_SILENCE_S
 
 
 def _is_clipped(part: Part, speed: float) -> bool:
-    return part.take.sound.clipped > MOST_CLIPPED
+    return part.sound.clipped > MOST_CLIPPED
 
 
 _SIGNS: tuple[tuple[str, Callable[[Part, float], bool]], ...] = (
@@ -105,7 +109,7 @@ def figures(parts: Sequence[Part], sounds: Sequence[Sound]) -> dict[str, str]:
     """What was measured: of the parts as they came, and of the products as they are."""
     letters = sum(spoken_size(part.take.chunk.text) for part in parts)
     spoken = sum(part.seconds for part in parts)
-    came = [part.take.sound for part in parts]
+    came = [part.sound for part in parts]
     seconds = sum(sound.seconds for sound in sounds)
     return {
         "parts": str(len(parts)),

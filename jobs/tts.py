@@ -17,9 +17,9 @@ from jobs._chapters import Book, ChapterText, book_of
 from jobs._cues import Fit, against_fits, end_of, fit_figures, lay, slots_of
 from jobs._hearing import AUTO, against_language
 from jobs._listening import ENGINE, against_heard, heard_figures, listen
-from jobs._recording import PLAYLIST, SpeechFormat, Spoken, file_per_chapter, one_file
+from jobs._recording import PLAYLIST, SpeechFormat, Spoken, file_per_chapter, one_file, tags_of
 from jobs._sentences import DEFAULT_LANGUAGE, Chunk, guess_language, has_words, plain_markdown, speech_chunks
-from jobs._speaking import Manner, Take, join, levelled, speak_all
+from jobs._speaking import Take, join, levelled, manner_of, speak_all
 from jobs._speech_signs import Stretch, doubt, figures, parts_of
 from jobs._text import Spoken as Cue
 from jobs._text import canonical, decode_text, flow
@@ -111,13 +111,13 @@ class Tts:
         script = await _script(ctx, mine)
         _refuse_unspeakable(script.text, ctx.limits.max_chars)
         language = _language(mine, script.text)
+        tags = {"language": language, **_tags(ctx, mine.title or script.book.title)}
         if mine.timing == "cues":
-            spoken, fits = await _laid(ctx, mine, script, language)
+            spoken, fits = await _laid(ctx, mine, script, language, tags)
         else:
-            spoken, fits = await _joined(ctx, mine, script.book, language), ()
+            spoken, fits = await _joined(ctx, mine, script.book, language, tags), ()
         stretches = _stretches(spoken, are_files=mine.chapters == "files")
         heard = await listen(ctx, stretches, language) if mine.verify else []
-        tags = {"language": language, **_tags(ctx, mine.title or script.book.title)}
         make = file_per_chapter if mine.chapters == "files" else one_file
         made = await make(ctx, spoken, _format(mine), tags)
         parts = list(parts_of(stretches))
@@ -142,32 +142,44 @@ class _Script(Struct, frozen=True, kw_only=True):
     cues: tuple[Cue, ...] = ()
 
 
-async def _joined(ctx: JobContext, spec: TtsSpec, book: Book, language: str) -> list[Spoken]:
+async def _joined(ctx: JobContext, spec: TtsSpec, book: Book, language: str, tags: dict[str, str]) -> list[Spoken]:
     """The chapters in order, each from its own takes, with a longer pause between two of them."""
     chunks = [_chunks(chapter, ctx.portion) for chapter in book.chapters]
     takes = await _takes(ctx, spec, [chunk for own in chunks for chunk in own], language)
-    manner, spoken, used = Manner(shape=takes[0].sound, speed=spec.speed), [], 0
+    manner, spoken, used = manner_of(takes, spec.speed), list[Spoken](), 0
+    titles = [chapter.title for chapter in book.chapters]
+    finished = tags_of(titles, tags) if spec.chapters == "files" else [tags]
     for number, (chapter, own) in enumerate(zip(book.chapters, chunks, strict=True)):
         mine, used = takes[used : used + len(own)], used + len(own)
         is_last = number + 1 == len(chunks) or spec.chapters == "files"
         pause = 0.0 if is_last else CHAPTER_PAUSE_S / spec.speed
-        reels = await join(ctx, mine, manner, name=f"chapter-{number:04d}", end_pause_s=pause)
+        told = finished[number] if _is_joined_last(spec) and len(finished) == len(chunks) else None
+        reels = await join(ctx, mine, manner, name=f"chapter-{number:04d}", end_pause_s=pause, tags=told)
         spoken.append(Spoken(title=chapter.title, reels=tuple(reels)))
     return spoken
 
 
-async def _laid(ctx: JobContext, spec: TtsSpec, script: _Script, language: str) -> tuple[list[Spoken], tuple[Fit, ...]]:
+async def _laid(
+    ctx: JobContext, spec: TtsSpec, script: _Script, language: str, tags: dict[str, str]
+) -> tuple[list[Spoken], tuple[Fit, ...]]:
     """The cues at their times."""
     slots = slots_of(script.cues, ctx.portion)
     takes = await _takes(ctx, spec, [chunk for slot in slots for chunk in slot.chunks], language)
-    manner = Manner(shape=takes[0].sound, speed=spec.speed)
-    laid = await lay(ctx, slots, takes, manner, end_s=end_of(script.cues))
+    manner = manner_of(takes, spec.speed)
+    told = tags if _is_joined_last(spec) else None
+    laid = await lay(ctx, slots, takes, manner, end_s=end_of(script.cues), tags=told)
     return [Spoken(title="", reels=laid.reels)], laid.fits
 
 
 async def _takes(ctx: JobContext, spec: TtsSpec, chunks: Sequence[Chunk], language: str) -> list[Take]:
     asks = [_speak(spec, chunk.text, language) for chunk in chunks]
-    return levelled(await speak_all(ctx, chunks, asks, target_lufs=spec.loudness), spec.loudness)
+    is_weighed = len(asks) > 1 or spec.loudness is not None or spec.timing is not None
+    return levelled(await speak_all(ctx, chunks, asks, is_weighed=is_weighed), spec.loudness)
+
+
+def _is_joined_last(spec: TtsSpec) -> bool:
+    """Is what comes out of the join published as it is? Not where it is encoded, or heard without its tags before."""
+    return _format(spec) == "wav" and not spec.verify
 
 
 def _stretches(spoken: Sequence[Spoken], *, are_files: bool) -> list[Stretch]:

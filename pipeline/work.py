@@ -19,12 +19,12 @@ from pipeline.children.stage import StageLimits
 from pipeline.core.budget import Budget
 from pipeline.core.errors import InputChanging, InputError
 from pipeline.core.hearing import Cut, Hearing, Survey
-from pipeline.core.kinds import NO_CHANGE, Answered, ClipFacts, Kind, PictureFacts, Sources
+from pipeline.core.kinds import Answered, ClipFacts, Kind, PictureFacts, Sources
 from pipeline.core.limits import Tab
 from pipeline.core.model import Asset, Decision, Limits, Media, Reached, Runner, Sha256, Source
 from pipeline.core.operations import MediaRef, Operation
 from pipeline.core.portions import DEFAULT_PORTION, Portion
-from pipeline.core.sound import Change, Chapter, Sound
+from pipeline.core.sound import Chapter, Join, Joined, Sound
 from pipeline.course import CallOwner, Made
 from pipeline.intake import readable
 from pipeline.media import av, pictures, recordings
@@ -34,7 +34,6 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.roots import Roots
 from pipeline.trace.logs import Log
 
-MAX_SAMPLES_BYTES = 4_000_000_000  # of one decoded answer
 AT_HAND_BYTES = 1 << 17  # copied at once; for more the event loop is not kept
 MAX_PARTS_BYTES = 16_000_000_000  # of all parts of one recording
 
@@ -219,16 +218,16 @@ class Work:
         await self._bench.caller.ensure_unchanged(recording.path, recording.sha256)
         return tuple(recordings.parts(made, cut.media_type, lanes.folder(there.root)))
 
-    async def weigh(
-        self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE, loudness: bool = True
-    ) -> Sound:
-        lanes, is_ours = self._bench.lanes, isinstance(sound, Path)
-        ref = lanes.ref(str(sound) if isinstance(sound, Path) else sound.path)
-        demuxer = "wav" if isinstance(sound, Path) else av.demuxer_of(sound.media)
-        limits = StageLimits(max_output_bytes=None if is_ours else MAX_SAMPLES_BYTES)
-        made = None if target is None else lanes.ref(str(target))
-        spec = av.weigh(ref, demuxer, made, change=change, loudness=loudness, limits=limits)
-        return av.sound_facts(await lanes.run("media", spec))
+    async def weigh(self, sound: Asset) -> Sound:
+        lanes = self._bench.lanes
+        return av.sound_facts(await lanes.run("media", av.weigh(lanes.ref(sound.path), av.demuxer_of(sound.media))))
+
+    async def join(self, sounds: Sequence[Asset], wish: Join, target: Path | None) -> Joined:
+        lanes = self._bench.lanes
+        refs, demuxers = [lanes.ref(sound.path) for sound in sounds], [av.demuxer_of(sound.media) for sound in sounds]
+        there = None if target is None else lanes.ref(str(target))
+        room = None if wish.tags is None else self.limits.max_output_bytes
+        return av.join_facts(await lanes.run("media", av.join(refs, demuxers, there, wish=wish, max_bytes=room)))
 
     async def encode(
         self,

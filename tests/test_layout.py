@@ -25,7 +25,7 @@ IMPORTERS = {
     "httpx": ("pipeline/routes/http.py",),
     "sqlite3": ("pipeline/state/",),
     "magic": ("pipeline/media/sniff.py",),
-    "pydub": ("jobs/_audio.py",),
+    "pydub": ("pipeline/children/join_stage.py",),
     "jiwer": ("jobs/_scoring.py",),
     "typer": ("pipeline/cli.py", "pipeline/cli_words.py", "pipeline/cli_upkeep.py"),
     "rich": ("pipeline/progress.py",),

@@ -18,7 +18,7 @@ from pipeline import desk
 from pipeline.core.hearing import Hearing, fits
 from pipeline.core.model import Media, Sha256
 from pipeline.core.operations import MediaRef, Transcribe
-from pipeline.media.wav import wrap_pcm
+from pipeline.core.wav import wrap_pcm
 from pipeline.routes._transcribe_wire import _OPENAI_DIALECT, _OPENROUTER, openai_hearing, openrouter_hearing
 from pipeline.routes.whisper import HEARING
 from tests.cli.conftest import seat

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.media.wav import wrap_pcm
+from pipeline.core.wav import wrap_pcm
 from pipeline.overview import status
 from pipeline.report import summary
 from tests.cli.conftest import seat

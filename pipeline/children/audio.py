@@ -15,9 +15,10 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from pipeline.children.av_work import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from pipeline.children.av_work import MAX_CHANNELS
 from pipeline.children.files import Sink, Source
 from pipeline.core.errors import EngineError, InputError, LimitExceeded
+from pipeline.core.wav import MAX_RATE, MIN_RATE
 
 MAX_BAD_PACKETS = 3
 BAD_PACKET_SHARE = 0.02

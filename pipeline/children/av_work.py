@@ -4,7 +4,6 @@ from msgspec import Struct
 
 from pipeline.core.sound import Chapter, Sound
 
-MIN_RATE, MAX_RATE = 4_000, 192_000
 MAX_CHANNELS = 16
 
 

@@ -46,7 +46,7 @@ class Sink:
         self._file = file
         self._max_bytes = max_bytes
 
-    def write(self, chunk: bytes) -> int:
+    def write(self, chunk: bytes | memoryview) -> int:
         with self._remembered():
             if self._max_bytes is not None and self._file.tell() + len(chunk) > self._max_bytes:
                 raise LimitExceeded(f"the output has more than {self._max_bytes} bytes", code="limit-bytes")

@@ -18,7 +18,7 @@ from pipeline.children.pool import PoolSettings, StagePool
 from pipeline.children.process import ChildSettings
 from pipeline.children.stage import FileRef, StageResult, StageSpec
 from pipeline.core.confine import display, way_below
-from pipeline.core.errors import EngineError, InputError, LimitExceeded, MediaspoolError, StoreError
+from pipeline.core.errors import ContractError, EngineError, InputError, LimitExceeded, MediaspoolError, StoreError
 
 Lane = Literal["engine", "media", "once"]
 STAGING = "staging"
@@ -123,6 +123,8 @@ def stage_error(code: str, message: str) -> MediaspoolError:
         return LimitExceeded(message, code=code, hint=hint)
     if code.startswith(("input-", "path-", "text-")):
         return InputError(message, code=code, hint=hint)
+    if code.startswith("reply-"):
+        return ContractError(message, code=code, hint=hint)
     if code in _STORE_CODES:
         return StoreError(message, code=code, hint=hint)
     return EngineError(message, code=code, hint=hint)

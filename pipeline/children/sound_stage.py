@@ -1,11 +1,11 @@
-"""The sound stage: a sound decoded, weighed, and perhaps written again as samples. Runs in the media lane.
+"""The sound stage: a sound decoded, perhaps changed, and weighed. Runs in the media lane.
 
 Loudness is FFmpeg's EBU R128 meter; everything else is counted here. As a stream: it holds a few seconds at a time.
 """
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.filter import Graph
+from msgspec import Struct
 
 from pipeline.children import audio, files, pcm
 from pipeline.children.pcm import Pcm
 from pipeline.children.sound_work import WeighParams
-from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError
 from pipeline.core.sound import Change, Sound
@@ -31,29 +32,42 @@ CEILING = 10 ** (-1 / 20)
 SILENCE = 10 ** (-50 / 20)
 LEAST_LUFS = -69.0  # the meter's word for silence is -70
 STEREO = 2
+NO_CHANGE = Change()
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    """A sound as it is decoded: its samples after a change, interleaved, some seconds at a time, and their shape."""
+
+    rate: int
+    channels: int
+    lumps: Iterator[Pcm]
 
 
 def weigh(spec: StageSpec, roots: Roots) -> StageResult:
-    """A Sound as facts; its samples in the output, if there is one."""
-    params = from_json(spec.params, WeighParams)
-    with (
-        files.source(spec.inputs[0], roots) as source,
-        audio.opened(source, params.demuxer) as container,
-    ):
-        stream = audio.audio_stream(container, 0)
-        decoder = audio.Decoder(container, stream, max_seconds=spec.limits.max_seconds)
-        rate = params.change.rate or decoder.rate
-        channels = params.change.channels or min(stream.codec_context.channels, STEREO)
-        meter = SoundMeter(rate, channels, hears_loudness=params.loudness)
-        sink = files.sink(spec.output, roots, spec.limits.max_output_bytes) if spec.output else nullcontext()
-        with sink as written, audio.ffmpeg_errors():
-            for lump in samples(decoder, params.change, rate, channels):
-                meter.add(lump)
-                if written is not None:
-                    written.write(lump.astype("<i2", copy=False).tobytes())
+    """A Sound as facts."""
+    sound = weighed(spec.inputs[0], roots, from_json(spec.params, WeighParams).demuxer)
+    return StageResult(facts=msgspec.Raw(msgspec.json.encode(sound)))
+
+
+def weighed(ref: FileRef, roots: Roots, demuxer: str) -> Sound:
+    """What a sound is, decoded to its last sample."""
+    with opened(ref, roots, demuxer) as found:
+        meter = SoundMeter(found.rate, found.channels)
+        for lump in found.lumps:
+            meter.add(lump)
     if not meter.frames:
         raise InputError("no audio can be decoded", code="input-empty")
-    return StageResult(output=spec.output, facts=msgspec.Raw(msgspec.json.encode(meter.told())))
+    return meter.told()
+
+
+@contextmanager
+def opened(ref: FileRef, roots: Roots, demuxer: str, change: Change = NO_CHANGE) -> Iterator[Opened]:
+    with files.source(ref, roots) as source, audio.opened(source, demuxer) as container, audio.ffmpeg_errors():
+        stream = audio.audio_stream(container, 0)
+        decoder = audio.Decoder(container, stream, max_seconds=None)
+        rate = change.rate or decoder.rate
+        channels = change.channels or min(stream.codec_context.channels, STEREO)
+        yield Opened(rate=rate, channels=channels, lumps=samples(decoder, change, rate, channels))
 
 
 class SoundMeter:

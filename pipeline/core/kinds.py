@@ -17,14 +17,13 @@ from pipeline.core.hearing import Cut, Hearing, Survey
 from pipeline.core.model import Asset, Family, Limits, Media, Refusal, Source, Verdict
 from pipeline.core.operations import MediaRef, Operation, Transcript
 from pipeline.core.portions import DEFAULT_PORTION, Portion
-from pipeline.core.sound import Change, Chapter, Sound
+from pipeline.core.sound import Chapter, Join, Joined, Sound
 
 Sources = Mapping[str, Source]
 """Further inputs of a job by slot: the field of its spec that names the file, with its number where that is a list."""
 
 NO_SOURCES: Sources = MappingProxyType({})
 
-NO_CHANGE = Change()
 ROUND_TRIP = "round_trip_wer"
 REPORTED = ("word_error_rate", "character_error_rate", ROUND_TRIP)
 """Facts that the report tells too, where a kind gives them: how far a text is from the one it was compared with."""
@@ -141,13 +140,13 @@ class JobContext(Protocol):
         A later `split` of the job leaves the parts of an earlier one alone.
         """
 
-    async def weigh(
-        self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE, loudness: bool = True
-    ) -> Sound:
-        """Decode a sound, or a WAV in `scratch`, in a media child: what it is after `change`.
+    async def weigh(self, sound: Asset) -> Sound:
+        """Decode a sound in a media child: what it is."""
 
-        Its samples go to `target` in `scratch`, 16-bit little-endian, where there is one. `loudness` takes longer
-        than all the rest: False where nobody reads it.
+    async def join(self, sounds: Sequence[Asset], wish: Join, target: Path | None) -> Joined:
+        """Decode sounds in a media child and join them to a WAV in `scratch`; without a target, tell their lengths.
+
+        What is no sound is a ContractError.
         """
 
     async def encode(
@@ -160,7 +159,7 @@ class JobContext(Protocol):
         chapters: Sequence[Chapter] = (),
         seconds: float = 0.0,
     ) -> Sound:
-        """Encode WAVs, one after the other, into `target` as `media_type` in a media child; all lie in `scratch`.
+        """Make `target` of WAVs, one after the other, as `media_type` in a media child; all lie in `scratch`.
 
         `seconds` is how long they are. The finished file was decoded again, and is what it says.
         """

@@ -9,9 +9,9 @@ import functools
 from msgspec import Struct
 
 from pipeline.core.model import Media
+from pipeline.core.wav import MAX_RATE, MIN_RATE
 from pipeline.media._examination import MAX_READ, Content, DamagedError, Examination, Window, catches_damage
 from pipeline.media._id3 import ID3V1_BYTES, is_id3v1
-from pipeline.media._riff import MAX_RATE, MIN_RATE
 
 FLAC = Media(media_type="audio/flac", family="audio", extension="flac", demuxer="flac", codec="flac")
 

@@ -11,13 +11,12 @@ import struct
 from msgspec import Struct
 
 from pipeline.core.model import Media
+from pipeline.core.wav import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from pipeline.media._examination import Content, DamagedError, Examination, Window, catches_damage, with_codec
 from pipeline.media._id3 import ID3V1_BYTES, is_id3v1, tag_bytes
 
 WAV = Media(media_type="audio/wav", family="audio", extension="wav", demuxer="wav")
 
-MIN_RATE, MAX_RATE = 4_000, 192_000
-MAX_CHANNELS = 64
 MAX_CHUNKS = 4096
 OPEN_SIZE = 0x7FFF_0000
 """From here up a size that does not fit is what a writer left open: 0x7FFFFFFF, 0x80000000 and all ones are seen."""

@@ -1,7 +1,8 @@
-"""Work asked of a media child: encoding, and a PDF's text. Typed specs go in, typed facts come out.
+"""Work asked of a media child: weighing, joining and encoding sounds, and a PDF's text.
 
-No av here and no bytes: a caller builds a spec, sends it through `Lanes.run("media", spec)` and reads the facts. The
-demuxer comes from the recognised Media; a Media without one cannot be opened at all.
+Typed specs go in, typed facts come out; no av here and no bytes. A caller builds a spec, sends it through
+`Lanes.run("media", spec)` and reads the facts. The demuxer comes from the recognised Media; a Media without one cannot
+be opened at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,19 +10,22 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from pipeline.children.av_work import EncodeFacts, EncodeParams
+from pipeline.children.join_work import JoinParams
 from pipeline.children.pdf_work import PdfFacts
 from pipeline.children.sound_work import WeighParams
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError, UnsupportedOperation
 from pipeline.core.model import Media
-from pipeline.core.sound import Change, Chapter, Sound
+from pipeline.core.sound import Chapter, Join, Joined, Sound
+from pipeline.core.wav import MAX_WAV_BYTES
 
 ENCODE_DEADLINE_S = 600.0
 SLOWEST_ENCODING = 0.2  # of real time, reading back too; measured is a tenth of it
 WEIGH_DEADLINE_S = 3600.0
 PDF_DEADLINE_S = 300.0
-ENCODABLE = frozenset({"audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4"})
+WAV = "audio/wav"
+ENCODABLE = frozenset({"audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4", WAV})
 NO_LIMITS = StageLimits()
 
 
@@ -44,7 +48,7 @@ def encode(
             f"{media_type} cannot be encoded", hint=f"ask for one of {', '.join(sorted(ENCODABLE))}"
         )
     return StageSpec(
-        stage="av_stage:encode",
+        stage="join_stage:bind" if media_type == WAV else "av_stage:encode",
         inputs=tuple(sources),
         output=target,
         params=_raw(EncodeParams(media_type=media_type, tags=dict(tags or {}), chapters=tuple(chapters))),
@@ -57,28 +61,36 @@ def encode_facts(result: StageResult) -> EncodeFacts:
     return from_json(result.facts, EncodeFacts)
 
 
-def weigh(
-    ref: FileRef,
-    demuxer: str,
-    target: FileRef | None,
-    *,
-    change: Change,
-    loudness: bool = True,
-    limits: StageLimits,
-) -> StageSpec:
-    """Decode a sound to its last sample and tell what it is; write what the change makes of it, as bare samples."""
+def weigh(ref: FileRef, demuxer: str) -> StageSpec:
+    """Decode a sound to its last sample and tell what it is."""
     return StageSpec(
         stage="sound_stage:weigh",
         inputs=(ref,),
-        output=target,
-        params=_raw(WeighParams(demuxer=demuxer, change=change, loudness=loudness)),
-        limits=limits,
+        params=_raw(WeighParams(demuxer=demuxer)),
         deadline_s=WEIGH_DEADLINE_S,
     )
 
 
 def sound_facts(result: StageResult) -> Sound:
     return from_json(result.facts, Sound)
+
+
+def join(
+    refs: Sequence[FileRef], demuxers: Sequence[str], target: FileRef | None, *, wish: Join, max_bytes: int | None
+) -> StageSpec:
+    """Decode sounds and join them to one WAV, or tell how long they would be in it."""
+    return StageSpec(
+        stage="join_stage:join",
+        inputs=tuple(refs),
+        output=target,
+        params=_raw(JoinParams(demuxers=tuple(demuxers), join=wish)),
+        limits=StageLimits(max_output_bytes=min(max_bytes or MAX_WAV_BYTES, MAX_WAV_BYTES)),
+        deadline_s=WEIGH_DEADLINE_S,
+    )
+
+
+def join_facts(result: StageResult) -> Joined:
+    return from_json(result.facts, Joined)
 
 
 def pdf_text(ref: FileRef, *, max_pages: int | None = None, max_chars: int | None = None) -> StageSpec:

@@ -19,7 +19,7 @@ from pipeline.core.decoding import from_json
 from pipeline.core.drivers import Exchange
 from pipeline.core.model import Estimate, Refusal
 from pipeline.core.operations import Speak
-from pipeline.media.wav import wav_header
+from pipeline.core.wav import wav_header
 from pipeline.routes import _local
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0

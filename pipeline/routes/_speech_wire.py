@@ -20,8 +20,9 @@ from pipeline.core.limits import Meter
 from pipeline.core.model import Refusal
 from pipeline.core.operations import AudioFormat, Speak
 from pipeline.core.portions import estimated_tokens
+from pipeline.core.wav import wav_header
 from pipeline.media.containers import check_pcm, recognise
-from pipeline.media.wav import read_layout, wav_header
+from pipeline.media.wav import read_layout
 from pipeline.routes import _local
 from pipeline.routes._body import JsonTree
 from pipeline.routes._languages import two_letters

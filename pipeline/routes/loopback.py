@@ -25,7 +25,7 @@ from pipeline.core.operations import (
     Transcript,
     operation_name,
 )
-from pipeline.media.wav import wrap_pcm
+from pipeline.core.wav import wrap_pcm
 from pipeline.routes import _remote
 from pipeline.routes._tools import Tools
 

@@ -20,7 +20,7 @@ from pipeline.children.lanes import Lanes, auto_workers
 from pipeline.core.drivers import RouteConfig
 from pipeline.core.model import Media, RouteId, Sha256
 from pipeline.core.operations import MediaRef, Transcribe
-from pipeline.media.wav import wrap_pcm
+from pipeline.core.wav import wrap_pcm
 from pipeline.routes.whisper import open_driver
 from tests.benchmarks.table import Row, interleaved, timed
 from tests.exchanges import RecordingExchange, tools

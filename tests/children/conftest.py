@@ -20,7 +20,7 @@ from pipeline.children.limits import resident_bytes
 from pipeline.children.pool import PoolSettings, StagePool
 from pipeline.children.process import ChildSettings
 from pipeline.children.stage import StageResult, StageSpec
-from pipeline.media.wav import wrap_pcm
+from pipeline.core.wav import wrap_pcm
 
 MEDIA = Path(__file__).parents[2] / "samples" / "media"
 ODD_CHILD = str(Path(__file__).with_name("odd_child.py"))

@@ -12,7 +12,7 @@ from pipeline.children.lanes import Lanes
 from pipeline.children.stage import StageLimits, StageSpec
 from pipeline.core.errors import InputError, LimitExceeded, UnsupportedOperation
 from pipeline.core.model import Media
-from pipeline.core.sound import Change, Chapter
+from pipeline.core.sound import Chapter
 from pipeline.media import av
 from pipeline.media.containers import examine
 from tests.children.conftest import MEDIA, odd_wav, tone
@@ -90,8 +90,7 @@ async def test_several_wavs_become_one_file_with_its_chapters(lanes: Lanes, tmp_
 async def test_an_encoded_file_is_weighed_as_it_is(lanes: Lanes) -> None:
     sources = [lanes.ref(str(MEDIA / "jfk.wav"))]
     facts = await encoded(lanes, av.encode(sources, lanes.scratch(".flac"), media_type="audio/flac"))
-    weighed = av.weigh(sources[0], "wav", None, change=Change(), limits=StageLimits())
-    before = av.sound_facts(await lanes.run("media", weighed))
+    before = av.sound_facts(await lanes.run("media", av.weigh(sources[0], "wav")))
     assert facts.sound.lufs == pytest.approx(before.lufs, abs=0.05)
     assert facts.sound.silence == pytest.approx(before.silence, abs=0.01)
 

@@ -11,13 +11,14 @@ import pytest
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
+from pipeline.children import sound_stage
 from pipeline.children.lanes import Lanes
-from pipeline.children.stage import StageLimits
+from pipeline.children.stage import FileRef
 from pipeline.core.errors import InputError
 from pipeline.core.sound import Change, Sound
+from pipeline.core.wav import wrap_pcm
 from pipeline.media import av
-from pipeline.media.wav import wrap_pcm
-from tests.children.conftest import MEDIA
+from tests.children.conftest import MEDIA, pcm_of
 
 pytestmark = pytest.mark.real_time
 Wave = NDArray[np.float64]
@@ -38,7 +39,7 @@ class Scale:
     async def weigh(self, wave: Wave, *, channels: int = 1) -> Sound:
         samples = np.repeat(np.clip(np.rint(wave * 32768), -32768, 32767).astype("<i2"), channels)
         self._path.write_bytes(wrap_pcm(samples.tobytes(), rate=48_000, channels=channels))
-        return (await change_of(self._lanes, self._path, Change()))[0]
+        return await weighed(self._lanes, self._path)
 
 
 @pytest.fixture
@@ -46,11 +47,18 @@ def scale(lanes: Lanes, tmp_path: Path) -> Scale:
     return Scale(lanes, tmp_path)
 
 
-async def change_of(lanes: Lanes, path: Path, change: Change, demuxer: str = "wav") -> tuple[Sound, Wave]:
-    target = lanes.scratch(".pcm")
-    spec = av.weigh(lanes.ref(str(path)), demuxer, target, change=change, limits=StageLimits())
-    sound = av.sound_facts(await lanes.run("media", spec))
-    return sound, np.frombuffer(Path(lanes.path(target)).read_bytes(), dtype="<i2") / 32768
+def change_of(path: Path, change: Change, demuxer: str = "wav") -> tuple[Sound, Wave]:
+    """What a change makes of a sound, in this process."""
+    ref, roots = FileRef(root="in", path=path.name), {"in": str(path.parent)}
+    with sound_stage.opened(ref, roots, demuxer, change) as found:
+        samples = np.concatenate(list(found.lumps))
+        meter = sound_stage.SoundMeter(found.rate, found.channels)
+    meter.add(samples)
+    return meter.told(), samples / 32768
+
+
+async def weighed(lanes: Lanes, path: Path, demuxer: str = "wav") -> Sound:
+    return av.sound_facts(await lanes.run("media", av.weigh(lanes.ref(str(path)), demuxer)))
 
 
 # EBU Tech 3341: a stereo sine of 1 kHz at -23 dBFS in both channels has -23 LUFS; in one channel alone, 3 less. Its
@@ -83,7 +91,7 @@ async def test_a_wav_is_what_its_head_says_whatever_its_samples_are_written_in(
         frame = pyav.AudioFrame.from_ndarray((sine(-20, 4, rate=8000) * 32768).astype("<i2")[None, :], "s16", "mono")
         frame.rate = 8000
         made.mux([packet for part in (frame, None) for packet in stream.encode(part)])
-    sound, samples = await change_of(lanes, path, Change())
+    sound, samples = change_of(path, Change())
     assert (sound.rate, sound.channels, sound.clipped) == (8000, 1, 0.0)
     assert sound.seconds == len(samples) / 8000 == pytest.approx(4.0, abs=0.2)
     assert sound.lufs == pytest.approx(-23.0, abs=0.5)
@@ -112,7 +120,7 @@ async def test_clipping_is_what_lies_flat_at_full_scale(scale: Scale) -> None:
 async def test_a_gain_is_exact_and_held_below_the_ceiling(lanes: Lanes, tmp_path: Path, gain: float) -> None:
     path = tmp_path / "in" / "quiet.wav"
     path.write_bytes(wrap_pcm((sine(-20, 4) * 32768).astype("<i2").tobytes(), rate=48_000, channels=1))
-    sound, samples = await change_of(lanes, path, Change(gain_db=gain))
+    sound, samples = change_of(path, Change(gain_db=gain))
     assert 20 * math.log10(float(np.abs(samples).max())) == pytest.approx(min(-20 + gain, -1.0), abs=0.1)
     assert sound.seconds == pytest.approx(4.0, abs=0.001)
 
@@ -122,7 +130,7 @@ async def test_a_limiter_moves_no_sample(lanes: Lanes, tmp_path: Path) -> None:
     wave[24_000:24_100] = 0.2
     path = tmp_path / "in" / "tick.wav"
     path.write_bytes(wrap_pcm((wave * 32768).astype("<i2").tobytes(), rate=48_000, channels=1))
-    _, samples = await change_of(lanes, path, Change(gain_db=3.0))
+    _, samples = change_of(path, Change(gain_db=3.0))
     assert int(np.argmax(np.abs(samples) > 0.1)) == pytest.approx(24_000, abs=2)
 
 
@@ -132,14 +140,14 @@ async def test_a_faster_tempo_keeps_the_pitch(lanes: Lanes, tmp_path: Path, temp
     path.write_bytes(
         wrap_pcm((sine(-10, 4, rate=16_000, hertz=440) * 32768).astype("<i2").tobytes(), rate=16_000, channels=1)
     )
-    sound, samples = await change_of(lanes, path, Change(tempo=tempo))
+    sound, samples = change_of(path, Change(tempo=tempo))
     assert sound.seconds == pytest.approx(4.0 / tempo, abs=0.03)
     strongest = int(np.argmax(np.abs(np.fft.rfft(samples)))) * 16_000 / len(samples)
     assert strongest == pytest.approx(440, abs=3)
 
 
 async def test_any_recording_is_decoded_to_the_wanted_shape(lanes: Lanes) -> None:
-    sound, samples = await change_of(lanes, MEDIA / "jfk.mp3", Change(rate=24_000, channels=2), demuxer="mp3")
+    sound, samples = change_of(MEDIA / "jfk.mp3", Change(rate=24_000, channels=2), demuxer="mp3")
     assert (sound.rate, sound.channels) == (24_000, 2)
     assert len(samples) / 2 / 24_000 == sound.seconds == pytest.approx(11.0, abs=0.1)
 
@@ -148,23 +156,20 @@ async def test_any_recording_is_decoded_to_the_wanted_shape(lanes: Lanes) -> Non
 async def test_samples_that_need_no_change_are_the_same_bytes(lanes: Lanes, tmp_path: Path, channels: int) -> None:
     body = (MEDIA / "jfk.wav").read_bytes()[-11 * 32_000 :]
     (tmp_path / "in" / "some.wav").write_bytes(wrap_pcm(body, rate=16_000, channels=channels))
-    sound, samples = await change_of(lanes, tmp_path / "in" / "some.wav", Change())
+    sound, samples = change_of(tmp_path / "in" / "some.wav", Change())
     assert (samples * 32768).astype("<i2").tobytes() == body
     assert sound.seconds == 11.0 / channels
 
 
-async def test_loudness_is_left_out_where_nobody_asks_and_nothing_else_is(lanes: Lanes) -> None:
-    ref = lanes.ref(str(MEDIA / "jfk.wav"))
-    both = [
-        av.sound_facts(
-            await lanes.run(
-                "media", av.weigh(ref, "wav", None, change=Change(), loudness=loudness, limits=StageLimits())
-            )
-        )
-        for loudness in (True, False)
-    ]
-    assert both[0].lufs == -15.4
-    assert both[1] == msgspec.structs.replace(both[0], lufs=None)
+def test_loudness_is_left_out_where_nobody_asks_and_nothing_else_is() -> None:
+    samples = pcm_of("jfk.wav")
+    told = []
+    for hears_loudness in (True, False):
+        meter = sound_stage.SoundMeter(16_000, 1, hears_loudness=hears_loudness)
+        meter.add(samples)
+        told.append(meter.told())
+    assert told[0].lufs == -15.4
+    assert told[1] == msgspec.structs.replace(told[0], lufs=None)
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -185,7 +190,7 @@ async def test_sound_that_hides_in_a_wav_is_heard_as_what_it_is(lanes: Lanes, tm
     body = raw.getvalue()
     path = tmp_path / "in" / "hiding.wav"
     path.write_bytes(wrap_pcm(body[: len(body) // 4 * 4], rate=48_000, channels=channels))
-    sound, _ = await change_of(lanes, path, Change())
+    sound, _ = change_of(path, Change())
     assert sound.seconds == pytest.approx(2.0, abs=0.1)
     assert sound.peak == pytest.approx(0.1, abs=0.01)
 
@@ -194,4 +199,4 @@ async def test_what_is_no_sound_is_refused(lanes: Lanes, tmp_path: Path) -> None
     path = tmp_path / "in" / "page.wav"
     path.write_bytes(b"<html>busy</html>" * 50)
     with pytest.raises(InputError):
-        await change_of(lanes, path, Change())
+        await weighed(lanes, path)

@@ -19,9 +19,9 @@ from pipeline.children.split_work import FORMS, SplitFacts, SplitParams
 from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
 from pipeline.core.hearing import PARTS, Cut
 from pipeline.core.model import Media
+from pipeline.core.wav import wrap_pcm
 from pipeline.media import recordings
 from pipeline.media.containers import examine
-from pipeline.media.wav import wrap_pcm
 from tests.children.conftest import MEDIA, own_children, pcm_of, peak_of_children
 from tests.children.test_survey_stage import make_hours
 

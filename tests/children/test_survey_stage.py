@@ -17,8 +17,8 @@ from pipeline.children.survey_work import SurveyParams
 from pipeline.core.errors import InputError
 from pipeline.core.hearing import Survey
 from pipeline.core.model import Media
+from pipeline.core.wav import wrap_pcm
 from pipeline.media import recordings
-from pipeline.media.wav import wrap_pcm
 from tests.children.conftest import MEDIA, own_children, pcm_of, peak_of_children, tone
 
 RATE = pcm.RATE

@@ -19,7 +19,7 @@ from pipeline.children.whisper_stage import MAX_WINDOW_S, MIN_WINDOW_S
 from pipeline.children.whisper_work import WhisperParams
 from pipeline.core.kinds import decode_transcript
 from pipeline.core.operations import Transcript
-from pipeline.media.wav import wrap_pcm
+from pipeline.core.wav import wrap_pcm
 from tests.children.conftest import MEDIA, odd_wav, own_children, pcm_of, peak_of_children, tone
 
 pytestmark = pytest.mark.engines

@@ -12,10 +12,10 @@ import trio
 
 from pipeline.children.lanes import stage_error
 from pipeline.children.run import run_stage
-from pipeline.children.stage import FileRef, StageLimits
+from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
 from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.hearing import Cut, Hearing, Quiet, Survey
-from pipeline.core.kinds import NO_CHANGE, NO_SOURCES, Answered, ClipFacts, PictureFacts, Sources
+from pipeline.core.kinds import NO_SOURCES, Answered, ClipFacts, PictureFacts, Sources
 from pipeline.core.model import Asset, Family, Limits, Media, Sha256, Source
 from pipeline.core.operations import (
     Complete,
@@ -33,10 +33,10 @@ from pipeline.core.operations import (
     Word,
 )
 from pipeline.core.portions import DEFAULT_PORTION, Portion
-from pipeline.core.sound import Change, Chapter, Sound
+from pipeline.core.sound import Chapter, Join, Joined, Sound
+from pipeline.core.wav import wrap_pcm
 from pipeline.media import av
 from pipeline.media.containers import recognise
-from pipeline.media.wav import wrap_pcm
 
 RATE = 16_000
 PICTURE = PictureFacts(width=4, height=3)
@@ -166,7 +166,7 @@ class ScriptedContext:
         self.pictures: list[str] = []
         self.surveyed: list[int] = []
         self.weighed: list[str] = []
-        self.loudness_of: list[str] = []
+        self.joined: list[tuple[Join, str | None]] = []
         self._picture = picture
         self._clip = clip
         self._facts = facts or {}
@@ -269,22 +269,26 @@ class ScriptedContext:
             for span in cut.stretches
         )
 
-    async def weigh(
-        self, sound: Asset | Path, target: Path | None = None, *, change: Change = NO_CHANGE, loudness: bool = True
-    ) -> Sound:
-        """As the child does it, in this process."""
-        await trio.lowlevel.checkpoint()
-        path = sound if isinstance(sound, Path) else Path(sound.path)
-        self.weighed.append("asset" if isinstance(sound, Asset) else path.name)
-        self.loudness_of += self.weighed[-1:] if loudness else []
-        demuxer = "wav" if isinstance(sound, Path) else av.demuxer_of(sound.media)
+    async def weigh(self, sound: Asset) -> Sound:
+        self.weighed.append("asset")
+        ref = FileRef(root="scratch", path=Path(sound.path).name)
+        return av.sound_facts(await self._child(av.weigh(ref, av.demuxer_of(sound.media))))
+
+    async def join(self, sounds: Sequence[Asset], wish: Join, target: Path | None) -> Joined:
+        self.joined.append((wish, None if target is None else target.name))
+        refs = [FileRef(root="scratch", path=Path(sound.path).name) for sound in sounds]
         there = None if target is None else FileRef(root="scratch", path=target.name)
-        ref = FileRef(root="scratch", path=path.name)
-        spec = av.weigh(ref, demuxer, there, change=change, loudness=loudness, limits=StageLimits())
+        demuxers = [av.demuxer_of(sound.media) for sound in sounds]
+        room = None if wish.tags is None else self.limits.max_output_bytes
+        return av.join_facts(await self._child(av.join(refs, demuxers, there, wish=wish, max_bytes=room)))
+
+    async def _child(self, spec: StageSpec) -> StageResult:
+        """As a child does it, in this process."""
+        await trio.lowlevel.checkpoint()
         result = run_stage(spec, {"scratch": str(self.scratch)})
         if result.code is not None:
             raise stage_error(result.code, result.message)
-        return av.sound_facts(result)
+        return result
 
     async def encode(
         self,
@@ -299,8 +303,14 @@ class ScriptedContext:
         assert {source.parent for source in sources} == {target.parent} == {self.scratch}
         self.encodings.append((media_type, dict(tags)))
         self.chapters.append(list(chapters))
+        refs = [FileRef(root="scratch", path=source.name) for source in sources]
+        if media_type == av.WAV:
+            there = FileRef(root="scratch", path=target.name)
+            limits = StageLimits(max_output_bytes=self.limits.max_output_bytes)
+            made = await self._child(av.encode(refs, there, media_type=media_type, tags=tags, limits=limits))
+            return av.encode_facts(made).sound
         target.write_bytes(media_type.encode() + b"".join(source.read_bytes() for source in sources))
-        sounds = [await self.weigh(source) for source in sources]
+        sounds = [av.sound_facts(await self._child(av.weigh(ref, "wav"))) for ref in refs]
         return msgspec.structs.replace(sounds[0], seconds=sum(sound.seconds for sound in sounds))
 
     async def refer(self, path: Path, media: Media, *, seconds: float) -> MediaRef:

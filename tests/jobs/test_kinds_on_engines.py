@@ -19,9 +19,9 @@ from pipeline.core.kinds import KindResult
 from pipeline.core.model import Asset, Media, RouteId, Sha256, Source
 from pipeline.core.operations import AudioFormat, Operation, Speak, Transcribe, operation_name
 from pipeline.core.sound import Chapter, Sound
+from pipeline.core.wav import wrap_pcm
 from pipeline.media import av
 from pipeline.media.containers import examine
-from pipeline.media.wav import wrap_pcm
 from pipeline.routes.hibari import open_driver as open_hibari
 from pipeline.routes.pico import open_driver as open_pico
 from pipeline.routes.whisper import open_driver as open_whisper

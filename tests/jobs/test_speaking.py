@@ -3,15 +3,17 @@
 import struct
 import wave
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from jobs._sentences import Chunk
-from jobs._speaking import Take, samples_of
+from jobs._sentences import PARAGRAPH_PAUSE_S, Chunk
+from jobs._speaking import MOST_TAKES, Manner, Take, join
 from jobs.tts import Tts, TtsSpec
 from pipeline.core.operations import Speak
-from pipeline.media.wav import wrap_pcm
-from tests.jobs.scripted import RATE, ScriptedContext, speaking, speech, tone
+from pipeline.core.portions import Portion
+from tests.jobs.scripted import ScriptedContext, speaking, speech, transcript
 from tests.jobs.sounding import sounding
 from tests.standin.sound import encoded
 
@@ -24,44 +26,52 @@ def context(tmp_path: Path, **options: object) -> ScriptedContext:
     return ScriptedContext(tmp_path, **{"answer": speaking, **options})  # type: ignore[arg-type]
 
 
-async def test_a_wav_that_needs_no_change_is_decoded_once_before_it_is_joined_and_another_format_twice(
-    tmp_path: Path,
-) -> None:
-    ctx = context(tmp_path)
-    await KIND.run(TtsSpec(text="Good morning, everybody in the house."), ctx)
-    assert ctx.weighed == ["asset", "speech.wav"]
-    other = context(tmp_path, answer=lambda operation: encoded("flac", 2.0))
-    await KIND.run(TtsSpec(text="Good morning, everybody in the house."), other)
-    assert other.weighed == ["asset", "asset", "speech.wav"]
-
-
 @pytest.mark.parametrize(
-    ("spec", "heard"),
+    ("spec", "weighed"),
     [
-        (TtsSpec(text="Good morning, everybody in the house."), ["speech.wav"]),
-        (TtsSpec(text="Good morning, everybody in the house.", loudness=-16.0), ["asset", "speech.wav"]),
-        (TtsSpec(text=LONG), ["asset", "asset", "speech.wav"]),
+        (TtsSpec(text=SENTENCE), 0),
+        (TtsSpec(text=SENTENCE, loudness=-16.0), 1),
+        (TtsSpec(text=f"{SENTENCE}\n\n{SENTENCE}"), 2),
     ],
     ids=["one part", "one part with a target", "two parts"],
 )
-async def test_loudness_is_measured_of_what_is_published_and_of_the_parts_that_are_levelled(
-    tmp_path: Path, spec: TtsSpec, heard: list[str]
+async def test_one_ask_makes_a_wav_and_before_it_each_part_is_weighed_whose_loudness_counts(
+    tmp_path: Path, spec: TtsSpec, weighed: int
 ) -> None:
-    ctx = context(tmp_path)
+    ctx = context(tmp_path, portion=Portion(max_chars=60))
     result = await KIND.run(spec, ctx)
-    assert sorted(set(ctx.loudness_of)) == sorted(set(heard))
+    assert (len(ctx.weighed), len(ctx.joined), ctx.encodings) == (weighed, 1, [])
     assert "loudness_lufs" in result.facts
 
 
-@pytest.mark.parametrize("sound", [tone(1.0), tone(1.0, channels=2)], ids=["mono", "stereo"])
-async def test_samples_that_are_read_are_those_that_a_child_would_decode(tmp_path: Path, sound: bytes) -> None:
-    channels = len(sound) // len(tone(1.0))
-    ctx = context(tmp_path, answer=lambda operation: wrap_pcm(sound, rate=RATE, channels=channels))
-    asset = await ctx.call(Speak(text="Good morning.", language="en"))
-    weighed = await ctx.weigh(asset, tmp_path / "decoded.pcm")
-    take = Take(chunk=Chunk(text="Good morning.", pause_s=0.0), asset=asset, sound=weighed)
-    assert (await samples_of(ctx, take, weighed)).samples == (tmp_path / "decoded.pcm").read_bytes() == sound
-    assert len(ctx.weighed) == 1
+@pytest.mark.parametrize("more", [{"format": "mp3"}, {"verify": True}], ids=["encoded", "heard before"])
+async def test_what_is_not_published_as_it_is_joined_is_made_of_the_reels(tmp_path: Path, more: dict[str, Any]) -> None:
+    ctx = context(tmp_path, heard=lambda operation: msgspec.json.encode(transcript(SENTENCE)))
+    result = await KIND.run(TtsSpec(text=SENTENCE, **more), ctx)
+    assert [media_type for media_type, _ in ctx.encodings] == [result.drafts[0].media_type]
+    assert [wish.tags for wish, _ in ctx.joined] == [None]
+
+
+async def test_a_text_of_several_reels_has_every_part_once_and_its_tags(tmp_path: Path) -> None:
+    """Twenty seconds of silence around each part are not joined."""
+    body = speech(40.0, rate=4000, edge_s=20.0)
+    ctx = context(tmp_path, answer=lambda operation: body, portion=Portion(max_chars=60))
+    result = await KIND.run(TtsSpec(text=f"{SENTENCE}\n\n" * 20, title="Long"), ctx)
+    assert [len(wish.splices) for wish, _ in ctx.joined] == [20, 5]
+    assert ctx.encodings == [("audio/wav", {"language": "en", "title": "Long"})]
+    assert result.audio_seconds == pytest.approx(20 * 40.12 + 19 * PARAGRAPH_PAUSE_S, abs=0.5)
+    assert result.drafts[0].path is not None
+    assert len(sounding(result.drafts[0].path, gap_s=0.1)) == 20
+
+
+async def test_more_parts_than_a_child_is_asked_at_once_are_joined_in_order_with_their_pauses(tmp_path: Path) -> None:
+    ctx = context(tmp_path, answer=lambda operation: speech(0.05, rate=4000, edge_s=0.0))
+    asset = await ctx.call(Speak(text="No.", language="en"))
+    takes = [Take(chunk=Chunk(text="No.", pause_s=0.5), asset=asset) for _ in range(MOST_TAKES + 2)]
+    reels = await join(ctx, takes, Manner(), name="reel", end_pause_s=0.25, tags={})
+    assert [len(reel.takes) for reel in reels] == [MOST_TAKES, 2]
+    assert [reel.seconds for reel in reels] == pytest.approx([MOST_TAKES * 0.55, 0.1 + 0.5 + 0.25])
+    assert [reel.sound for reel in reels] == [None, None]
 
 
 def levels(path: Path | None, count: int) -> list[float]:

@@ -22,7 +22,7 @@ from pipeline.core.kinds import Answered, KindResult
 from pipeline.core.model import Limits
 from pipeline.core.operations import AudioFormat, Operation, Speak
 from pipeline.core.portions import DEFAULT_PORTION, Portion
-from pipeline.media.wav import wrap_pcm
+from pipeline.core.wav import wrap_pcm
 from tests.jobs.scripted import RATE, ScriptedContext, fitting_speech, source, speaking, speech, tone
 
 KIND = Tts()
