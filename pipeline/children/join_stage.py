@@ -6,6 +6,7 @@ finished file was decoded again.
 """
 
 import warnings
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -44,7 +45,7 @@ def join(spec: StageSpec, roots: Roots) -> StageResult:
         pieces = _pieces(wav, spec, roots, params)
         is_finished = wish.tags is not None and len(pieces) == len(wish.splices)
         wav.close(info_chunk(wish.tags or {}) if is_finished else b"")
-    sound = sound_stage.weighed(spec.output, roots, "wav") if spec.output and is_finished else None
+    sound = read_again(spec.output, roots, wav) if spec.output and is_finished else None
     return _told(spec, Joined(pieces=pieces, seconds=wav.seconds, sound=sound))
 
 
@@ -60,8 +61,23 @@ def bind(spec: StageSpec, roots: Roots) -> StageResult:
                 for lump in found.lumps:
                     wav.add(lump.data.cast("B"))
         wav.close(info_chunk(from_json(spec.params, EncodeParams).tags))
-    sound = sound_stage.weighed(spec.output, roots, "wav")
+    sound = read_again(spec.output, roots, wav)
     return _told(spec, EncodeFacts(seconds=sound.seconds, size=wav.size, sound=sound))
+
+
+def read_again(ref: FileRef, roots: Roots, made: "Wav") -> Sound:
+    """What the finished file is to another reader than its writer, from its head to its last sample."""
+    try:
+        with files.source(ref, roots) as source, wave.open(source, "rb") as found:  # type: ignore[call-overload]  # a file
+            meter = sound_stage.SoundMeter(found.getframerate(), found.getnchannels())
+            while lump := found.readframes(sound_stage.LUMP_S * made.rate):
+                meter.add(np.frombuffer(lump, np.int16))
+    except (wave.Error, EOFError) as error:
+        raise EngineError("the file that was made cannot be read again") from error
+    sound = meter.told()
+    if (sound.rate, sound.channels, sound.seconds) != (made.rate, made.channels, made.seconds):
+        raise EngineError("the file that was made is not what was written")
+    return sound
 
 
 def _told(spec: StageSpec, facts: Joined | EncodeFacts) -> StageResult:

@@ -108,4 +108,7 @@ class _Ear:
 
 def values(frame: AudioFrame) -> Pcm:
     """Of a frame of 16 bits, the channels interleaved."""
-    return frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
+    count = frame.samples * frame.layout.nb_channels
+    # A plane is a buffer that keeps its frame; `to_ndarray` would copy it twice.
+    found: Pcm = np.frombuffer(frame.planes[0], np.int16, count)  # type: ignore[call-overload]
+    return found

@@ -15,6 +15,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.filter import Graph
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from pipeline.children import audio, files, pcm
 from pipeline.children.pcm import Pcm
@@ -118,8 +119,8 @@ class Silence:
         self.longest = 0
         self._size = size
         self._held: list[Pcm] = []
-        self._count = self._silent = self._frames = self._run = 0
-        self._has_sounded = False
+        self._count = self._silent = self._frames = 0
+        self._sounded: int | None = None  # the number of the last frame that was not silent
 
     def add(self, lump: Pcm) -> None:
         self._held.append(lump)
@@ -128,20 +129,19 @@ class Silence:
             return
         whole = np.concatenate(self._held)
         used = len(whole) // self._size * self._size
-        levels = np.square(pcm.floats(whole[:used])).reshape(-1, self._size).mean(axis=1)
-        for is_silent in (levels < SILENCE**2).tolist():
-            self._note(is_silent)
+        squares = whole[:used].astype(np.float32)
+        squares *= squares
+        self._note(squares.reshape(-1, self._size).mean(axis=1) < (SILENCE * FULL_SCALE) ** 2)
         self._held, self._count = [whole[used:]], len(whole) - used
 
-    def _note(self, is_silent: bool) -> None:
-        self._frames += 1
-        if is_silent:
-            self._silent += 1
-            self._run += 1
-            return
-        if self._has_sounded:
-            self.longest = max(self.longest, self._run)
-        self._has_sounded, self._run = True, 0
+    def _note(self, are_silent: NDArray[np.bool_]) -> None:
+        sounds = self._frames + np.flatnonzero(~are_silent)
+        self._frames += len(are_silent)
+        self._silent += len(are_silent) - len(sounds)
+        if len(sounds):
+            before = sounds[0] if self._sounded is None else self._sounded
+            self.longest = max(self.longest, int(np.diff(sounds, prepend=before).max()) - 1)
+            self._sounded = int(sounds[-1])
 
     def share(self) -> float:
         return self._silent / self._frames if self._frames else 0.0

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from jobs._cues import EDGE_MS as CUE_EDGE_MS
 from jobs._speaking import EDGE_MS
 from pipeline.children import files
-from pipeline.children.join_stage import Wav
+from pipeline.children.join_stage import Wav, read_again
 from pipeline.children.lanes import Lanes, stage_error
 from pipeline.children.run import run_stage
 from pipeline.children.stage import FileRef, StageSpec
-from pipeline.core.errors import ContractError, LimitExceeded, StoreError
+from pipeline.core.errors import ContractError, EngineError, LimitExceeded, StoreError
 from pipeline.core.sound import Change, Join, Joined, Piece, Splice
 from pipeline.core.wav import wrap_pcm
 from pipeline.media import av
@@ -205,6 +205,16 @@ async def test_wavs_become_one_with_its_tags_and_a_true_header(lanes: Lanes, tmp
     assert (facts.seconds, facts.sound.seconds, facts.size) == (2.2, 2.2, whole.stat().st_size)
     with pyav.open(str(whole)) as file:
         assert file.metadata == {"title": "Été", "comment": "source: a.txt"}
+
+
+@pytest.mark.parametrize("body", [take(0.5)[:-2], take(0.5)[:30], take(0.5, rate=8000), b"busy"])
+def test_a_file_that_is_not_what_was_written_does_not_count_as_made(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "a.wav").write_bytes(body)
+    written = Wav(None)
+    written.begin(RATE, 1)
+    written.add(take(0.5)[44:])
+    with pytest.raises(EngineError):
+        read_again(FileRef(root="in", path="a.wav"), {"in": str(tmp_path)}, written)
 
 
 def test_stereo_stays_stereo(tmp_path: Path) -> None:
