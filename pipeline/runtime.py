@@ -156,7 +156,9 @@ def new_run_id() -> RunId:
     return RunId(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}")
 
 
-def driver_tools(lanes: Lanes, world: World, redactor: Redactor, cache: str, warnings: list[str]) -> Tools:
+def driver_tools(
+    lanes: Lanes, world: World, redactor: Redactor, cache: str, warnings: list[str], *, files: Runner
+) -> Tools:
     """What drivers may use. A key that was found is known to the redaction from then on."""
 
     def find_key(name: str) -> Secret | None:
@@ -176,6 +178,7 @@ def driver_tools(lanes: Lanes, world: World, redactor: Redactor, cache: str, war
         now=world.now,
         safe=lambda text: display(redactor.text(text)),
         warn=warn,
+        files=files,
     )
 
 
@@ -229,7 +232,7 @@ def open_drivers(settings: Settings, root: str, world: World) -> Iterator[Driver
     """The routes for looking at them: nothing is locked, made, started or sent."""
     lanes = Lanes(roots={}, staging=root, engine_workers=1, media_workers=1, memory_mb=1)
     try:
-        tools = driver_tools(lanes, world, Redactor(), Spool(root).catalogues, [])
+        tools = driver_tools(lanes, world, Redactor(), Spool(root).catalogues, [], files=ThreadRunner())
         yield Drivers(settings, tools, world.drivers)
     finally:
         lanes.close()
@@ -278,7 +281,7 @@ def _assemble(
     runner, files, turns = LedgerRunner(ledger.group, ledger.part), ThreadRunner(FILE_THREADS), ThreadRunner()
     warnings: list[str] = []
     store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
-    tools = driver_tools(lanes, world, redactor, spool.catalogues, warnings)
+    tools = driver_tools(lanes, world, redactor, spool.catalogues, warnings, files=files)
     drivers, kinds = Drivers(settings, tools, world.drivers), load_kinds()
     pacer = _pacer(settings, spool, world, turns, tools.warn)
     debug, log = _open_debug(settings, spool, world, redactor), _open_log(settings, world, redactor)

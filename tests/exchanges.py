@@ -20,6 +20,7 @@ def tools(lanes: Lanes, *, keys: dict[str, str] | None = None, cache: str | None
         now=time.time,
         safe=lambda text: text[:300],
         warn=lambda _text: None,
+        files=trio.to_thread.run_sync,
     )
 
 

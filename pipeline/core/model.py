@@ -35,7 +35,7 @@ SETTLED: frozenset[Verdict] = frozenset({"done", "empty", "suspect", "refused", 
 class Runner(Protocol):
     """Runs blocking work off the event loop; tests inject one that runs it inline under the virtual clock."""
 
-    async def __call__(self, work: Callable[[*Ts], T], *args: *Ts) -> T: ...
+    async def __call__(self, work: Callable[[*Ts], T], /, *args: *Ts) -> T: ...
 
 
 Clock = Callable[[], str]

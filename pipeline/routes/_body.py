@@ -16,10 +16,10 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import TypeAlias
 
 import msgspec
-import trio
 from msgspec import Struct
 
 from pipeline.core.errors import InputChanging, InputError
+from pipeline.core.model import Runner
 
 STRETCH_BYTES = 192 * 1024
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -136,12 +136,12 @@ def body_length(body: Body) -> int:
 class Upload(AsyncIterator[bytes]):
     """One pass over the pieces of an opened body. `is_whole` from the moment its last byte is handed out."""
 
-    def __init__(self, pieces: Sequence[tuple[Piece, int]], threads: trio.CapacityLimiter) -> None:
+    def __init__(self, pieces: Sequence[tuple[Piece, int]], files: Runner) -> None:
         self.length = sum(_length(piece) for piece, _ in pieces)
         self.given = 0
         self._pieces = list(reversed(pieces))
         self._at = 0
-        self._threads = threads
+        self._files = files
 
     @property
     def is_whole(self) -> bool:
@@ -174,12 +174,12 @@ class Upload(AsyncIterator[bytes]):
             return piece[start:end]
         found = _cached(fd, start, end - start)
         if found is None:
-            found = await trio.to_thread.run_sync(_read, fd, start, end - start, limiter=self._threads)
+            found = await self._files(_read, fd, start, end - start)
         return base64.b64encode(found) if is_base64 else found
 
 
 @asynccontextmanager
-async def opened(body: Body | None, threads: trio.CapacityLimiter) -> AsyncIterator[Upload]:
+async def opened(body: Body | None, files: Runner) -> AsyncIterator[Upload]:
     """The upload of a body whose files are open and as long as they were when they were hashed."""
     pieces = () if body is None else body.pieces
     with ExitStack() as held:
@@ -188,10 +188,10 @@ async def opened(body: Body | None, threads: trio.CapacityLimiter) -> AsyncItera
             if isinstance(piece, bytes):
                 ready.append((piece, -1))
                 continue
-            fd = await trio.to_thread.run_sync(_open, piece, limiter=threads)
+            fd = await files(_open, piece)
             held.callback(os.close, fd)
             ready.append((piece, fd))
-        yield Upload(ready, threads)
+        yield Upload(ready, files)
 
 
 def _open(piece: FilePiece) -> int:

@@ -19,6 +19,7 @@ import trio
 from pipeline.core.confine import display
 from pipeline.core.drivers import Exchange, Timeouts
 from pipeline.core.errors import ConfigError, ContractError, MediaspoolError, Rejected, RouteClosed
+from pipeline.core.model import Runner
 from pipeline.core.retry import delay_s
 from pipeline.core.secret import Secret
 from pipeline.routes._body import Body, Upload, opened
@@ -30,7 +31,6 @@ from pipeline.routes._stream import Answer, Asked, Stream, ensure_answer
 
 KEEP_IDLE_S = 4.0  # common servers drop an idle connection after five seconds
 MAX_GET_TRIES = 3
-READERS = 4
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, UnicodeError)
 """Every exception that httpx raises of its own; host names that cannot be encoded come as the last."""
 _NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout)
@@ -65,6 +65,7 @@ class Http:
         safe: Callable[[str], str],
         guard: Guard | None = None,
         tls: Callable[[], ssl.SSLContext] = _authorities,
+        files: Runner = trio.to_thread.run_sync,
     ) -> None:
         self._base = _base_url(base_url)
         self._origin = _origin(self._base)
@@ -75,7 +76,7 @@ class Http:
         self._tls = tls
         self._context: ssl.SSLContext | None = None
         self._guard = guard or Guard()
-        self._threads = trio.CapacityLimiter(READERS)
+        self._files = files
         self._url = lru_cache(maxsize=100)(self._read_url)  # endpoints come again, and reading an address takes long
         self._limits = httpx.Limits(
             max_connections=CONNECTIONS_PER_CLIENT,
@@ -105,7 +106,7 @@ class Http:
         """
         url = self._url(path)
         asked = Asked(path=path, model=model, is_post=True, safe=self._safe)
-        async with opened(body, self._threads) as upload:
+        async with opened(body, self._files) as upload:
             flight = _Flight(asked, self.timeouts.stretched(exchange.call_s), upload, exchange.sending)
             request = self._request(url, flight, body)
             async with self._fly(self._open, request, flight) as stream:
@@ -152,7 +153,7 @@ class Http:
             raise _no_address(f"{there.scheme}://{there.host}")
         path = there.path if is_own else f"{there.scheme}://{display(there.host, 100)}"
         asked = Asked(path=path, model=None, is_post=False, safe=self._safe)
-        async with opened(body, self._threads) as upload:
+        async with opened(body, self._files) as upload:
             flight = _Flight(asked, self.timeouts, upload, trio.lowlevel.checkpoint, deadline=deadline)
             request = self._request(there, flight, body, extra=headers, keyed=keyed and is_own, own=is_own)
             async with self._fly(clients, request, flight) as stream:

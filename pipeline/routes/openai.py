@@ -93,6 +93,7 @@ class OpenAi:
             key=_remote.key_of(self.route, self._tools, first=first, default=self._default_key),
             headers=_remote.headers_of(self.route, self._address),
             safe=self._tools.safe,
+            files=self._tools.files,
         )
 
     @property

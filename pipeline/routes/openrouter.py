@@ -106,6 +106,7 @@ class OpenRouter:
             key=_remote.key_of(self.route, self._tools, first=first, default=default),
             headers={**headers, **extra},
             safe=self._tools.safe,
+            files=self._tools.files,
         )
 
     def _cache_headers(self) -> dict[str, str]:
