@@ -5,6 +5,7 @@ chunk ends at a paragraph or a sentence where there is one, else at a clause, a 
 translates, never spells out.
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ UNDETERMINED = "und"
 GUESS_CHARS = 10_000
 GUESS_MIN_WORDS = 2
 GUESS_LEAD = 1.5
+KNOWN_CHARS = 4096
 
 _CLOSERS = "[\"'»”’)\\]」』）】〉》〕]*"
 # Marks that need a space behind them, and marks that end a sentence wherever they stand: of Chinese and Japanese,
@@ -176,9 +178,10 @@ def guess_language(text: str) -> str:
     Meant to stop a German text from being spoken by English rules, not to tell languages apart in general.
     """
     sample = text[:GUESS_CHARS]
-    letters = "".join(filter(str.isalpha, sample))
-    if 2 * len(_LATIN_LETTER.findall(letters)) < len(letters):
-        return UNDETERMINED
+    if not sample.isascii():
+        letters = "".join(filter(str.isalpha, sample))
+        if 2 * len(_LATIN_LETTER.findall(letters)) < len(letters):
+            return UNDETERMINED
     told = " ".join(word for word in sample.casefold().split() if _ADDRESS_SIGNS.isdisjoint(word))
     votes = Counter(language for word in _WORD.findall(told) for language in _LANGUAGES_OF.get(word, ()))
     ranked = [*votes.most_common(2), ("", 0), ("", 0)]
@@ -193,6 +196,7 @@ def spoken_size(text: str) -> int:
     return sum(count * _letters_of(char) for char, count in Counter(text).items())
 
 
+@functools.lru_cache(KNOWN_CHARS)
 def _letters_of(char: str) -> int:
     if char.isalpha():
         return 3 if is_unspaced(char) else 1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from jobs._sentences import spoken_size
-from jobs._speaking import Reel, Take
+from jobs._speaking import Reel
 from pipeline.core.sound import Sound
 
 # Letters (see `spoken_size`) a second at speed 1. Outside of these bounds a voice has swallowed or invented something.
@@ -27,12 +27,12 @@ MOST_CLIPPED = 0.001
 
 class Part(Struct, frozen=True, kw_only=True):
     """One take as it lies in a product: `seconds` from its first to its last sound, `at_s` where it begins there,
-    `sound` how it came.
+    `letters` by `spoken_size`, `sound` how it came.
 
     `file` is the number of the product where there are several, else 0.
     """
 
-    take: Take
+    letters: int
     sound: Sound
     seconds: float
     at_s: float
@@ -52,7 +52,8 @@ def parts_of(stretches: Sequence[Stretch]) -> Iterator[Part]:
         for take, piece in zip(stretch.reel.takes, stretch.reel.pieces, strict=True):
             assert piece.sound is not None  # a reel knows how its takes came
             at = stretch.at_s + piece.at_s
-            yield Part(take=take, sound=piece.sound, seconds=piece.seconds, at_s=at, file=stretch.file)
+            letters = spoken_size(take.chunk.text)
+            yield Part(letters=letters, sound=piece.sound, seconds=piece.seconds, at_s=at, file=stretch.file)
 
 
 def doubt(parts: Sequence[Part], speed: float) -> str:
@@ -80,15 +81,14 @@ def _is_silent(part: Part, speed: float) -> bool:
 
 
 def _is_implausible(part: Part, speed: float) -> bool:
-    letters = spoken_size(part.take.chunk.text)
-    pace = letters / max(part.seconds, 0.001)
+    pace = part.letters / max(part.seconds, 0.001)
     is_slow = pace < SLOWEST_LETTERS_PER_S * min(speed, FULLY_HEEDED_SPEED)
-    return letters >= JUDGED_LETTERS and (is_slow or pace > FASTEST_LETTERS_PER_S * speed)
+    return part.letters >= JUDGED_LETTERS and (is_slow or pace > FASTEST_LETTERS_PER_S * speed)
 
 
 def _is_mostly_silence(part: Part, speed: float) -> bool:
     sound = part.sound
-    if spoken_size(part.take.chunk.text) < JUDGED_LETTERS:
+    if part.letters < JUDGED_LETTERS:
         return False
     return sound.silence > MOST_SILENCE or sound.longest_silence_s * min(speed, 1.0) > LONGEST_SILENCE_S
 
@@ -107,7 +107,7 @@ _SIGNS: tuple[tuple[str, Callable[[Part, float], bool]], ...] = (
 
 def figures(parts: Sequence[Part], sounds: Sequence[Sound]) -> dict[str, str]:
     """What was measured: of the parts as they came, and of the products as they are."""
-    letters = sum(spoken_size(part.take.chunk.text) for part in parts)
+    letters = sum(part.letters for part in parts)
     spoken = sum(part.seconds for part in parts)
     came = [part.sound for part in parts]
     seconds = sum(sound.seconds for sound in sounds)
