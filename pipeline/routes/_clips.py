@@ -146,11 +146,7 @@ async def _another(own: str, index: int, ask: _video_wire.Ask) -> str:
 
 
 async def _download(url: str, path: str, *, way: Way) -> Examination:
-    async with await trio.open_file(path, "wb") as file:
-
-        async def write(chunk: bytes) -> None:
-            await file.write(chunk)
-
+    async with _local.gathering(path, "wb") as write:
         limit = min(way.max_bytes or MAX_CLIP_BYTES, MAX_CLIP_BYTES)
         await download(url, http=way.http, write=write, max_bytes=limit, expect=VIDEOS_OUT, origins=way.origins)
     seen = await trio.to_thread.run_sync(_examined, path)

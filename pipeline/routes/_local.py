@@ -9,8 +9,9 @@ import errno
 import functools
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from decimal import Decimal
+from typing import Literal
 
 import trio
 
@@ -39,6 +40,25 @@ def scratch(lanes: Lanes, suffix: str) -> Iterator[FileRef]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(lanes.path(ref))
+
+
+@contextlib.asynccontextmanager
+async def gathering(path: str, mode: Literal["xb", "wb"]) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Writes a file. Small pieces go to the disk together: each trip to a thread has its price."""
+    parts, size = list[bytes](), 0
+
+    async def write(chunk: bytes) -> None:
+        nonlocal size
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK_BYTES or not chunk:
+            await file.write(b"".join(parts))
+            parts.clear()
+            size = 0
+
+    async with await trio.open_file(path, mode) as file:
+        yield write
+        await write(b"")
 
 
 async def hand_over(exchange: Exchange, path: str) -> None:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import BinaryIO
 
-import trio
 from msgspec import Struct
 
 from pipeline.children.lanes import Lanes
@@ -194,11 +193,11 @@ async def _first(stream: Stream, meter: Meter) -> bytes:
 
 async def _spool(stream: Stream, path: str, start: bytes, meter: Meter) -> None:
     """What has come and what comes, counted, into a file."""
-    async with await trio.open_file(path, "xb") as file:
-        await file.write(start)
+    async with _local.gathering(path, "xb") as write:
+        await write(start)
         while chunk := await stream.receive_some():
             meter.add(len(chunk))
-            await file.write(chunk)
+            await write(chunk)
 
 
 def _judged_file(path: str, stream: Stream, form: str) -> tuple[Sound, bytes]:
