@@ -19,12 +19,7 @@ _BOM = b"\xef\xbb\xbf"
 def read_json(body: bytes) -> JsonValue:
     """The one value in `body`. ContractError when it is not exactly one readable value."""
     try:
-        value: JsonValue = json.loads(
-            _bare(body).decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_float=_finite,
-            parse_constant=_finite,
-        )
+        value: JsonValue = _READER.decode(_bare(body).decode("utf-8"))
     except (ValueError, RecursionError) as error:  # the first has UnicodeDecodeError and JSONDecodeError under it
         raise ContractError(f"the answer is not readable JSON: {_reason(error)}", code="reply-damaged") from error
     _refuse_deep(value)
@@ -59,6 +54,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError("it has a number that is none")
     return number
+
+
+_READER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
 
 
 def _reason(error: Exception) -> str:

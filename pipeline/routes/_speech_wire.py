@@ -182,13 +182,14 @@ async def receive(stream: Stream, form: str, *, lanes: Lanes, exchange: Exchange
 
 async def _first(stream: Stream, meter: Meter) -> bytes:
     """All of a small answer, else its first bytes."""
-    start = bytearray()
-    while len(start) < SMALL_BYTES and (chunk := await stream.receive_some()):
+    parts, size = [], 0
+    while size < SMALL_BYTES and (chunk := await stream.receive_some()):
         meter.add(len(chunk))
-        start += chunk
-    if not start:
+        parts.append(chunk)
+        size += len(chunk)
+    if not size:
         raise ContractError("the answer is empty", code="reply-empty", hint="mediaspool retry")
-    return bytes(start)
+    return b"".join(parts)
 
 
 async def _spool(stream: Stream, path: str, start: bytes, meter: Meter) -> None:
