@@ -24,6 +24,7 @@ def main() -> None:
     parent, address_mb = int(sys.argv[2]), int(sys.argv[3])
     limits.die_with(parent)
     limits.bound_process(address_mb or None)
+    limits.keep_at_hand()
     Child(*_private_pipes()).serve(run_stage)
 
 

@@ -44,7 +44,6 @@ _SET = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    "MALLOC_TOP_PAD_": "4000000",  # what a stage gives back it takes again a moment later, and fresh pages cost
     "MALLOC_ARENA_MAX": "1",  # children work with one thread; a second arena only keeps what the first has freed
 }
 GONE = "engine-crashed"

@@ -25,6 +25,7 @@ from pipeline.core.sound import Change, Join, Joined, Piece, Splice
 from pipeline.core.wav import wrap_pcm
 from pipeline.media import av
 from pipeline.media.containers import examine
+from tests.children.conftest import own_children
 from tests.jobs.scripted import RATE, speech, tone
 from tests.jobs.sounding import samples, sounding
 from tests.standin.sound import encoded
@@ -187,6 +188,18 @@ async def test_a_finished_wav_has_its_tags_and_is_what_a_second_look_finds(lanes
     assert first is not None
     assert (first.seconds, first.peak, first.silence, first.lufs) == (came.seconds, came.peak, came.silence, None)
     assert made.pieces[1].sound is None
+
+
+@pytest.mark.real_time
+async def test_a_child_works_in_the_memory_that_it_has(lanes: Lanes, tmp_path: Path) -> None:
+    spec = ask(tmp_path / "in", [take(5.0, rate=24_000)], Join(splices=(Splice(is_weighed=True),), edge_ms=60, tags={}))
+    faults = []
+    for _ in range(2):
+        for _ in range(8):
+            await lanes.run("media", spec)
+        (child,) = own_children()
+        faults.append(int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[7]))
+    assert faults[1] - faults[0] < 8 * 50
 
 
 @pytest.mark.real_time
