@@ -18,6 +18,7 @@ from pipeline.children.pcm import Samples
 FRAME = 512  # samples of 16 kHz: what the model judges at once
 _CONTEXT = 64  # samples before them that it sees again
 _STATE = (1, 1, 128)
+AT_ONCE = 32  # frames; with more the model is no faster and holds some megabytes more
 _MODEL = os.path.join("assets", "silero_vad_v6.onnx")
 Probabilities = NDArray[np.float32]
 
@@ -37,6 +38,9 @@ class Voice:
         seen[:, _CONTEXT:] = frames
         seen[0, :_CONTEXT], seen[1:, :_CONTEXT] = self._before, frames[:-1, -_CONTEXT:]
         self._before = frames[-1, -_CONTEXT:].copy()
+        return np.concatenate([self._judged(seen[at : at + AT_ONCE]) for at in range(0, len(seen), AT_ONCE)])
+
+    def _judged(self, seen: Samples) -> Probabilities:
         asked = {"input": seen, "h": self._h, "c": self._c}
         found, self._h, self._c = self._session.run(None, asked)
         return np.asarray(found, np.float32)
