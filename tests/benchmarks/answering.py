@@ -1,7 +1,8 @@
 """`python -m tests.benchmarks.answering`: the leanest server that SDKs and mediaspool take for the real one.
 
 The stand-in checks, records and paints, and would be slower than its clients. This one counts the bytes of a body,
-keeps none, waits for the latency it was given and answers with a recording or a transcript, each a little different.
+keeps none, waits for the latency it was given and answers with a recording, a transcript or words, each a little
+different.
 It ends with its standard input.
 """
 
@@ -30,6 +31,19 @@ TRANSCRIPT = {
         {"id": 2, "start": 9.0, "end": 11.0, "text": f" {MARK.decode()}", "avg_logprob": -0.2},
     ],
     "usage": {"type": "duration", "seconds": 11},
+}
+SUMMARY = {
+    "id": "chat-1",
+    "object": "chat.completion",
+    "model": "model",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": f"A man considers what to do for them. {MARK.decode()}"},
+        }
+    ],
+    "usage": {"prompt_tokens": 600, "completion_tokens": 12, "total_tokens": 612},
 }
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 
@@ -95,6 +109,7 @@ class Line(asyncio.BufferedProtocol):
 async def serve(latency_s: float) -> None:
     answers = {
         b"transcriptions": answer("application/json", json.dumps(TRANSCRIPT).encode()),
+        b"completions": answer("application/json", json.dumps(SUMMARY).encode()),
         b"speech": answer("audio/wav", marked(SPOKEN.read_bytes(), MARK)),
     }
     numbers, loop = itertools.count(1), asyncio.get_running_loop()

@@ -20,6 +20,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tests.benchmarks.answering import SAMPLES, marked
+from tests.benchmarks.memory import held_mb
 from tests.benchmarks.table import environment
 
 ROOT = Path(__file__).parents[2]
@@ -28,11 +29,13 @@ PEER = Path(__file__).with_name("peer.py")
 SDKS = ("openai", "litellm")
 NO_PEERS = "no peer to compare with: `make peers` installs openai and litellm into .venv-bench"
 LOOK_S = 0.02
+MEMORY_S = 0.1  # a look at the memory takes the kernel a millisecond or two
 HEADER_BYTES = 44
 SAMPLE_RATE = 16_000
 WAV_RATE = 6 * SAMPLE_RATE
 
-Kind = Literal["transcription", "speech"]
+Kind = Literal["transcription", "speech", "text"]
+PROMPT = "Say in one sentence what happens."
 SENTENCE = (
     "And Mister John Dashwood had then leisure to consider how much there might be prudently in his power to do"
     " for them, number {}."
@@ -50,7 +53,7 @@ discovery = "off"
 
 
 class Ran(Struct, frozen=True, kw_only=True):
-    """What a process and its children used: CPU and wall in seconds, memory in MB at its highest.
+    """What a process and its children used: CPU and wall in seconds, memory of all together in MB at its highest.
 
     `own_s` is the CPU of the process without its children, which decode, weigh and listen.
     """
@@ -123,6 +126,14 @@ def sentences(count: int) -> tuple[str, ...]:
     return tuple(map(SENTENCE.format, range(count)))
 
 
+def documents(root: Path, count: int) -> tuple[str, ...]:
+    """Two and a half kilobytes of words each."""
+    paths = [root / f"document-{number}.txt" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_text(f"{SENTENCE.format(number)}\n" * 20)
+    return tuple(map(str, paths))
+
+
 def durable(work: Work, url: str, count: int, *, driver: str = "openai", more: str = "") -> Ran:
     """mediaspool itself, on a fresh spool: every job done and on the disk, or the benchmark ends."""
     mark = f"{work.kind}-{len(os.listdir(work.folder))}"
@@ -142,6 +153,8 @@ def durable(work: Work, url: str, count: int, *, driver: str = "openai", more: s
 
 
 def _job(kind: Kind, ask: str, out: str) -> dict[str, str]:
+    if kind == "text":
+        return {"kind": "text", "prompt": PROMPT, "model": "bench/model", "input": ask, "out": f"{out}.txt"}
     if kind == "speech":
         return {"kind": "tts", "text": ask, "out": f"{out}.wav"}
     return {"kind": "transcription", "input": ask, "out": f"{out}.txt"}
@@ -169,9 +182,10 @@ def ran(command: Sequence[str]) -> Ran:
     with tempfile.TemporaryFile() as told:
         started = time.perf_counter()
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, env=environment(), cwd=ROOT)
-        peak = 0.0
+        peak = looked = 0.0
         while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            peak = max(peak, memory_mb(child.pid))
+            if time.perf_counter() - looked > MEMORY_S:
+                peak, looked = max(peak, held_mb(child.pid)), time.perf_counter()
             time.sleep(LOOK_S)
         wall, own = time.perf_counter() - started, own_cpu_s(child.pid)
         _, status, used = os.wait4(child.pid, 0)
@@ -187,14 +201,3 @@ def own_cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     user, system = fields[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mb(pid: int) -> float:
-    """The highest resident size so far of a process and its children. What `wait4` tells begins with its parent's."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    own = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0.0)
-    return own + sum(memory_mb(int(child)) for child in children)

@@ -31,6 +31,9 @@ def ready_to_ask(kind: Kind, url: str) -> Call:
         if kind == "speech":
             body = {"model": "tts-1", "voice": "alloy", "input": SENTENCE.format(1), "response_format": "wav"}
             request = client.build_request("POST", f"{url}/v1/audio/speech", json=body)
+        elif kind == "text":
+            said = [{"role": "user", "content": SENTENCE.format(1) * 20}]
+            request = client.build_request("POST", f"{url}/v1/chat/completions", json={"model": "m", "messages": said})
         else:
             form = {"model": "whisper-1", "response_format": "verbose_json"}
             files = {"file": ("1.wav", RECORDING.open("rb"), "audio/wav")}

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jiwer
 from msgspec import Struct
 
+from tests.benchmarks.memory import held_mb
 from tests.benchmarks.table import Row, environment
 from tests.recordings import Said, make_long
 
@@ -96,32 +97,13 @@ def cost(command: Sequence[str]) -> Cost:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             break
-        peak = max(peak, sum(share_mb(each) for each in family(process.pid)))
+        peak = max(peak, held_mb(process.pid))
         time.sleep(TICK_S)
     wall = time.perf_counter() - started
     if status:
         assert process.stderr is not None
         sys.exit(f"{' '.join(command[:4])} ended with {status}: {process.stderr.read().decode()[-2000:]}")
     return Cost(wall_s=wall, cpu_s=usage.ru_utime + usage.ru_stime, peak_mb=peak)
-
-
-def family(pid: int) -> Iterator[int]:
-    """A process and all below it."""
-    yield pid
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
-                yield from family(int(child))
-    except OSError:
-        return
-
-
-def share_mb(pid: int) -> float:
-    try:
-        rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return sum(int(row.split()[1]) for row in rows if row.startswith("Pss:")) / 1024
 
 
 def word_error_rate(result: Path, said: Sequence[Said]) -> float:
