@@ -7,7 +7,7 @@ Decides nothing about money, retries or repeats.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 
 import trio
@@ -18,6 +18,7 @@ from pipeline.core.errors import InputChanging, MediaspoolError, StoreError
 from pipeline.core.model import (
     Asset,
     AttemptId,
+    BlockingRunner,
     CallKey,
     CallReceipt,
     Clock,
@@ -72,6 +73,7 @@ class Attempts:
         ledger: Ledger,
         store: Store,
         runner: Runner,
+        wait: BlockingRunner,
         files: Runner,
         debug: DebugWriter,
         redactor: Redactor,
@@ -83,23 +85,35 @@ class Attempts:
         self._ledger = ledger
         self._store = store
         self._runner = runner
+        self._wait = wait
         self._files = files
         self._debug = debug
         self._redactor = redactor
         self._clock = clock
         self._reached = reached
 
-    async def make(self, call: Call, bill: Bill, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
-        """The answer, or an error whose facts say what became of the attempt. `resumed` is sent already."""
+    async def make(
+        self,
+        call: Call,
+        bill: Bill,
+        answered: Callable[[], None],
+        *,
+        number: int = 1,
+        resumed: AttemptRow | None = None,
+    ) -> Made:
+        """The answer, or an error whose facts say what became of the attempt. `resumed` is sent already.
+
+        `answered` is called as soon as the answer is here: to put it away takes nothing of the route.
+        """
         exchange = await self._runner(self._open, call, bill, resumed)
         self._reached("resumed" if resumed else "opened")
         with closing(exchange):
-            return await self._perform(Course(call, exchange), bill, number)
+            return await self._perform(Course(call, exchange, number), bill, answered)
 
-    async def _perform(self, course: Course, bill: Bill, number: int) -> Made:
-        started = time.monotonic()
+    async def _perform(self, course: Course, bill: Bill, answered: Callable[[], None]) -> Made:
         try:
             course.reply = await self._reply(course)
+            answered()
             return await self._keep(course, course.reply)
         except MediaspoolError as error:
             course.error = course.meaning(error)
@@ -115,9 +129,9 @@ class Attempts:
                 await self._salvage(course)
             bill.used = course.used
             course.call.owner.tab.book(course.cost)
-            with trio.CancelScope(shield=True):  # no deadline: it could only leave an attempt without its verdict
-                await self._close(course)
-                await self._tell(course, number, (time.monotonic() - started) * 1000)
+            if course.error is not None:
+                with trio.CancelScope(shield=True):  # no deadline: it could only leave an attempt without its verdict
+                    await self._files(self._end, course, course.error)
 
     async def _reply(self, course: Course) -> Reply:
         call = course.call
@@ -182,8 +196,14 @@ class Attempts:
         Without a deadline: each step is blocking work that no deadline could end, only keep from being followed up.
         """
         with trio.CancelScope(shield=True):
-            await course.exchange.finish(reply)
-            made = course.made = await self._store_answer(course)
+            made = course.made = await self._files(self._kept, course, reply)
+        return made
+
+    def _kept(self, course: Course, reply: Reply) -> Made:
+        """One trip for all of it: from here on files and ledger only wait for each other."""
+        course.exchange.finish(reply)
+        made = course.made = self._store_answer(course)
+        self._tell(course)
         return made
 
     async def _salvage(self, course: Course) -> None:
@@ -196,22 +216,22 @@ class Attempts:
             return
         try:
             with trio.CancelScope(shield=True):
-                course.made = await self._store_answer(course)
+                course.made = await self._files(self._store_answer, course)
         except MediaspoolError as trouble:
             if trouble.reach == "run":
                 course.error = trouble
 
-    async def _store_answer(self, course: Course) -> Made:
+    def _store_answer(self, course: Course) -> Made:
         exchange, receipt = course.exchange, self._receipt(course)
         refs = media_of(course.call.operation)
-        if not await self._runner(self._receive, exchange, receipt, refs):
+        if not self._wait(self._receive, exchange, receipt, refs):
             for ref in refs:
-                await self.ensure_unchanged(ref.path, ref.sha256)
-            await self._runner(self._receive, exchange, receipt, ())
+                _ensure_same(ref.path, ref.sha256)
+            self._wait(self._receive, exchange, receipt, ())
         exchange.is_received = True
         self._reached("received")
-        assets = await self._files(self._adopt, exchange.whole, receipt if course.call.binding.paid else None)
-        await self._runner(self._ledger.mark_stored, exchange.attempt, receipt)
+        assets = self._adopt(exchange.whole, receipt if course.call.binding.paid else None)
+        self._wait(self._ledger.mark_stored, exchange.attempt, receipt)
         self._reached("stored")
         return Made(assets=assets, receipt=receipt, is_new=True)
 
@@ -237,8 +257,8 @@ class Attempts:
 
     async def ensure_unchanged(self, path: str, sha256: Sha256) -> None:
         """InputChanging unless the file holds the bytes of that hash. Asked after it was read: the hash is older."""
-        if await self._runner(self._remembered, path) != sha256 and await self._files(_digest, path) != sha256:
-            raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")
+        if await self._runner(self._remembered, path) != sha256:
+            await self._files(_ensure_same, path, sha256)
 
     def _remembered(self, path: str) -> Sha256 | None:
         try:
@@ -273,21 +293,19 @@ class Attempts:
         """What a server told, unless it repeats a key of ours: a receipt lies beside the products."""
         return None if told is None or self._redactor.is_known(told) else told
 
-    async def _close(self, course: Course) -> None:
-        """The verdict on an attempt that brought nothing: the payload away, then the ledger.
+    def _end(self, course: Course, error: MediaspoolError) -> None:
+        """The verdict on an attempt that went wrong: the payload away, then the ledger.
 
         One whose answer is here, and only could not be put away, stays open: the next run finishes it. One that the
         provider works on stays submitted.
         """
-        error, exchange = course.error, course.exchange
-        if error is None:
-            return
         if course.state == "received":
             self.unfinished[course.call.key] = error
-            return
-        await self._files(self._put_away, exchange, error.billed == "yes" or course.state == "in_doubt")
-        if course.state not in ("stored", "submitted"):
-            await self._runner(self._settle, course, error)
+        else:
+            self._put_away(course.exchange, error.billed == "yes" or course.state == "in_doubt")
+            if course.state not in ("stored", "submitted"):
+                self._wait(self._settle, course, error)
+        self._tell(course)
 
     def _settle(self, course: Course, error: MediaspoolError) -> None:
         state = course.end_state
@@ -315,7 +333,7 @@ class Attempts:
                     self._store.quarantine(staged.path)
             staged.discard()
 
-    async def _tell(self, course: Course, number: int, millis: float) -> None:
+    def _tell(self, course: Course) -> None:
         call = course.call
         trial = evidence.Trial(
             run=self._run,
@@ -323,12 +341,13 @@ class Attempts:
             kind=call.owner.kind,
             operation=call.operation,
             binding=call.binding,
-            number=number,
+            number=course.number,
         )
+        millis = (time.monotonic() - course.began) * 1000
         told = evidence.artifact(
             trial, course.exchange, course.reply, course.error, verdict=course.state, millis=millis
         )
-        await self._files(self._debug.write, told, evidence.private(call.operation))
+        self._debug.write(told, evidence.private(call.operation))
 
 
 def _room(call: Call) -> int:
@@ -354,8 +373,9 @@ def _media(payload: Payload) -> Media:
     return payload.media
 
 
-def _digest(path: str) -> Sha256 | None:
-    try:
-        return digest_file(path)
-    except OSError:
-        return None
+def _ensure_same(path: str, sha256: Sha256) -> None:
+    found = None
+    with suppress(OSError):
+        found = digest_file(path)
+    if found != sha256:
+        raise InputChanging("the input changed while it was worked on", hint="run again when it is whole")

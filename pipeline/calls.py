@@ -16,7 +16,7 @@ from pipeline.core.drivers import Driver, hearing_of, portion_of, reasons_agains
 from pipeline.core.errors import InDoubt, MediaspoolError, Stopped, UnsupportedOperation
 from pipeline.core.hearing import Hearing
 from pipeline.core.limits import Doubt
-from pipeline.core.model import Binding, CallKey, Clock, Place, Reached, Runner, Sha256
+from pipeline.core.model import Binding, BlockingRunner, CallKey, Clock, Place, Reached, Runner, Sha256
 from pipeline.core.operations import Operation, call_key, operation_name
 from pipeline.core.portions import Portion
 from pipeline.core.retry import FIRST_DELAY_S, delay_s
@@ -50,6 +50,7 @@ class Caller:
         ledger: Ledger,
         store: Store,
         runner: Runner,
+        wait: BlockingRunner,
         files: Runner,
         drivers: Callable[[str], Driver],
         debug: DebugWriter,
@@ -71,6 +72,7 @@ class Caller:
             ledger=ledger,
             store=store,
             runner=runner,
+            wait=wait,
             files=files,
             debug=debug,
             redactor=redactor,
@@ -211,29 +213,29 @@ class Caller:
         gate = self._gate(call)
         while True:
             try:
-                async with gate.seat():
+                async with gate.seat() as answered:
                     if not call.owner.may_begin():
                         raise Stopped("the run was stopped before its first call", hint="run again")
                     if resumed is not None:
-                        return await self._gone_on_with(call, resumed)
-                    return await self._reserved(call, number)
+                        return await self._gone_on_with(call, resumed, answered)
+                    return await self._reserved(call, number, answered)
             except NotYet as later:
                 await gate.sleep(later.wait_s)
 
-    async def _gone_on_with(self, call: Call, row: AttemptRow) -> Made:
-        made = await self._attempts.make(call, Bill(), resumed=row)
+    async def _gone_on_with(self, call: Call, row: AttemptRow, answered: Callable[[], None]) -> Made:
+        made = await self._attempts.make(call, Bill(), answered, resumed=row)
         if made.receipt.usd is not None:
             await self._pacer.price(row.id, made.receipt.usd)
         return made
 
-    async def _reserved(self, call: Call, number: int) -> Made:
+    async def _reserved(self, call: Call, number: int, answered: Callable[[], None]) -> Made:
         """One attempt, for which its worst case is reserved before it begins: in this run, then among all runs."""
         budget, bill = call.owner.budget, Bill()
         reserved, is_booked = budget.reserve(call.worst()), False
         try:
             is_booked = await self._pacer.take(bill.attempt, call.driver.route, call.operation, reserved)
             self._reached("booked")
-            return await self._attempts.make(call, bill, number=number)
+            return await self._attempts.make(call, bill, answered, number=number)
         finally:
             budget.settle(reserved, bill.used)
             if is_booked:

@@ -4,6 +4,7 @@ Pure: reads the facts of an error and of the exchange, and decides nothing that 
 end means: while a provider works, only its own verdict ends the attempt.
 """
 
+import time
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -80,9 +81,11 @@ class Made(Struct, frozen=True, kw_only=True):
 class Course:
     """One attempt on its way. Filled in as it goes; asked when it has ended."""
 
-    def __init__(self, call: Call, exchange: Receiving) -> None:
+    def __init__(self, call: Call, exchange: Receiving, number: int) -> None:
         self.call = call
         self.exchange = exchange
+        self.number = number
+        self.began = time.monotonic()
         self.reply: Reply | None = None
         self.made: Made | None = None
         self.error: MediaspoolError | None = None

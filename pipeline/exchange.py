@@ -135,7 +135,7 @@ class Receiving:
     async def next_part(self) -> None:
         if len(self.payloads) >= MAX_PARTS:
             raise LimitExceeded(f"more than {MAX_PARTS} payloads in one answer")
-        await self._end_payload(None)
+        await self._files(self._end_payload, None)
         self._reached("part")
         name = payload_name(self.attempt, len(self.payloads))
         self.payloads.append(Payload(self._store.stage(name)))
@@ -149,23 +149,23 @@ class Receiving:
         if payload.recognised is None and len(payload.pending) >= HEAD_BYTES:
             self._open_gate(payload)
 
-    async def finish(self, reply: Reply) -> None:
-        """Sync and examine what came last. ContractError if it is not what was declared and asked."""
+    def finish(self, reply: Reply) -> None:
+        """Sync and examine what came last. ContractError if it is not what was declared and asked. Blocking."""
         if self.payloads[-1].recognised is None:
             self._open_gate(self.payloads[-1])
         self._reached("staged")
-        await self._end_payload(reply.media_type)
+        self._end_payload(reply.media_type)
 
     def close(self) -> None:
         """Give the descriptors back; the files stay."""
         for payload in self.payloads:
             payload.staged.close()
 
-    async def _end_payload(self, declared: str | None) -> None:
+    def _end_payload(self, declared: str | None) -> None:
         payload = self.payloads[-1]
         if payload.recognised is None:
             self._open_gate(payload)
-        payload.media = await self._files(self._verify, payload, declared)
+        payload.media = self._verify(payload, declared)
 
     def _open_gate(self, payload: Payload) -> None:
         payload.recognised = self._recognise(bytes(payload.pending[:HEAD_BYTES]))  # no more: not to hang on the chunks

@@ -7,7 +7,7 @@ point, a name shows the old file or the new one, and the next run knows which pa
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 import msgspec
@@ -17,6 +17,7 @@ from pipeline.core.confine import display
 from pipeline.core.errors import ContractError, InputChanging, InputError, MediaspoolError, StoreError
 from pipeline.core.kinds import Draft, KindResult
 from pipeline.core.model import (
+    BlockingRunner,
     CallReceipt,
     Clock,
     Decision,
@@ -67,11 +68,11 @@ class Publisher:
     """Publishes the products of a job: file work beside that of other jobs, ledger work in its one order."""
 
     def __init__(
-        self, *, ledger: Ledger, store: Store, runner: Runner, files: Runner, clock: Clock, reached: Reached
+        self, *, ledger: Ledger, store: Store, wait: BlockingRunner, files: Runner, clock: Clock, reached: Reached
     ) -> None:
         self._ledger = ledger
         self._store = store
-        self._runner = runner
+        self._wait = wait
         self._files = files
         self._clock = clock
         self._reached = reached
@@ -86,33 +87,36 @@ class Publisher:
         roots: Roots,
         manifest: str,
         is_forced: bool,
+        then: Callable[[], None],
     ) -> JobReceipt:
         """Durable on return: products, receipt and ledger row. May be called again after a crash.
 
-        Two manifests of one name have jobs of one place, whose parts have one name: never side by side.
+        Two manifests of one name have jobs of one place, whose parts have one name: never side by side. `then` is
+        called where files are worked on, after all of it.
         """
+        ground = _Ground(roots=roots, places=_places(decision.job, result.drafts), manifest=manifest)
         async with self._turns.of(decision.job.place):
-            return await self._publish(decision, result, calls, roots=roots, manifest=manifest, is_forced=is_forced)
+            return await self._files(self._publish, decision, result, calls, ground, is_forced, then)
 
-    async def _publish(
+    def _publish(
         self,
         decision: Decision,
         result: KindResult,
         calls: Sequence[CallReceipt],
-        *,
-        roots: Roots,
-        manifest: str,
+        ground: _Ground,
         is_forced: bool,
+        then: Callable[[], None],
     ) -> JobReceipt:
-        ground = _Ground(roots=roots, places=_places(decision.job, result.drafts), manifest=manifest)
-        made, receipt, found = await self._files(self._prepared, decision, result, calls, ground)
+        """One trip for all of it: files and ledger only wait for each other."""
+        made, receipt, found = self._prepared(decision, result, calls, ground)
         if found:
-            publications = await self._runner(self._intend, decision, ground, made, found, is_forced)
+            publications = self._wait(self._intend, decision, ground, made, found, is_forced)
             self._reached("intended")
-            await self._files(self._place, publications, roots)
+            self._place(publications, ground.roots)
             self._reached("published")
-        await self._runner(self._settle, decision, made, receipt, manifest)
+        self._wait(self._settle, decision, made, receipt, ground.manifest)
         self._reached("settled")
+        then()
         return receipt
 
     def _prepared(

@@ -48,7 +48,7 @@ from pipeline.trace.logs import Log
 from pipeline.trace.redact import Redactor
 from pipeline.work import Bench
 
-FILE_THREADS = 4
+FILE_THREADS = 16  # they mostly wait for the disk, which syncs many files in the time of one
 NOTIFIER = "pipeline.routes.notify:Notifier"
 ASSETS = "assets"  # answers are looked at by children, wherever the spool lies
 CLOSE_GRACE_S = 5.0
@@ -288,7 +288,7 @@ def _assemble(
     bench = Bench(
         ledger=ledger,
         publisher=Publisher(
-            ledger=ledger, store=store, runner=runner.together, files=files, clock=world.clock, reached=world.reached
+            ledger=ledger, store=store, wait=runner.wait, files=files, clock=world.clock, reached=world.reached
         ),
         lanes=lanes,
         caller=Caller(
@@ -296,6 +296,7 @@ def _assemble(
             ledger=ledger,
             store=store,
             runner=runner.together,
+            wait=runner.wait,
             files=files,
             drivers=drivers,
             debug=debug,

@@ -7,6 +7,7 @@ nothing and catches nothing: that is the worker's.
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -104,6 +105,12 @@ class Work:
                 self._scratch.mkdir(mode=0o700)
             self.has_scratch = True
         return self._scratch
+
+    def tidy(self) -> None:
+        """What lies in the folder of this job has been published, or is of no use any more. Blocking."""
+        if self.has_scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self.has_scratch = False
 
     def _may_begin(self) -> bool:
         """A job that waits for its first seat can wait for another run; one that has called goes on to its end."""

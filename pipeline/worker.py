@@ -5,7 +5,6 @@ nothing else. What a job made is published with intent written first, so a crash
 """
 
 import os
-import shutil
 import time
 import traceback
 from decimal import Decimal
@@ -81,7 +80,7 @@ async def _run(bench: Bench, work: Work) -> Outcome:
     finally:
         if work.has_scratch:
             with trio.CancelScope(shield=True):
-                await bench.files(shutil.rmtree, work.scratch, True)  # ignore_errors
+                await bench.files(work.tidy)
 
 
 async def _too_late(bench: Bench, decision: Decision) -> MediaspoolError:
@@ -104,7 +103,13 @@ async def _publish(bench: Bench, work: Work, result: KindResult) -> Outcome:
     receipts = [made.receipt for made in work.calls]
     with trio.CancelScope(shield=True):
         receipt = await bench.publisher.publish(
-            decision, result, receipts, roots=terms.roots, manifest=terms.manifest, is_forced=terms.is_forced
+            decision,
+            result,
+            receipts,
+            roots=terms.roots,
+            manifest=terms.manifest,
+            is_forced=terms.is_forced,
+            then=work.tidy,
         )
     return Outcome(
         job=decision.job.id,

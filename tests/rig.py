@@ -50,7 +50,7 @@ from pipeline.recovery import recover
 from pipeline.state.ledger import Ledger
 from pipeline.state.pace_time import Moment
 from pipeline.state.roots import Roots
-from pipeline.state.runner import InlineRunner
+from pipeline.state.runner import InlineRunner, inline
 from pipeline.state.spool import Spool
 from pipeline.state.store import Store
 from pipeline.trace.debug import DebugWriter
@@ -134,6 +134,7 @@ class Rig:
         self.out.mkdir(parents=True)
         self.spool = Spool.create(str(folder / "spool"))
         self.runner: Runner = InlineRunner()
+        self.files: Runner | None = None
         self.stop = Stop()
         self.make_seen: type[Seen] = Seen
         self.seen = Seen()
@@ -255,7 +256,7 @@ class Rig:
         return pacer
 
     def _bench(self) -> Bench:
-        runner, redactor = self.runner, Redactor()
+        runner, files, redactor = self.runner, self.files or self.runner, Redactor()
         debug = DebugWriter(
             self.spool.debug,
             level="off",
@@ -270,7 +271,8 @@ class Rig:
             ledger=self.ledger,
             store=self.store,
             runner=runner,
-            files=runner,
+            wait=inline,
+            files=files,
             drivers=self._driver,
             debug=debug,
             doubt=Doubt(*self.allowance),
@@ -282,8 +284,8 @@ class Rig:
         publisher = Publisher(
             ledger=self.ledger,
             store=self.store,
-            runner=runner,
-            files=runner,
+            wait=inline,
+            files=files,
             clock=lambda: NOW,
             reached=lambda point: self.reached(point),
         )
@@ -295,7 +297,7 @@ class Rig:
             caller=caller,
             kinds=_KINDS,
             runner=runner,
-            files=runner,
+            files=files,
             log=Log(io.StringIO(), redactor=redactor, now=lambda: NOW),
             reached=lambda point: self.reached(point),
             scratch=Path(self.spool.staging),

@@ -38,6 +38,12 @@ class Runner(Protocol):
     async def __call__(self, work: Callable[[*Ts], T], /, *args: *Ts) -> T: ...
 
 
+class BlockingRunner(Protocol):
+    """Runs work in the ledger for a thread that waits meanwhile: never for the event loop."""
+
+    def __call__(self, work: Callable[[*Ts], T], *args: *Ts) -> T: ...
+
+
 Clock = Callable[[], str]
 """Wall time for records only: UTC, ISO 8601, injected."""
 

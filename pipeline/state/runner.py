@@ -1,13 +1,14 @@
 """Where blocking work runs: in threads kept for it, or inline under a test's virtual clock.
 
 Work that began is always finished and its answer returned, also when the caller was cancelled meanwhile: a ledger write
-is never left in doubt by a cancel scope. The ledger has one thread to itself, so its writes have one order, and what
-waits there together is committed together: one wait for the disk instead of many.
+is never left in doubt by a cancel scope. Work in the ledger has one order, whoever asks, and what waits there together
+is committed together: one wait for the disk instead of many.
 """
 
 import queue
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Self
@@ -22,14 +23,26 @@ Scope = Callable[[], AbstractContextManager[None]]
 
 
 class _Ask:
-    """Work under way between two threads. Taken once: by the thread that does it, or by the cancel that prevents it."""
+    """Work that somebody waits for, and its answer once it is done."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.outcome: outcome.Value[object] | outcome.Error = outcome.Value(None)
+        self.is_done = False
+        self._work = work
+
+    def do(self) -> None:
+        """Its answer or its error, whatever that is: it is the asker's."""
+        self.outcome = outcome.capture(self._work)
+
+
+class _TaskAsk(_Ask):
+    """Asked by a task of the event loop. Taken once: by the thread that does it, or by the cancel that prevents it."""
 
     def __init__(self, work: Callable[[], object], *, is_alone: bool) -> None:
+        super().__init__(work)
         self.is_alone = is_alone
         self.task = trio.lowlevel.current_task()
         self.token = trio.lowlevel.current_trio_token()
-        self.outcome: outcome.Value[object] | outcome.Error = outcome.Value(None)
-        self._work = work
         self._taken = threading.Lock()
 
     def take(self) -> bool:
@@ -37,10 +50,6 @@ class _Ask:
 
     def give_up(self, _cancel: object) -> trio.lowlevel.Abort:
         return trio.lowlevel.Abort.SUCCEEDED if self.take() else trio.lowlevel.Abort.FAILED
-
-    def do(self) -> None:
-        """Its answer or its error, whatever that is: it is the asker's."""
-        self.outcome = outcome.capture(self._work)
 
 
 class ThreadRunner:
@@ -52,8 +61,8 @@ class ThreadRunner:
     def __init__(self, width: int = 1) -> None:
         self._width = width
         self._threads: list[threading.Thread] = []
-        self._queue: queue.SimpleQueue[_Ask | None] = queue.SimpleQueue()
-        self._ended: list[_Ask] = []
+        self._queue: queue.SimpleQueue[_TaskAsk | None] = queue.SimpleQueue()
+        self._ended: list[_TaskAsk] = []
         self._telling = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -75,7 +84,7 @@ class ThreadRunner:
 
     async def _ask(self, work: Callable[[], T], *, is_alone: bool) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
-        ask = _Ask(work, is_alone=is_alone)
+        ask = _TaskAsk(work, is_alone=is_alone)
         if len(self._threads) < self._width:
             self._threads.append(threading.Thread(target=self._work, daemon=True, name="mediaspool-work"))
             self._threads[-1].start()
@@ -89,7 +98,7 @@ class ThreadRunner:
                 ask.do()
                 self._tell([ask])
 
-    def _tell(self, asks: list[_Ask]) -> None:
+    def _tell(self, asks: list[_TaskAsk]) -> None:
         """The event loop, of what has ended. It is woken once for all that ends before it has looked."""
         with self._telling:
             is_told = bool(self._ended)
@@ -105,7 +114,7 @@ class ThreadRunner:
 
 
 class LedgerRunner(ThreadRunner):
-    """One thread for the ledger. What is asked through `together` shares a transaction with what waits beside it.
+    """One at a time in the ledger. What is asked through `together` shares a transaction with what waits beside it.
 
     `group` is that transaction, `part` a piece of it that is undone alone when its work fails. Nobody has an answer
     before the commit; a commit that fails, fails for all of them. What does more than write to the ledger asks alone.
@@ -115,9 +124,23 @@ class LedgerRunner(ThreadRunner):
         super().__init__(1)
         self._group = group
         self._part = part
+        self._turn = threading.Lock()
+        self._beside: deque[_Ask] = deque()
 
     async def together(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await self._ask(lambda: work(*args), is_alone=False)
+
+    def wait(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """As `together`, asked by another thread, which does it itself when it is its turn, with all that waits then.
+
+        So steps on files and in the ledger are one trip from the event loop, and nobody has to be woken between them.
+        """
+        ask = _Ask(lambda: work(*args))
+        self._beside.append(ask)
+        with self._turn:
+            if not ask.is_done:
+                self._do_together([self._beside.popleft() for _ in range(len(self._beside))])
+        return ask.outcome.unwrap()  # type: ignore[return-value]  # as in `_ask`
 
     def _work(self) -> None:
         ask = self._queue.get()
@@ -125,11 +148,12 @@ class LedgerRunner(ThreadRunner):
             company, ask = self._company(ask)
             asks = [each for each in company if each.take()]
             if asks:
-                self._do_all(asks)
+                with self._turn:
+                    self._do_all(asks)
                 self._tell(asks)
             ask = ask or self._queue.get()
 
-    def _company(self, first: _Ask) -> tuple[list[_Ask], _Ask | None]:
+    def _company(self, first: _TaskAsk) -> tuple[list[_TaskAsk], _TaskAsk | None]:
         """The first with what waits and may be done together with it; and the next one that may not."""
         company = [first]
         while not first.is_alone and len(company) < MAX_TOGETHER:
@@ -142,16 +166,20 @@ class LedgerRunner(ThreadRunner):
             company.append(ask)
         return company, None
 
-    def _do_all(self, asks: list[_Ask]) -> None:
+    def _do_all(self, asks: list[_TaskAsk]) -> None:
         if asks[0].is_alone:
             asks[0].do()
-            return
-        whole = outcome.capture(self._do_together, asks)
+        else:
+            self._do_together(asks)
+
+    def _do_together(self, asks: Sequence[_Ask]) -> None:
+        whole = outcome.capture(self._commit, asks)
         for ask in asks:
+            ask.is_done = True
             if isinstance(whole, outcome.Error) and isinstance(ask.outcome, outcome.Value):
                 ask.outcome = outcome.Error(whole.error)  # each may be raised only once
 
-    def _do_together(self, asks: list[_Ask]) -> None:
+    def _commit(self, asks: Sequence[_Ask]) -> None:
         if len(asks) == 1:  # nobody beside it: the end of the group undoes what its failure leaves
             with suppress(_Undone), self._group():
                 asks[0].do()
@@ -168,6 +196,11 @@ class LedgerRunner(ThreadRunner):
 
 class _Undone(Exception):
     """Takes the failure of one ask through the end of its part."""
+
+
+def inline(work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """A `BlockingRunner` for work that is in the ledger's thread already, or alone."""
+    return work(*args)
 
 
 class InlineRunner:
