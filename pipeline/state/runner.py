@@ -25,10 +25,15 @@ Scope = Callable[[], AbstractContextManager[None]]
 class _Ask:
     """Work that somebody waits for, and its answer once it is done."""
 
+    is_alone = False
+
     def __init__(self, work: Callable[[], object]) -> None:
         self.outcome: outcome.Value[object] | outcome.Error = outcome.Value(None)
         self.is_done = False
         self._work = work
+
+    def take(self) -> bool:
+        return True
 
     def do(self) -> None:
         """Its answer or its error, whatever that is: it is the asker's."""
@@ -88,9 +93,12 @@ class ThreadRunner:
         if len(self._threads) < self._width:
             self._threads.append(threading.Thread(target=self._work, daemon=True, name="mediaspool-work"))
             self._threads[-1].start()
-        self._queue.put(ask)
+        self._put(ask)
         await trio.lowlevel.wait_task_rescheduled(ask.give_up)
         return ask.outcome.unwrap()  # type: ignore[return-value]  # the work's own answer, which travelled as an object
+
+    def _put(self, ask: _TaskAsk) -> None:
+        self._queue.put(ask)
 
     def _work(self) -> None:
         while (ask := self._queue.get()) is not None:
@@ -114,7 +122,8 @@ class ThreadRunner:
 
 
 class LedgerRunner(ThreadRunner):
-    """One at a time in the ledger. What is asked through `together` shares a transaction with what waits beside it.
+    """One at a time in the ledger, in the order of asking. What is asked through `together` or `wait` shares a
+    transaction with what waits beside it.
 
     `group` is that transaction, `part` a piece of it that is undone alone when its work fails. Nobody has an answer
     before the commit; a commit that fails, fails for all of them. What does more than write to the ledger asks alone.
@@ -124,58 +133,59 @@ class LedgerRunner(ThreadRunner):
         super().__init__(1)
         self._group = group
         self._part = part
+        self._waiting: deque[_Ask] = deque()
         self._turn = threading.Lock()
-        self._beside: deque[_Ask] = deque()
 
     async def together(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await self._ask(lambda: work(*args), is_alone=False)
 
     def wait(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        """As `together`, asked by another thread, which does it itself when it is its turn, with all that waits then.
+        """As `together`, asked by another thread, which does it itself once it is its turn.
 
         So steps on files and in the ledger are one trip from the event loop, and nobody has to be woken between them.
         """
         ask = _Ask(lambda: work(*args))
-        self._beside.append(ask)
+        self._waiting.append(ask)
         with self._turn:
-            if not ask.is_done:
-                self._do_together([self._beside.popleft() for _ in range(len(self._beside))])
+            while not ask.is_done:
+                self._lead()
         return ask.outcome.unwrap()  # type: ignore[return-value]  # as in `_ask`
 
+    def _put(self, ask: _TaskAsk) -> None:
+        self._waiting.append(ask)
+        super()._put(ask)
+
     def _work(self) -> None:
-        ask = self._queue.get()
-        while ask is not None:
-            company, ask = self._company(ask)
-            asks = [each for each in company if each.take()]
-            if asks:
-                with self._turn:
-                    self._do_all(asks)
-                self._tell(asks)
-            ask = ask or self._queue.get()
+        while self._queue.get() is not None:
+            with self._turn:
+                self._lead()  # somebody else may have done it
 
-    def _company(self, first: _TaskAsk) -> tuple[list[_TaskAsk], _TaskAsk | None]:
-        """The first with what waits and may be done together with it; and the next one that may not."""
-        company = [first]
-        while not first.is_alone and len(company) < MAX_TOGETHER:
-            try:
-                ask = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if ask is None or ask.is_alone:
-                return company, ask
-            company.append(ask)
-        return company, None
-
-    def _do_all(self, asks: list[_TaskAsk]) -> None:
-        if asks[0].is_alone:
+    def _lead(self) -> None:
+        """Whose turn it is does all that waits and may be done together, whoever asked for it."""
+        asks = self._company()
+        if asks and asks[0].is_alone:
             asks[0].do()
-        else:
+        elif asks:
             self._do_together(asks)
+        for ask in asks:
+            ask.is_done = True
+        tasks = [ask for ask in asks if isinstance(ask, _TaskAsk)]
+        if tasks:
+            self._tell(tasks)
+
+    def _company(self) -> list[_Ask]:
+        """The first that is still wanted, with what may be done together with it. Only whose turn it is takes any."""
+        company: list[_Ask] = []
+        while self._waiting and len(company) < MAX_TOGETHER and not (company and self._waiting[0].is_alone):
+            ask = self._waiting.popleft()
+            company += [ask] if ask.take() else []
+            if ask.is_alone and company:
+                break
+        return company
 
     def _do_together(self, asks: Sequence[_Ask]) -> None:
         whole = outcome.capture(self._commit, asks)
         for ask in asks:
-            ask.is_done = True
             if isinstance(whole, outcome.Error) and isinstance(ask.outcome, outcome.Value):
                 ask.outcome = outcome.Error(whole.error)  # each may be raised only once
 
