@@ -74,6 +74,8 @@ def read_again(ref: FileRef, roots: Roots, made: "Wav") -> Sound:
                 meter.add(np.frombuffer(lump, np.int16))
     except (wave.Error, EOFError) as error:
         raise EngineError("the file that was made cannot be read again") from error
+    if not meter.frames:
+        raise InputError("the recording would be without a single sample", code="input-empty")
     sound = meter.told()
     if (sound.rate, sound.channels, sound.seconds) != (made.rate, made.channels, made.seconds):
         raise EngineError("the file that was made is not what was written")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jobs._cues import MAX_TEMPO, slots_of
 from jobs._text import Spoken
 from jobs.tts import Tts, TtsSpec
+from pipeline.core.errors import InputError
 from pipeline.core.kinds import KindResult
 from pipeline.core.operations import Operation, Speak
 from pipeline.core.portions import DEFAULT_PORTION, Portion
@@ -87,6 +88,12 @@ async def test_a_cue_that_cannot_fit_is_cut_at_the_next_one_and_told_with_its_mi
     assert float(result.facts["fastest_tempo"]) == MAX_TEMPO
     with wave.open(str(path_of(result))) as reader:
         assert reader.getnframes() == 4 * RATE
+
+
+async def test_cues_that_all_end_as_they_begin_are_no_recording(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        await spoken(tmp_path, srt([(0.0, 0.0), (0.0, 0.0)]), [1.0])
+    assert caught.value.code == "input-empty"
 
 
 async def test_a_long_cue_is_spoken_in_parts_one_after_the_other(tmp_path: Path) -> None:
