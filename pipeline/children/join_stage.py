@@ -32,7 +32,6 @@ FADE_MS = 5
 SILENCE_DBFS = -50.0
 STEP_MS = 10  # pydub looks at so much at a time
 LOOK_MS = 1000
-MAX_TAKE_BYTES = 600_000_000
 STILL = bytes(1 << 20)
 
 
@@ -145,7 +144,7 @@ def _pieces(wav: Wav, spec: StageSpec, roots: Roots, params: JoinParams) -> tupl
         if is_free and wish.enough_s is not None and wav.seconds >= wish.enough_s:
             _lead(wav, splice, at)
             return tuple(pieces)
-        take, sound = _decoded(ref, roots, demuxer, splice)
+        take, sound = _decoded(ref, roots, demuxer, splice, params.max_take_bytes)
         piece = _trimmed(take, wish.edge_ms)
         seconds = piece.frame_count() / piece.frame_rate
         wav.begin(piece.frame_rate, piece.channels)
@@ -166,7 +165,9 @@ def _lead(wav: Wav, splice: Splice, at_s: float) -> None:
         wav.pad_to(at_s)
 
 
-def _decoded(ref: FileRef, roots: Roots, demuxer: str, splice: Splice) -> tuple[AudioSegment, Sound | None]:
+def _decoded(
+    ref: FileRef, roots: Roots, demuxer: str, splice: Splice, max_bytes: int
+) -> tuple[AudioSegment, Sound | None]:
     """A whole take after its change, and what it is, if that is asked."""
     body = bytearray()
     with _replies(), sound_stage.opened(ref, roots, demuxer, splice.change) as found:
@@ -175,8 +176,8 @@ def _decoded(ref: FileRef, roots: Roots, demuxer: str, splice: Splice) -> tuple[
             body += lump.data
             if meter is not None:
                 meter.add(lump)
-            if len(body) > MAX_TAKE_BYTES:
-                raise InputError(f"has more than {MAX_TAKE_BYTES} bytes of samples")
+            if len(body) > max_bytes:
+                raise InputError(f"has more than {max_bytes} bytes of samples")
         if not body:
             raise InputError("no audio can be decoded", code="input-empty")
     take = AudioSegment(data=body, sample_width=SAMPLE_BYTES, frame_rate=found.rate, channels=found.channels)

@@ -7,9 +7,12 @@ from msgspec import Struct
 
 from pipeline.core.sound import Join
 
+MAX_TAKE_BYTES = 600_000_000
+
 
 class JoinParams(Struct, frozen=True, kw_only=True):
-    """A demuxer for each input, and what becomes of them."""
+    """A demuxer for each input, and what becomes of them. One input at a time lies in memory, decoded."""
 
     demuxers: tuple[str, ...]
     join: Join
+    max_take_bytes: int = MAX_TAKE_BYTES

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av as pyav
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from jobs._cues import EDGE_MS as CUE_EDGE_MS
 from jobs._speaking import EDGE_MS
 from pipeline.children import files
 from pipeline.children.join_stage import Wav, read_again
+from pipeline.children.join_work import JoinParams
 from pipeline.children.lanes import Lanes, stage_error
 from pipeline.children.run import run_stage
 from pipeline.children.stage import FileRef, StageSpec
@@ -178,6 +180,8 @@ async def test_a_finished_wav_has_its_tags_and_is_what_a_second_look_finds(lanes
     with path.open("rb") as file:
         found = examine(file, path.stat().st_size)
     assert (found.ok, found.seconds) == (True, made.seconds)
+    body = path.read_bytes()
+    assert int.from_bytes(body[4:8], "little") == len(body) - 8
     with pyav.open(str(path)) as file:
         assert file.metadata == {"title": "Été", "comment": "source: a.txt"}
     again = [av.weigh(FileRef(root="in", path=name), "wav") for name in ("a.wav", "take-0")]
@@ -245,6 +249,17 @@ def test_a_take_that_is_no_sound_is_the_fault_of_who_answered(tmp_path: Path, bo
     with pytest.raises(ContractError, match="the speech ") as caught:
         joined(tmp_path, [take(0.5), body], NOW, NOW)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_a_take_has_no_more_samples_than_memory_is_meant_for(tmp_path: Path, more: int) -> None:
+    params = JoinParams(demuxers=("wav",), join=Join(splices=(NOW,), edge_ms=EDGE_MS), max_take_bytes=16_000)
+    spec = msgspec.structs.replace(
+        ask(tmp_path, [wrap_pcm(bytes(16_000 + more), rate=RATE, channels=1)], params.join),
+        params=msgspec.Raw(msgspec.json.encode(params)),
+    )
+    result = run_stage(spec, {"in": str(tmp_path)})
+    assert result.code == ("reply-damaged" if more else None)
 
 
 def test_takes_of_different_rates_are_refused_and_not_joined_at_the_wrong_speed(tmp_path: Path) -> None:

@@ -90,6 +90,35 @@ async def test_a_cue_that_cannot_fit_is_cut_at_the_next_one_and_told_with_its_mi
         assert reader.getnframes() == 4 * RATE
 
 
+@pytest.mark.parametrize(("seconds", "asks"), [(0.8, 0), (1.9, 1), (2.2, 2)], ids=["short", "doubtful", "long"])
+async def test_a_child_is_asked_for_lengths_only_where_a_cue_may_be_too_long(
+    tmp_path: Path, seconds: float, asks: int
+) -> None:
+    body = srt([(0.0, 2.0)])
+    cue = source("application/x-subrip", body)
+    ctx = ScriptedContext(tmp_path, source=cue, body=body, answer=lambda operation: speech(seconds))
+    await Tts().run(SPEC, ctx)
+    *lengths, made = [target for _, target in ctx.joined]
+    assert (min(len(lengths), 2), set(lengths) - {None}, made) == (asks, set(), "cues-0000.wav")
+    assert ctx.weighed == ["asset"]
+
+
+async def test_cues_of_several_reels_begin_at_their_times(tmp_path: Path) -> None:
+    body = srt([(0.0, 1.0), (610.0, 611.0), (1250.0, 1252.0)])
+    cues = source("application/x-subrip", body)
+    ctx = ScriptedContext(tmp_path, source=cues, body=body, answer=lambda operation: speech(0.8, rate=4000))
+    result = await Tts().run(SPEC, ctx)
+    assert [wish.tags is None for wish, _ in ctx.joined] == [False, True]
+    assert [media_type for media_type, _ in ctx.encodings] == ["audio/wav"]
+    with wave.open(str(path_of(result))) as reader:
+        assert reader.getnframes() == 1252 * 4000
+        for start in (0, 610, 1250):
+            reader.setpos(start * 4000)
+            assert any(reader.readframes(400))
+            reader.setpos(start * 4000 + 3600)
+            assert not any(reader.readframes(400))
+
+
 async def test_cues_that_all_end_as_they_begin_are_no_recording(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         await spoken(tmp_path, srt([(0.0, 0.0), (0.0, 0.0)]), [1.0])
