@@ -245,10 +245,10 @@ class Attempts:
 
     def _adopt(self, whole: Sequence[Payload], noted: CallReceipt | None) -> tuple[Asset, ...]:
         """Every payload in its place, and then the proof of a paid call beside the first."""
-        assets = []
+        assets: list[Asset] = []
         for payload in whole:
-            staged = payload.staged
-            assets.append(self._store.adopt(staged.path, sha256=staged.sha256, media=_media(payload)))
+            staged, is_last = payload.staged, noted is None or bool(assets)
+            assets.append(self._store.adopt(staged.path, sha256=staged.sha256, media=_media(payload), is_last=is_last))
             self._reached("adopted")
         if noted is not None:
             self._store.note_call(assets[0], noted)

@@ -181,10 +181,11 @@ class Store:
         """A new file in `staging/`, once something is written to it."""
         return Staged(os.path.join(self._staging, name))
 
-    def adopt(self, staged_path: str, *, sha256: Sha256, media: Media) -> Asset:
+    def adopt(self, staged_path: str, *, sha256: Sha256, media: Media, is_last: bool = True) -> Asset:
         """Move a synced payload into `assets/` under its hash, durable on return. May be called again after a crash.
 
         What is on disk is hashed once more; an asset of that hash that is already there is replaced by equal bytes.
+        One that is not the last write of its folder is durable once that is: the proof of its call lies beside it.
         """
         target = self._asset_path(sha256, media.extension)
         with border(target):
@@ -194,7 +195,8 @@ class Store:
                 raise StoreError("a staged payload changed on disk", hint="check the disk and the system log")
             make_folders(os.path.dirname(target))
             os.rename(staged_path, target)
-            sync_folder(os.path.dirname(target))
+            if is_last:
+                sync_folder(os.path.dirname(target))
             size = os.stat(target).st_size
         return Asset(sha256=sha256, path=target, size=size, media=media)
 
