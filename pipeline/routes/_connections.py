@@ -1,19 +1,60 @@
-"""Connections: clients that are lent out in small groups, and why one could not be made. Knows no HTTP library.
+"""Connections: clients that are lent out, the sockets below them, and why one could not be made.
 
-A pool of connections takes time quadratic in their number: for each request it looks at all of them more than once. In
-groups of four a request costs half of what it costs in groups of sixteen. So another client is opened when all are
-full, and nobody waits for a connection.
+A pool of connections takes time quadratic in their number: for each request it looks at all of them more than once. So
+each client has one, another client is opened when all are lent, and nobody waits for a connection.
 """
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
+import httpcore
 import trio
 
-CONNECTIONS_PER_CLIENT = 4
 CLOSE_S = 1.0
+READ_BYTES = 256 * 1024
+
+
+class Network(httpcore.TrioBackend):
+    """Trio's sockets, which give as much at a time as has come: a round through httpx costs more than its bytes."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # the signature is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        return _Line(await super().connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class _Line(httpcore.AsyncNetworkStream):
+    """A stream of httpcore's that reads READ_BYTES at once, where httpcore asks for 64 KB. Its deadlines are ours."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # as above
+        return await self._stream.read(READ_BYTES, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as above
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # as above
+    ) -> httpcore.AsyncNetworkStream:
+        return _Line(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
 
 
 class Client(Protocol):
@@ -26,38 +67,26 @@ C = TypeVar("C", bound=Client)
 
 
 class Clients(Generic[C]):
-    """Clients of a few requests each, made when they are needed. Lent first is what was given back last: it is warm."""
+    """Clients of one connection, made when they are needed. Lent first is what was given back last: it is warm."""
 
     def __init__(self, make: Callable[[], C]) -> None:
         self._make = make
-        self._in_use: dict[C, int] = {}
-        self._with_room: list[C] = []
+        self._lent: set[C] = set()
+        self._idle: list[C] = []
 
     @contextmanager
     def lend(self) -> Iterator[C]:
-        client = self._taken()
+        client = self._idle.pop() if self._idle else self._make()
+        self._lent.add(client)
         try:
             yield client
         finally:
-            if client in self._in_use:  # it is not when all were closed meanwhile
-                self._give_back(client)
-
-    def _taken(self) -> C:
-        if not self._with_room:
-            self._with_room.append(self._make())
-        client = self._with_room[-1]
-        self._in_use[client] = self._in_use.get(client, 0) + 1
-        if self._in_use[client] == CONNECTIONS_PER_CLIENT:
-            self._with_room.pop()
-        return client
-
-    def _give_back(self, client: C) -> None:
-        if self._in_use[client] == CONNECTIONS_PER_CLIENT:
-            self._with_room.append(client)
-        self._in_use[client] -= 1
+            if client in self._lent:  # it is not when all were closed meanwhile
+                self._lent.remove(client)
+                self._idle.append(client)
 
     async def aclose(self) -> None:
-        clients, self._in_use, self._with_room = list(self._in_use), {}, []
+        clients, self._lent, self._idle = [*self._lent, *self._idle], set(), []
         with trio.move_on_after(CLOSE_S, shield=True):
             for client in clients:
                 await client.aclose()

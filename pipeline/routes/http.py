@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import cache, lru_cache
 
+import httpcore
 import httpx
 import trio
 
@@ -23,7 +24,7 @@ from pipeline.core.model import Runner
 from pipeline.core.retry import delay_s
 from pipeline.core.secret import Secret
 from pipeline.routes._body import Body, Upload, opened
-from pipeline.routes._connections import CLOSE_S, CONNECTIONS_PER_CLIENT, Clients, cause_of
+from pipeline.routes._connections import CLOSE_S, Clients, Network, cause_of
 from pipeline.routes._errors import named
 from pipeline.routes._guard import Guard
 from pipeline.routes._headers import Headers, checked, is_sendable
@@ -31,6 +32,7 @@ from pipeline.routes._stream import Answer, Asked, Stream, ensure_answer
 
 KEEP_IDLE_S = 4.0  # common servers drop an idle connection after five seconds
 MAX_GET_TRIES = 3
+_ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_IDLE_S)
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, UnicodeError)
 """Every exception that httpx raises of its own; host names that cannot be encoded come as the last."""
 _NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout)
@@ -59,7 +61,6 @@ class Http:
         base_url: str,
         *,
         timeouts: Timeouts,
-        width: int,
         key: Callable[[], Secret | None],
         headers: Mapping[str, str],
         safe: Callable[[str], str],
@@ -75,14 +76,10 @@ class Http:
         self._safe = safe
         self._tls = tls
         self._context: ssl.SSLContext | None = None
-        self._guard = guard or Guard()
+        self._network = Network()
+        self._guard = guard or Guard(network=self._network)
         self._files = files
         self._url = lru_cache(maxsize=100)(self._read_url)  # endpoints come again, and reading an address takes long
-        self._limits = httpx.Limits(
-            max_connections=CONNECTIONS_PER_CLIENT,
-            max_keepalive_connections=min(max(width, 1), CONNECTIONS_PER_CLIENT),
-            keepalive_expiry=KEEP_IDLE_S,
-        )
         self._open = Clients(self._client)
         self._guarded = Clients(self._guarded_client)
 
@@ -232,11 +229,14 @@ class Http:
 
     def _client(self) -> httpx.AsyncHTTPTransport:
         """Bare transports: no cookies, no redirects, no log lines with whole addresses, no environment."""
-        return httpx.AsyncHTTPTransport(verify=self._ssl(), trust_env=False, limits=self._limits, retries=0)
+        return self._through(self._network)
 
     def _guarded_client(self) -> httpx.AsyncHTTPTransport:
-        client = self._client()
-        client._pool._network_backend = self._guard  # httpx has no parameter for it; its version is pinned
+        return self._through(self._guard)
+
+    def _through(self, network: httpcore.AsyncNetworkBackend) -> httpx.AsyncHTTPTransport:
+        client = httpx.AsyncHTTPTransport(verify=self._ssl(), trust_env=False, limits=_ONE, retries=0)
+        client._pool._network_backend = network  # httpx has no parameter for it; its version is pinned
         return client
 
     def _ssl(self) -> ssl.SSLContext:

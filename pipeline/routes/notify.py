@@ -37,7 +37,7 @@ class Notifier:
     ) -> None:
         self._table = table
         self._find_key = find_key
-        self._http = Http(_NOWHERE, timeouts=_TIMEOUTS, width=1, key=lambda: None, headers={}, safe=safe, guard=guard)
+        self._http = Http(_NOWHERE, timeouts=_TIMEOUTS, key=lambda: None, headers={}, safe=safe, guard=guard)
 
     async def tell(self, notice: Notice) -> list[str]:
         """Ping and webhook side by side. What did not get through, in words that name no address."""

@@ -89,7 +89,6 @@ class OpenAi:
         return Http(
             self._address.base_url,
             timeouts=self.route.timeouts,
-            width=self.route.width,
             key=_remote.key_of(self.route, self._tools, first=first, default=self._default_key),
             headers=_remote.headers_of(self.route, self._address),
             safe=self._tools.safe,

@@ -102,7 +102,6 @@ class OpenRouter:
         return Http(
             self._address.base_url,
             timeouts=self.route.timeouts,
-            width=self.route.width,
             key=_remote.key_of(self.route, self._tools, first=first, default=default),
             headers={**headers, **extra},
             safe=self._tools.safe,

@@ -159,7 +159,6 @@ async def reaching(
     http = Http(
         base,
         timeouts=timeouts,
-        width=4,
         key=lambda: secret,
         headers=headers,
         safe=lambda text: text[:300],

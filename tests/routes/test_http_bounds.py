@@ -86,13 +86,13 @@ async def test_invariant_13_an_endless_answer_stops_at_the_cap() -> None:
 @pytest.mark.parametrize("base", ["ftp://x/v1", "x", "https://u:p@x/v1", "https://x/v1?a=b", "https://x/v1/models"])
 def test_a_base_url_that_is_none_is_refused_when_the_route_is_opened(base: str) -> None:
     with pytest.raises(ConfigError):
-        Http(base, timeouts=Timeouts(), width=1, key=lambda: None, headers={}, safe=str)
+        Http(base, timeouts=Timeouts(), key=lambda: None, headers={}, safe=str)
 
 
 @pytest.mark.parametrize("header", [("Authorization", "x"), ("Host", "x"), ("X-A", "a\r\nX-B: b"), ("X A", "b")])
 def test_a_header_of_the_settings_cannot_forge_another(header: tuple[str, str]) -> None:
     with pytest.raises(ConfigError):
-        Http("https://x/v1", timeouts=Timeouts(), width=1, key=lambda: None, headers=dict([header]), safe=str)
+        Http("https://x/v1", timeouts=Timeouts(), key=lambda: None, headers=dict([header]), safe=str)
 
 
 @pytest.mark.parametrize("key", ["sk\r\nX-Evil: 1", "schlüssel"])

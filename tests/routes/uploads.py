@@ -22,7 +22,7 @@ async def _one(http: Http, body: JsonBody, together: trio.Event) -> None:
 
 async def main(base: str, count: int, path: str) -> None:
     body = JsonBody.of({"input_audio": {"data": Base64File(path=path, size=24_000_000)}})
-    http = Http(base, timeouts=PATIENT, width=count, key=lambda: None, headers={}, safe=str)
+    http = Http(base, timeouts=PATIENT, key=lambda: None, headers={}, safe=str)
     together = trio.Event()
     async with trio.open_nursery() as nursery:
         for _ in range(count):
