@@ -21,7 +21,7 @@ from tests.makers import Folder
 from tests.standin.fixture import StandIn
 from tests.test_crash import held, make_spool, missing
 from tests.test_faults import PRODUCTS, check_finished, code_of, whole_run
-from tests.test_remote_crash import TRIES, is_made, make
+from tests.test_remote_crash import TRIES, Try, is_made, make
 from tests.tracer import CHANGES, CREATE, Fault, Tracer
 
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(7200)]
@@ -154,23 +154,25 @@ def test_a_manifest_that_the_disk_does_not_give_is_kept_for_the_next_run(
     assert is_made(folder, SPEECH)
 
 
-@pytest.mark.parametrize(("where", "nth"), [("staging", 1), ("staging", 9), ("assets", 1)])
+@pytest.mark.parametrize(
+    ("name", "where", "nth"), [("speech", "staging", 1), ("speech", "staging", 9), ("three pictures", "assets", 1)]
+)
 def test_an_answer_that_the_disk_does_not_give_ends_the_run_with_74_and_is_paid_once(
-    tmp_path: Path, standin: StandIn, tracer: Tracer, where: str, nth: int
+    tmp_path: Path, standin: StandIn, tracer: Tracer, name: str, where: str, nth: int
 ) -> None:
-    folder = make(tmp_path, standin, SPEECH)
+    folder = make(tmp_path, standin, TRIES[name])
     fault = Fault(call="read", nth=nth, error=errno.EIO, below=os.fspath(folder.spool / where))
     ended = tracer.run(traced(folder), fault=fault)
     assert ended.fault_at is not None
     assert ended.code == 74
-    check_next(folder, standin, where)
+    check_next(folder, standin, where, TRIES[name])
 
 
-def check_next(folder: Folder, standin: StandIn, told: object) -> None:
+def check_next(folder: Folder, standin: StandIn, told: object, tried: Try = SPEECH) -> None:
     """Nothing short in sight; then a run on a whole disk finishes, and nothing is paid twice."""
     assert short(folder) == [], told
     again = next_run(folder)
-    assert standin.paid("speak") <= 1, told
-    assert is_made(folder, SPEECH) != bool(held(folder)), told
+    assert standin.paid(tried.operation) <= 1, told
+    assert is_made(folder, tried) != bool(held(folder)), told
     if not held(folder):
-        assert (again, standin.paid("speak"), strays(folder)) == (0, 1, []), told
+        assert (again, standin.paid(tried.operation), strays(folder)) == (0, 1, []), told
