@@ -7,7 +7,7 @@ Decides nothing about money, retries or repeats.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 
 import trio
@@ -92,28 +92,16 @@ class Attempts:
         self._clock = clock
         self._reached = reached
 
-    async def make(
-        self,
-        call: Call,
-        bill: Bill,
-        answered: Callable[[], None],
-        *,
-        number: int = 1,
-        resumed: AttemptRow | None = None,
-    ) -> Made:
-        """The answer, or an error whose facts say what became of the attempt. `resumed` is sent already.
-
-        `answered` is called as soon as the answer is here: to put it away takes nothing of the route.
-        """
+    async def make(self, call: Call, bill: Bill, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
+        """The answer, or an error whose facts say what became of the attempt. `resumed` is sent already."""
         exchange = await self._runner(self._open, call, bill, resumed)
         self._reached("resumed" if resumed else "opened")
         with closing(exchange):
-            return await self._perform(Course(call, exchange, number), bill, answered)
+            return await self._perform(Course(call, exchange, number), bill)
 
-    async def _perform(self, course: Course, bill: Bill, answered: Callable[[], None]) -> Made:
+    async def _perform(self, course: Course, bill: Bill) -> Made:
         try:
             course.reply = await self._reply(course)
-            answered()
             return await self._keep(course, course.reply)
         except MediaspoolError as error:
             course.error = course.meaning(error)

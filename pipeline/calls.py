@@ -213,29 +213,29 @@ class Caller:
         gate = self._gate(call)
         while True:
             try:
-                async with gate.seat() as answered:
+                async with gate.seat():
                     if not call.owner.may_begin():
                         raise Stopped("the run was stopped before its first call", hint="run again")
                     if resumed is not None:
-                        return await self._gone_on_with(call, resumed, answered)
-                    return await self._reserved(call, number, answered)
+                        return await self._gone_on_with(call, resumed)
+                    return await self._reserved(call, number)
             except NotYet as later:
                 await gate.sleep(later.wait_s)
 
-    async def _gone_on_with(self, call: Call, row: AttemptRow, answered: Callable[[], None]) -> Made:
-        made = await self._attempts.make(call, Bill(), answered, resumed=row)
+    async def _gone_on_with(self, call: Call, row: AttemptRow) -> Made:
+        made = await self._attempts.make(call, Bill(), resumed=row)
         if made.receipt.usd is not None:
             await self._pacer.price(row.id, made.receipt.usd)
         return made
 
-    async def _reserved(self, call: Call, number: int, answered: Callable[[], None]) -> Made:
+    async def _reserved(self, call: Call, number: int) -> Made:
         """One attempt, for which its worst case is reserved before it begins: in this run, then among all runs."""
         budget, bill = call.owner.budget, Bill()
         reserved, is_booked = budget.reserve(call.worst()), False
         try:
             is_booked = await self._pacer.take(bill.attempt, call.driver.route, call.operation, reserved)
             self._reached("booked")
-            return await self._attempts.make(call, bill, answered, number=number)
+            return await self._attempts.make(call, bill, number=number)
         finally:
             budget.settle(reserved, bill.used)
             if is_booked:

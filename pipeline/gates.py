@@ -6,8 +6,8 @@ longer than one that was not there from the start.
 """
 
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -29,32 +29,22 @@ class Gate:
         self._closed = trio.Event()
 
     @asynccontextmanager
-    async def seat(self) -> AsyncIterator[Callable[[], None]]:
-        """Waits for a turn, and raises what closed the route meanwhile. What the call ends with sets the pace.
-
-        The block is given what it calls once it has its answer: the route has done its part, and the next may begin.
-        """
+    async def seat(self) -> AsyncIterator[None]:
+        """Waits for a turn, and raises what closed the route meanwhile. What the call ends with sets the pace."""
         await self._take()
         turn = self._tempo.turn
         self._under_way.append(turn)
-        with ExitStack() as seat:
-            seat.callback(self._leave, turn)
-
-            def answered() -> None:
-                self._is_reached = True
-                self._tempo.went_well(turn=turn)
-                seat.close()
-
-            try:
-                yield answered
-            except MediaspoolError as error:
-                self._learn(error, turn)
-                raise
-
-    def _leave(self, turn: int) -> None:
-        self._under_way.remove(turn)
-        self._limiter.total_tokens = self._tempo.seats(self._under_way)
-        self._limiter.release()
+        try:
+            yield
+            self._is_reached = True
+            self._tempo.went_well(turn=turn)
+        except MediaspoolError as error:
+            self._learn(error, turn)
+            raise
+        finally:
+            self._under_way.remove(turn)
+            self._limiter.total_tokens = self._tempo.seats(self._under_way)
+            self._limiter.release()
 
     @property
     def rest_s(self) -> float:

@@ -134,7 +134,6 @@ class Rig:
         self.out.mkdir(parents=True)
         self.spool = Spool.create(str(folder / "spool"))
         self.runner: Runner = InlineRunner()
-        self.files: Runner | None = None
         self.stop = Stop()
         self.make_seen: type[Seen] = Seen
         self.seen = Seen()
@@ -256,7 +255,7 @@ class Rig:
         return pacer
 
     def _bench(self) -> Bench:
-        runner, files, redactor = self.runner, self.files or self.runner, Redactor()
+        runner, redactor = self.runner, Redactor()
         debug = DebugWriter(
             self.spool.debug,
             level="off",
@@ -272,7 +271,7 @@ class Rig:
             store=self.store,
             runner=runner,
             wait=inline,
-            files=files,
+            files=runner,
             drivers=self._driver,
             debug=debug,
             doubt=Doubt(*self.allowance),
@@ -285,7 +284,7 @@ class Rig:
             ledger=self.ledger,
             store=self.store,
             wait=inline,
-            files=files,
+            files=runner,
             clock=lambda: NOW,
             reached=lambda point: self.reached(point),
         )
@@ -297,7 +296,7 @@ class Rig:
             caller=caller,
             kinds=_KINDS,
             runner=runner,
-            files=files,
+            files=runner,
             log=Log(io.StringIO(), redactor=redactor, now=lambda: NOW),
             reached=lambda point: self.reached(point),
             scratch=Path(self.spool.staging),

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.real_time, pytest.mark.timeout(900)]
 BEFORE = ["claimed", "recovered", "planned", "opened", "sending", "first-bytes", "staged"]
 AFTER = ["received", "adopted", "stored", "made", "intended", "published", "settled", "ran", "reported", "finished"]
 POINTS = [*BEFORE, *AFTER]
-AFTER_A_CALL = POINTS[POINTS.index("staged") :]  # from the last byte of its answer on its seat is free
+AFTER_A_CALL = AFTER[AFTER.index("stored") :]
 CALLS = 2
 PRODUCTS = ("a.wav.text.txt", "a.wav.text.srt", "a.wav.canon.txt", "hello.wav")
 

@@ -8,20 +8,10 @@ import trio
 from trio.testing import MockClock
 
 from pipeline.core.errors import MediaspoolError, RouteClosed, Throttled, Unreachable
-from pipeline.core.model import T, Ts
-from pipeline.state.runner import InlineRunner
 from tests.rig import Act, Rig
 from tests.test_lanes import verdicts
 
 WIDTH = 8
-
-
-class SlowFiles:
-    """A disk on which everything takes a minute."""
-
-    async def __call__(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        await trio.sleep(60)
-        return await InlineRunner()(work, *args)
 
 
 @pytest.fixture
@@ -46,17 +36,6 @@ async def test_one_cool_down_is_shared_by_all_workers_of_a_route_and_by_no_other
     assert rig.players["r"].turned_away == [0] * WIDTH
     assert (sent[0], sent[1]) == (30, 31)  # one goes ahead, and the others follow once it came through
     assert [played.at for played in rig.sent() if played.route == "other"] == [0]
-
-
-async def test_a_seat_is_free_as_soon_as_the_answer_is_here_and_not_only_once_it_is_put_away(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    rig = Rig(tmp_path, widths={"r": 1})
-    rig.files = SlowFiles()
-    outcomes = await rig.run(rig.job("a", Act(after_s=1)), rig.job("b", Act(after_s=1)))
-    rig.close()
-    assert set(verdicts(outcomes).values()) == {"done"}
-    assert [played.at for played in rig.sent()] == [0, 1]
 
 
 async def test_a_width_that_is_too_much_for_the_server_settles_below_it_and_every_job_is_done(
