@@ -158,7 +158,8 @@ class LedgerRunner(ThreadRunner):
     def _work(self) -> None:
         while self._queue.get() is not None:
             with self._turn:
-                self._lead()  # somebody else may have done it
+                while self._waiting:  # all of it: what was done for others may leave an ask behind whose word is spent
+                    self._lead()
 
     def _lead(self) -> None:
         """Whose turn it is does all that waits and may be done together, whoever asked for it."""

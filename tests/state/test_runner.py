@@ -204,6 +204,64 @@ async def test_waiting_work_is_given_up_with_its_caller() -> None:
     assert noting.notes == []
 
 
+async def busy(nursery: trio.Nursery, runner: LedgerRunner, gate: threading.Event) -> None:
+    """From now on, until the gate is open."""
+    begun = threading.Event()
+
+    def work() -> bool:
+        begun.set()
+        return gate.wait()
+
+    nursery.start_soon(runner, work)
+    while not begun.is_set():
+        await trio.sleep(0)
+
+
+async def waiting_thread(files: ThreadRunner, runner: LedgerRunner, work: Callable[[], object]) -> None:
+    await files(lambda: runner.wait(work))
+
+
+@pytest.mark.real_time
+async def test_what_a_thread_waits_for_shares_a_transaction_with_what_waits_beside_it() -> None:
+    noting, gate = Noting(), threading.Event()
+    with noting.runner() as runner, ThreadRunner() as files:
+        async with trio.open_nursery() as nursery:
+            await busy(nursery, runner, gate)
+            nursery.start_soon(waiting_thread, files, runner, lambda: noting.notes.append("thread"))
+            while not runner._waiting:
+                await trio.sleep(0.001)
+            nursery.start_soon(runner.together, noting.notes.append, "task")
+            await trio.testing.wait_all_tasks_blocked()
+            gate.set()
+    assert noting.notes == ["begin", "thread", "task", "commit"]
+
+
+@pytest.mark.real_time
+async def test_work_of_a_thread_that_fails_is_undone_and_told_to_it() -> None:
+    noting = Noting()
+    with noting.runner() as runner, ThreadRunner() as files:
+        with pytest.raises(ZeroDivisionError):
+            await files(lambda: runner.wait(lambda: 1 // 0))
+        assert await files(lambda: runner.wait(lambda: 2)) == 2
+    assert noting.notes == ["begin", "begin", "commit"]
+
+
+@pytest.mark.real_time
+async def test_work_alone_behind_that_of_a_thread_is_never_left_waiting() -> None:
+    """Its word to the ledger's thread may be spent on the work of the other, before or after that one has its turn."""
+    with Noting().runner() as runner, ThreadRunner() as files, trio.fail_after(20):
+        for _ in range(100):
+            gate = threading.Event()
+            async with trio.open_nursery() as nursery:
+                await busy(nursery, runner, gate)
+                nursery.start_soon(waiting_thread, files, runner, lambda: None)
+                while not runner._waiting:
+                    await trio.sleep(0)
+                nursery.start_soon(runner, lambda: None)
+                await trio.testing.wait_all_tasks_blocked()
+                gate.set()
+
+
 @pytest.mark.real_time
 async def test_a_full_disk_in_one_write_reaches_those_beside_it(tmp_path: Path) -> None:
     """SQLite ends the whole transaction then: no other work of it may look as if it were kept."""
