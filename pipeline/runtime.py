@@ -49,6 +49,7 @@ from pipeline.trace.redact import Redactor
 from pipeline.work import Bench
 
 FILE_THREADS = 8  # they wait for the disk, and it syncs several files in the time of one; more wait for each other
+READERS = 4  # of what is sent: an input on a share that hangs keeps no answer from being put away
 NOTIFIER = "pipeline.routes.notify:Notifier"
 ASSETS = "assets"  # answers are looked at by children, wherever the spool lies
 CLOSE_GRACE_S = 5.0
@@ -279,9 +280,9 @@ def _assemble(
     settings: Settings, spool: Spool, world: World, *, run: RunId, redactor: Redactor, ledger: Ledger, lanes: Lanes
 ) -> Runtime:
     runner, files, turns = LedgerRunner(ledger.group, ledger.part), ThreadRunner(FILE_THREADS), ThreadRunner()
-    warnings: list[str] = []
+    readers, warnings = ThreadRunner(READERS), list[str]()
     store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
-    tools = driver_tools(lanes, world, redactor, spool.catalogues, warnings, files=files)
+    tools = driver_tools(lanes, world, redactor, spool.catalogues, warnings, files=readers)
     drivers, kinds = Drivers(settings, tools, world.drivers), load_kinds()
     pacer = _pacer(settings, spool, world, turns, tools.warn)
     debug, log = _open_debug(settings, spool, world, redactor), _open_log(settings, world, redactor)
@@ -322,7 +323,7 @@ def _assemble(
         ledger=ledger,
         store=store,
         runner=runner,
-        threads=(runner, files, turns),
+        threads=(runner, files, turns, readers),
         drivers=drivers,
         kinds=kinds,
         debug=debug,

@@ -5,8 +5,8 @@ each client has one, another client is opened when all are lent, and nobody wait
 """
 
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Generic, Protocol, TypeVar
 
 import httpcore
@@ -67,15 +67,19 @@ C = TypeVar("C", bound=Client)
 
 
 class Clients(Generic[C]):
-    """Clients of one connection, made when they are needed. Lent first is what was given back last: it is warm."""
+    """Clients of one connection, made when they are needed. Lent first is what was given back last: it is warm.
 
-    def __init__(self, make: Callable[[], C]) -> None:
+    One that is not fit to be used again, such as one cut off in the middle of an exchange, is closed instead.
+    """
+
+    def __init__(self, make: Callable[[], C], *, is_fit: Callable[[C], bool]) -> None:
         self._make = make
+        self._is_fit = is_fit
         self._lent: set[C] = set()
         self._idle: list[C] = []
 
-    @contextmanager
-    def lend(self) -> Iterator[C]:
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[C]:
         client = self._idle.pop() if self._idle else self._make()
         self._lent.add(client)
         try:
@@ -83,13 +87,23 @@ class Clients(Generic[C]):
         finally:
             if client in self._lent:  # it is not when all were closed meanwhile
                 self._lent.remove(client)
-                self._idle.append(client)
+                await self._take_back(client)
+
+    async def _take_back(self, client: C) -> None:
+        if self._is_fit(client):
+            self._idle.append(client)
+        else:
+            await _close([client])
 
     async def aclose(self) -> None:
         clients, self._lent, self._idle = [*self._lent, *self._idle], set(), []
-        with trio.move_on_after(CLOSE_S, shield=True):
-            for client in clients:
-                await client.aclose()
+        await _close(clients)
+
+
+async def _close(clients: Iterable[Client]) -> None:
+    with trio.move_on_after(CLOSE_S, shield=True):
+        for client in clients:
+            await client.aclose()
 
 
 def cause_of(error: BaseException | None) -> str:

@@ -45,16 +45,13 @@ def scratch(lanes: Lanes, suffix: str) -> Iterator[FileRef]:
 @contextlib.asynccontextmanager
 async def gathering(path: str, mode: Literal["xb", "wb"]) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
     """Writes a file. Small pieces go to the disk together: each trip to a thread has its price."""
-    parts, size = list[bytes](), 0
+    held = bytearray()
 
     async def write(chunk: bytes) -> None:
-        nonlocal size
-        parts.append(chunk)
-        size += len(chunk)
-        if size >= CHUNK_BYTES or not chunk:
-            await file.write(b"".join(parts))
-            parts.clear()
-            size = 0
+        held.extend(chunk)
+        if len(held) >= CHUNK_BYTES or not chunk:
+            await file.write(bytes(held))
+            held.clear()
 
     async with await trio.open_file(path, mode) as file:
         yield write

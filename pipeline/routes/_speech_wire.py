@@ -182,14 +182,13 @@ async def receive(stream: Stream, form: str, *, lanes: Lanes, exchange: Exchange
 
 async def _first(stream: Stream, meter: Meter) -> bytes:
     """All of a small answer, else its first bytes."""
-    parts, size = [], 0
-    while size < SMALL_BYTES and (chunk := await stream.receive_some()):
+    start = bytearray()
+    while len(start) < SMALL_BYTES and (chunk := await stream.receive_some()):
         meter.add(len(chunk))
-        parts.append(chunk)
-        size += len(chunk)
-    if not size:
+        start += chunk
+    if not start:
         raise ContractError("the answer is empty", code="reply-empty", hint="mediaspool retry")
-    return b"".join(parts)
+    return bytes(start)
 
 
 async def _spool(stream: Stream, path: str, start: bytes, meter: Meter) -> None:

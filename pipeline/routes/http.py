@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
 import httpcore
 import httpx
@@ -76,12 +76,11 @@ class Http:
         self._safe = safe
         self._tls = tls
         self._context: ssl.SSLContext | None = None
-        self._network = Network()
-        self._guard = guard or Guard(network=self._network)
         self._files = files
         self._url = lru_cache(maxsize=100)(self._read_url)  # endpoints come again, and reading an address takes long
-        self._open = Clients(self._client)
-        self._guarded = Clients(self._guarded_client)
+        network = Network()
+        self._open = Clients(partial(self._client, network), is_fit=_is_fit)
+        self._guarded = Clients(partial(self._client, guard or Guard(network=network)), is_fit=_is_fit)
 
     async def aclose(self) -> None:  # may be called twice, and while cancelled
         await self._open.aclose()
@@ -180,7 +179,7 @@ class Http:
     async def _fly(
         self, clients: "Clients[httpx.AsyncHTTPTransport]", request: httpx.Request, flight: "_Flight"
     ) -> AsyncIterator[Stream]:
-        with clients.lend() as client:
+        async with clients.lend() as client:
             wire = _Wire(await flight.send(client, request), flight)
             try:
                 yield Stream(wire)
@@ -227,14 +226,8 @@ class Http:
         path = path_or_url if base and path_or_url.startswith(f"{base}/") else f"{base}/{path_or_url.lstrip('/')}"
         return _parsed(f"{self._base.scheme}://{self._base.netloc.decode('ascii')}{path}")
 
-    def _client(self) -> httpx.AsyncHTTPTransport:
+    def _client(self, network: httpcore.AsyncNetworkBackend) -> httpx.AsyncHTTPTransport:
         """Bare transports: no cookies, no redirects, no log lines with whole addresses, no environment."""
-        return self._through(self._network)
-
-    def _guarded_client(self) -> httpx.AsyncHTTPTransport:
-        return self._through(self._guard)
-
-    def _through(self, network: httpcore.AsyncNetworkBackend) -> httpx.AsyncHTTPTransport:
         client = httpx.AsyncHTTPTransport(verify=self._ssl(), trust_env=False, limits=_ONE, retries=0)
         client._pool._network_backend = network  # httpx has no parameter for it; its version is pinned
         return client
@@ -350,6 +343,11 @@ class _Wire:
                     await anext(self._chunks)
         with trio.move_on_after(CLOSE_S, shield=True):
             await self._body.aclose()
+
+
+def _is_fit(client: httpx.AsyncHTTPTransport) -> bool:
+    """A connection that was cut off just as it was made is neither at rest nor closed, and httpcore keeps it so."""
+    return all(each.is_idle() or each.is_closed() for each in client._pool.connections)
 
 
 def failure_of(error: Exception, asked: Asked, *, may_be_done: bool) -> MediaspoolError:
