@@ -39,6 +39,8 @@ from pipeline.core.model import (
     RunId,
     Runner,
     Source,
+    T,
+    Ts,
 )
 from pipeline.core.operations import Operation, Speak
 from pipeline.intake import Intake
@@ -124,6 +126,17 @@ class Seen(Nobody):
 
     def ended(self, outcome: Outcome) -> None:
         self.ended_jobs[outcome.job] += 1
+
+
+class SlowRunner:
+    """Every piece of work waits so long first, as behind the hashing of a very large file or on a poor disk."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def __call__(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        await trio.sleep(self._seconds)
+        return await InlineRunner()(work, *args)
 
 
 class Rig:

@@ -2,7 +2,6 @@
 
 import gc
 import os
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,10 +10,8 @@ import trio
 from trio.testing import MockClock
 
 from pipeline.app import RunRequest, run
-from pipeline.core.model import T, Ts
-from pipeline.state.runner import InlineRunner
 from tests.makers import Folder, verdicts
-from tests.rig import Act, Rig
+from tests.rig import Act, Rig, SlowRunner
 
 pytestmark = pytest.mark.real_time
 
@@ -79,19 +76,11 @@ async def test_nothing_is_kept_of_calls_that_have_ended(tmp_path: Path, autojump
     assert max(kept) - kept[0] < 6
 
 
-class _BusyRunner:
-    """Every piece of work waits for another one first, as behind the hashing of a very large file."""
-
-    async def __call__(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        await trio.sleep(30)
-        return await InlineRunner()(work, *args)
-
-
 async def test_an_attempt_gets_its_verdict_however_long_the_ledger_is_busy(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     rig = Rig(tmp_path, widths={"r": 2}, paid=True)
-    rig.runner = _BusyRunner()
+    rig.runner = SlowRunner(30)
     await rig.run(rig.job("a", Act(ends="Rejected")))
     left = rig.ledger.open_attempts()
     rig.close()

@@ -1,17 +1,15 @@
 """Caps in whole runs: who is stopped by which, what goes on, and what no run spends."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-import trio
 from trio.testing import MockClock
 
 from pipeline.core.budget import Budget
-from pipeline.core.model import Caps, T, Ts
-from pipeline.state.runner import InlineRunner
-from tests.rig import Act, Rig
+from pipeline.core.model import Caps
+from tests.rig import Act, Rig, SlowRunner
 from tests.test_lanes import verdicts
 
 
@@ -44,19 +42,11 @@ async def test_every_try_counts_as_a_request_that_was_sent(rig: Rig, autojump_cl
     assert {outcome.code for outcome in outcomes.values() if outcome.code} == {"budget-requests"}
 
 
-class SlowRunner:
-    """A disk on which everything takes a minute."""
-
-    async def __call__(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        await trio.sleep(60)
-        return await InlineRunner()(work, *args)
-
-
 async def test_what_a_call_has_reserved_beyond_its_price_is_given_back_before_the_next_one_begins(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     rig = Rig(tmp_path, widths={"r": 1}, paid=True)
-    rig.runner, rig.caps = SlowRunner(), Caps(max_spend_usd=Decimal(1))
+    rig.runner, rig.caps = SlowRunner(60), Caps(max_spend_usd=Decimal(1))
     rig.players["r"].usd, rig.players["r"].worst_usd = Decimal("0.05"), Decimal("0.60")
     outcomes = await rig.run(*(rig.job(f"j{number}", Act(after_s=1)) for number in range(6)))
     rig.close()
