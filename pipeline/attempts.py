@@ -22,7 +22,6 @@ from pipeline.core.model import (
     CallKey,
     CallReceipt,
     Clock,
-    Estimate,
     Media,
     Part,
     Reached,
@@ -34,8 +33,9 @@ from pipeline.course import Call, Course, Made
 from pipeline.exchange import ANSWERS, Payload, Receiving
 from pipeline.state.durable import digest_file
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import AttemptRow, new_attempt_id
+from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
+from pipeline.till import Bill
 from pipeline.trace.debug import DebugWriter, safe_message
 from pipeline.trace.redact import Redactor
 
@@ -53,14 +53,6 @@ ANSWER_TYPES: Mapping[str, tuple[str, ...]] = {
     "complete": ("text/", "application/json"),
 }
 """How the media types begin that may answer an operation, whatever else its driver can send."""
-
-
-class Bill:
-    """What an attempt counts against the caps: nothing until it was sent, then what its end says."""
-
-    def __init__(self) -> None:
-        self.attempt = new_attempt_id()
-        self.used = Estimate()
 
 
 class Attempts:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import trio
 from msgspec import Struct
 
-from pipeline.attempts import Attempts, Bill
+from pipeline.attempts import Attempts
 from pipeline.core.drivers import Driver, hearing_of, portion_of, reasons_against
 from pipeline.core.errors import InDoubt, MediaspoolError, Stopped, UnsupportedOperation
 from pipeline.core.hearing import Hearing
@@ -26,6 +26,7 @@ from pipeline.pacing import NotYet, Pacer
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
+from pipeline.till import Bill, Later, Till
 from pipeline.trace.debug import DebugWriter
 from pipeline.trace.redact import Redactor
 from pipeline.turns import Turns
@@ -62,6 +63,7 @@ class Caller:
     ) -> None:
         self._ledger = ledger
         self._pacer = pacer
+        self._till = Till(pacer)
         self._reached = reached
         self._store = store
         self._runner = runner
@@ -218,29 +220,25 @@ class Caller:
                         raise Stopped("the run was stopped before its first call", hint="run again")
                     if resumed is not None:
                         return await self._gone_on_with(call, resumed)
-                    return await self._reserved(call, number)
+                    return await self._taken(call, number)
             except NotYet as later:
                 await gate.sleep(later.wait_s)
+            except Later as later:
+                await later.parked()
 
     async def _gone_on_with(self, call: Call, row: AttemptRow) -> Made:
+        call.owner.tab.has_called = True
         made = await self._attempts.make(call, Bill(), resumed=row)
         if made.receipt.usd is not None:
             await self._pacer.price(row.id, made.receipt.usd)
         return made
 
-    async def _reserved(self, call: Call, number: int) -> Made:
-        """One attempt, for which its worst case is reserved before it begins: in this run, then among all runs."""
-        budget, bill = call.owner.budget, Bill()
-        reserved, is_booked = budget.reserve(call.worst()), False
-        try:
-            is_booked = await self._pacer.take(bill.attempt, call.driver.route, call.operation, reserved)
+    async def _taken(self, call: Call, number: int) -> Made:
+        """One attempt, for which its worst case is taken from the caps before it begins."""
+        async with self._till.taken(call) as bill:
+            call.owner.tab.has_called = True
             self._reached("booked")
             return await self._attempts.make(call, bill, number=number)
-        finally:
-            budget.settle(reserved, bill.used)
-            if is_booked:
-                with trio.CancelScope(shield=True):
-                    await self._pacer.settle(bill.attempt, bill.used)
 
     def _gate(self, call: Call) -> Gate:
         config = call.driver.route

@@ -12,9 +12,9 @@ from decimal import Decimal
 import trio
 from msgspec.structs import replace
 
-from pipeline.core.budget import Budget, CapUse, touches, uses
+from pipeline.core.budget import Budget, CapUse, Reserved, touches, uses
 from pipeline.core.drivers import RouteConfig
-from pipeline.core.errors import PaceBroken, RouteBusy
+from pipeline.core.errors import BudgetExhausted, PaceBroken, RouteBusy
 from pipeline.core.model import AttemptId, Caps, Estimate, Runner
 from pipeline.core.operations import Operation
 from pipeline.core.rates import load_of
@@ -62,6 +62,7 @@ class Pacer:
         self._warn = warn
         self._pace: Pace | None = None
         self._alone: Pace | None = None
+        self._booked: set[AttemptId] = set()
         self._looked: dict[str, float] = {}
         self._told: dict[str, float] = {}
 
@@ -81,8 +82,8 @@ class Pacer:
     async def take(self, attempt: AttemptId, route: RouteConfig, operation: Operation, estimate: Estimate) -> bool:
         """Book an attempt just before it is sent. True when there is something to settle.
 
-        Raises NotYet, RouteBusy where the wait is longer than a run is patient, BudgetExhausted, LimitExceeded, and
-        PaceBroken where a cap cannot be asked.
+        Raises NotYet, RouteBusy where the wait is longer than a run is patient, BudgetExhausted, LimitExceeded,
+        Reserved where the bookings of this run may leave room yet, and PaceBroken where a cap cannot be asked.
         """
         if not route.rates and not self._is_counted(estimate):
             await self._ask_for_rest(route)
@@ -108,7 +109,7 @@ class Pacer:
 
     async def settle(self, attempt: AttemptId, used: Estimate) -> None:
         """A tab that cannot be settled counts with its worst case, and the next run sees to it."""
-        await self._quietly(lambda pace: pace.settle(attempt, used))
+        await self._quietly(lambda pace: self._settle(pace, attempt, used))
 
     async def price(self, attempt: AttemptId, usd: Decimal) -> None:
         if self._pace is not None:
@@ -139,14 +140,25 @@ class Pacer:
         return self._pace
 
     def _take(self, order: Order) -> float:
+        """What this run has booked can be told only here, where it is booked and settled in one order."""
         try:
-            return self._opened().take(order)
+            wait_s = self._opened().take(order)
+            self._booked |= set() if wait_s else {order.attempt}
+            return wait_s
+        except BudgetExhausted:
+            if self._booked:
+                raise Reserved from None
+            raise
         except PaceBroken as error:
             if self._is_counted(order.estimate):
                 raise
             self._warn(f"{error.message}; rates are kept by this run alone")
         self._alone = self._alone or Pace.open(MEMORY, spool=self._spool, look=self._look)
         return self._alone.take(order)
+
+    def _settle(self, pace: Pace, attempt: AttemptId, used: Estimate) -> None:
+        self._booked.discard(attempt)
+        pace.settle(attempt, used)
 
     def _enter(self, pace: Pace, ledger: Ledger) -> None:
         spent = [

@@ -186,7 +186,7 @@ def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
 
 
 def _within_caps(batch: Batch) -> tuple[list[Decision], BudgetExhausted | None]:
-    """Spend the estimates as the run would: what it would refuse for its price, and the first cap that it would meet.
+    """Spend the estimates: what a run would refuse for its price, and the first cap that it would meet at the worst.
 
     Jobs that wait for others have no estimate yet.
     """
@@ -195,7 +195,7 @@ def _within_caps(batch: Batch) -> tuple[list[Decision], BudgetExhausted | None]:
     for number, decision in enumerate(decisions):
         try:
             if decision.choice == "run":
-                batch.budget.reserve(decision.estimate)
+                batch.budget.settle(batch.budget.reserve(decision.estimate), decision.estimate)
         except BudgetExhausted as error:
             cap = cap or error
         except LimitExceeded as error:

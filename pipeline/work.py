@@ -82,7 +82,6 @@ class Work:
         self.has_scratch = False
         self._calls: list[Made | None] = []
         self._bench = bench
-        self._has_begun = False
         self._splits = 0
         self._surveys: dict[tuple[Sha256, int], Survey] = {}
         self.tab = Tab()
@@ -114,8 +113,7 @@ class Work:
 
     def _may_begin(self) -> bool:
         """A job that waits for its first seat can wait for another run; one that has called goes on to its end."""
-        self._has_begun = self._has_begun or not self.terms.is_stopping()
-        return self._has_begun
+        return self.tab.has_called or not self.terms.is_stopping()
 
     def file_name(self, draft: str) -> str:
         return os.path.basename(product_path(self.decision.job, draft))

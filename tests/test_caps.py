@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from pipeline.core.budget import Budget
@@ -51,6 +52,38 @@ async def test_what_a_call_has_reserved_beyond_its_price_is_given_back_before_th
     outcomes = await rig.run(*(rig.job(f"j{number}", Act(after_s=1)) for number in range(6)))
     rig.close()
     assert set(verdicts(outcomes).values()) == {"done"}
+
+
+@pytest.mark.parametrize("level", ["manifest", "run", "day"])
+async def test_a_call_waits_for_the_price_of_those_under_way_instead_of_ending_what_they_may_leave_room_for(
+    tmp_path: Path, autojump_clock: MockClock, level: str
+) -> None:
+    rig, caps = Rig(tmp_path, widths={"r": 4}, paid=True), Caps(max_spend_usd=Decimal(1))
+    rig.caps = caps if level == "manifest" else Caps()
+    rig.run_budget = Budget(caps if level == "run" else Caps(), level="run")
+    rig.day = caps if level == "day" else Caps()
+    rig.players["r"].usd, rig.players["r"].worst_usd = Decimal("0.10"), Decimal("0.30")
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act(after_s=10)) for number in range(12)))
+    told = list(verdicts(outcomes).values())
+    assert (told.count("done"), told.count("not-started")) == (8, 4)  # 0.80 USD: one more might pass the cap
+    assert {outcome.code for outcome in outcomes.values() if outcome.code} == {"budget-spend"}
+    assert [played.at for played in rig.sent()] == [0] * 3 + [10] * 2 + [20, 30, 40]
+    rig.close()
+
+
+async def test_who_waits_for_room_under_a_cap_is_stopped_with_the_run(rig: Rig, autojump_clock: MockClock) -> None:
+    rig.caps = Caps(max_spend_usd=Decimal(1))
+    rig.players["r"].worst_usd = Decimal("0.90")
+
+    async def stop() -> None:
+        await trio.sleep(5)
+        rig.stop.drain("stopped")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop)
+        outcomes = await rig.run(*(rig.job(f"j{number}", Act(after_s=10)) for number in range(3)))
+    assert sorted(verdicts(outcomes).values()) == ["done", "not-started", "not-started"]
+    assert (len(rig.sent()), trio.current_time()) == (1, 10)
 
 
 async def test_a_call_of_unknown_price_is_refused_alone_and_taken_up_again_once_it_is_allowed(

@@ -75,6 +75,10 @@ def ensure_room(level: Level, caps: Caps, used: Estimate, more: Estimate) -> Non
             raise _reached(level, cap)
 
 
+class Reserved(Exception):
+    """Only what calls under way have reserved leaves no room. No error: wait until they have their price."""
+
+
 class CapUse(Struct, frozen=True, kw_only=True):
     """How far a cap is used up; `unit` is in words."""
 
@@ -162,25 +166,35 @@ class Budget:
         self.used = used
         self._level: Level = level
         self._above = above
+        self._reserved = Estimate()
 
     def reserve(self, estimate: Estimate) -> Estimate:
         """Take the worst case before dispatch: what was taken, with its stated price where it had none.
 
-        BudgetExhausted, or LimitExceeded for a price that is unknown, with nothing taken anywhere.
+        BudgetExhausted, Reserved, or LimitExceeded for a price that is unknown, with nothing taken anywhere.
         """
         stated = self.caps.unknown_price_usd
         wanted = replace(estimate, usd=stated) if estimate.usd is None and stated is not None else estimate
-        ensure_room(self._level, self.caps, self.used, wanted)
+        self._ensure_room(wanted)
         if self._above is not None:
             self._above.reserve(wanted)
         self.used = together([self.used, _known(wanted)])
+        self._reserved = together([self._reserved, _known(wanted)])
         return wanted
+
+    def _ensure_room(self, wanted: Estimate) -> None:
+        try:
+            ensure_room(self._level, self.caps, self.used, wanted)
+        except BudgetExhausted:
+            ensure_room(self._level, self.caps, less(self.used, self._reserved), wanted)
+            raise Reserved from None
 
     def settle(self, reserved: Estimate, used: Estimate) -> None:
         """Replace a reservation by what was really used; an unknown price keeps the reservation."""
         taken = _known(reserved)
         really = replace(used, usd=taken.usd) if used.usd is None else used
         self.used = less(together([self.used, really]), taken)
+        self._reserved = less(self._reserved, taken)
         if self._above is not None:
             self._above.settle(reserved, used)
 

@@ -56,10 +56,14 @@ def parse_duration(text: str, key: str | None = None) -> float:
 
 
 class Tab:
-    """What one job has cost in this run so far: `usd` is None once any part of it is unknown."""
+    """What one job has cost in this run so far: `usd` is None once any part of it is unknown.
+
+    `has_called` from its first attempt on: such a job goes on to its end, where others wait for the next run.
+    """
 
     def __init__(self) -> None:
         self.usd: Decimal | None = Decimal(0)
+        self.has_called = False
 
     @property
     def is_free(self) -> bool:

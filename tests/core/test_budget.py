@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.budget import Budget, counted
+from pipeline.core.budget import Budget, Reserved, counted
 from pipeline.core.errors import BudgetExhausted, CapReached, LimitExceeded
 from pipeline.core.model import Caps, Estimate
 from pipeline.core.operations import MakeImage, Speak
@@ -18,7 +18,7 @@ MONEY = st.decimals(0, 2, places=2)
 def takes(budget: Budget, more: Estimate) -> bool:
     try:
         budget.reserve(more)
-    except BudgetExhausted:
+    except (BudgetExhausted, Reserved):
         return False
     return True
 
@@ -58,11 +58,28 @@ def test_each_cap_names_itself_and_nothing_is_taken(caps: Caps, more: Estimate, 
 
 def test_a_cap_over_all_manifests_closes_only_the_route_and_nothing_is_taken_below() -> None:
     budget = Budget(Caps(), above=Budget(Caps(max_requests=1), level="run"))
-    budget.reserve(Estimate(requests=1))
+    budget.settle(budget.reserve(Estimate(requests=1)), Estimate(requests=1))
     with pytest.raises(CapReached, match=r"1 requests per run is reached") as caught:
         budget.reserve(Estimate(requests=1))
     assert (caught.value.reach, "max_requests_per_run" in caught.value.hint) == ("route", True)
     assert budget.used == Estimate(requests=1)
+
+
+@pytest.mark.parametrize("is_above", [False, True])
+def test_a_cap_is_reached_by_what_was_used_and_never_by_what_calls_under_way_have_only_reserved(is_above: bool) -> None:
+    caps = Caps(max_spend_usd=10 * CENT)
+    budget = Budget(Caps(), above=Budget(caps, level="run")) if is_above else Budget(caps)
+    under_way = budget.reserve(Estimate(usd=6 * CENT))
+    with pytest.raises(Reserved):
+        budget.reserve(Estimate(usd=6 * CENT))
+    with pytest.raises(BudgetExhausted, match=r"may take 0\.11, 0\.1 are left"):
+        budget.reserve(Estimate(usd=11 * CENT))  # nothing that ends could make room for it
+    budget.settle(under_way, Estimate(usd=CENT))
+    last = budget.reserve(Estimate(usd=6 * CENT))
+    budget.settle(last, Estimate(usd=None))
+    with pytest.raises(BudgetExhausted, match=r"0\.03 are left"):
+        budget.reserve(Estimate(usd=4 * CENT))
+    assert budget.used.usd == 7 * CENT
 
 
 def test_what_costs_nothing_goes_on_under_a_cap_that_is_used_up() -> None:
