@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipeline.core.wav import wrap_pcm
 from pipeline.overview import status
@@ -240,3 +241,16 @@ def test_a_route_that_closed_is_named_on_the_screen_once_with_its_reason_and_wha
     (stop,) = [line for line in summary(report).splitlines() if line.startswith("stopped by")]
     assert stop.startswith("stopped by route-closed on shop: the route answered 401 to POST audio/speech")
     assert stop.endswith("; next: mediaspool routes")
+
+
+def test_a_mask_fits_the_picture_as_it_is_seen_not_as_the_camera_lay(folder: Folder, standin: StandIn) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (300, 200), "white").save(folder.root / "photo.jpg", exif=turned)
+    Image.new("RGBA", (200, 300), (0, 0, 0, 0)).save(folder.root / "upright.png")
+    Image.new("RGBA", (300, 200), (0, 0, 0, 0)).save(folder.root / "lying.png")
+    edit = PICTURE + 'input = "photo.jpg"\nmask = "%s"\n'
+    job(folder, edit % "lying.png", "home")
+    assert (outcomes(folder.run())["one"].code, standin.count("edit_image")) == ("input-type", 0)
+    job(folder, edit % "upright.png", "home")
+    assert (verdicts(folder.run()), standin.count("edit_image")) == ({"one": "done"}, 1)

@@ -219,7 +219,10 @@ def _reference_refusals(ask: Ask, model: str, known: Parameters | None) -> list[
 
 
 def mask_refusals(ask: Ask) -> list[Refusal]:
-    """For a dialect that sends the mask: a PNG as large as the first picture."""
+    """For a dialect that sends the mask: a PNG as large as the first picture.
+
+    Which side is which is seen once a picture that a camera marked as turned is upright: the kind looks then.
+    """
     if not isinstance(ask, EditImage) or ask.mask is None or not ask.images:
         return []
     mask, reasons = ask.mask, list[Refusal]()
@@ -227,19 +230,19 @@ def mask_refusals(ask: Ask) -> list[Refusal]:
         message = f"the mask is {mask.media.media_type} of {mask.size} bytes"
         reasons.append(_refusal(message, "give a PNG under 4 MB with transparent places", code="input-type"))
     first, second = _size_of(ask.images[0]), _size_of(mask)
-    if first and second and first != second:
-        message = f"the mask is {second} pixels, the picture {first}"
+    if first and second and sorted(first) != sorted(second):
+        message = "the mask is {}x{} pixels, the picture {}x{}".format(*second, *first)
         reasons.append(_refusal(message, "make them the same size", code="input-type"))
     return reasons
 
 
-def _size_of(ref: MediaRef) -> str:
+def _size_of(ref: MediaRef) -> tuple[int, ...]:
     try:
         with open(ref.path, "rb") as file:
             facts = examine(file, ref.size).facts
     except OSError:
-        return ""
-    return f"{facts['width']}x{facts['height']}" if "width" in facts and "height" in facts else ""
+        return ()
+    return tuple(int(facts[side]) for side in ("width", "height") if side in facts)
 
 
 def _type_refusal(ref: MediaRef) -> Refusal:
