@@ -20,6 +20,7 @@ MAX_WORDS = 300
 RESOLVE = "mediaspool status lists it; mediaspool resolve decides"
 
 _PAGE = re.compile(rb"\s*<(!doctype|!--|html|head|body|title|h1|script|center|\?xml|error)", re.IGNORECASE)
+_CLIP = re.compile(r"videos/(?!models$).+")
 _IN_FLIGHT = "openrouter_in_flight_budget"
 _QUOTA_GONE = frozenset({"openrouter_free_tier_daily", "insufficient_quota", "billing_hard_limit_reached"})
 _ONE_MODEL_POOL = "upstream_provider_shared_pool"
@@ -258,8 +259,8 @@ def _message(status: int, told: Told, *, path: str, model: str | None, method: s
 
 
 def named(path: str) -> str:
-    """A path of the API for a message. Without its slash: what looks like a path of the user's is masked there."""
-    return path.partition("?")[0].lstrip("/")
+    """A path of the API for a message. Without its slash and a clip's id: what looks private is masked there."""
+    return _CLIP.sub("videos/\N{HORIZONTAL ELLIPSIS}", path.partition("?")[0].lstrip("/"))
 
 
 def _hint(found: type[MediaspoolError], status: int, told: Told, page: bool) -> str:

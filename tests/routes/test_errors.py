@@ -16,6 +16,7 @@ from pipeline.core.retry import MAX_TOLD_S, delay_s
 from pipeline.routes._errors import error_inside, error_of, read_error
 from pipeline.routes._json import MAX_DEPTH, read_json
 from pipeline.routes._waits import wait_s
+from pipeline.trace.redact import Redactor
 
 PAGE = b"<!DOCTYPE html><html><title>524: A timeout occurred</title>"
 
@@ -310,3 +311,12 @@ def test_a_failed_video_job_is_an_answer_and_no_failure() -> None:
     assert not error_inside(b'{"id":"gen-vid-1","status":"failed","error":"Content policy violation"}')
     assert error_inside(b'{"error":"Content policy violation"}')
     assert not error_inside(b'{"text":"","error":null}')
+
+
+@pytest.mark.parametrize("behind", ["", "/content?index=0"])
+def test_what_a_person_reads_of_a_clip_that_was_not_found_is_not_masked_for_its_long_id(behind: str) -> None:
+    clip = "gen-vid-1795922980-BXyYqhSkuztnVdDoZpef"
+    told = error(404, err(404, f"Job {clip} not found"), path=f"/videos/{clip}{behind}", is_post=False).message
+    assert Redactor().text(told) == (
+        f"the route answered 404 to GET videos/\N{HORIZONTAL ELLIPSIS}, model vendor/one: Job {clip} not found"
+    )
