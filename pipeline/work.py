@@ -187,6 +187,12 @@ class Work:
         found = pictures.poster_facts(await lanes.run("media", spec))
         return ClipFacts(**msgspec.structs.asdict(found))
 
+    async def ensure_inputs_unchanged(self) -> None:
+        """InputChanging unless the files of this job still hold the bytes that were planned."""
+        for source in (self.source, *self.more.values()):
+            if source is not None:
+                await self._bench.caller.ensure_unchanged(source.path, source.sha256)
+
     async def _ensure_unchanged(self, ref: MediaRef | Asset) -> None:
         if isinstance(ref, MediaRef):
             await self._bench.caller.ensure_unchanged(ref.path, ref.sha256)

@@ -13,7 +13,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.core.errors import Deferred, EngineError, MediaspoolError
+from pipeline.core.errors import Deferred, EngineError, InputError, MediaspoolError
 from pipeline.core.kinds import REPORTED, KindResult
 from pipeline.core.limits import Tab
 from pipeline.core.model import (
@@ -77,6 +77,10 @@ async def _run(bench: Bench, work: Work) -> Outcome:
         return await _publish(bench, work, result)
     except trio.TooSlowError as error:
         raise await _too_late(bench, decision) from error
+    except InputError as error:
+        if error.code != "input-missing":
+            await work.ensure_inputs_unchanged()  # other bytes than those that were planned: theirs is another story
+        raise
     finally:
         if work.has_scratch:
             with trio.CancelScope(shield=True):

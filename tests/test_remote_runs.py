@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.cli.conftest import seat
 from tests.makers import Folder, outcomes, verdicts
 from tests.sounds import quiet_sounds
 from tests.standin.fixture import StandIn
+from tests.test_hands import meanwhile
 
 pytestmark = pytest.mark.real_time
 MODEL = "hexgrad/kokoro-82m"
@@ -254,3 +256,16 @@ def test_a_mask_fits_the_picture_as_it_is_seen_not_as_the_camera_lay(folder: Fol
     assert (outcomes(folder.run())["one"].code, standin.count("edit_image")) == ("input-type", 0)
     job(folder, edit % "upright.png", "home")
     assert (verdicts(folder.run()), standin.count("edit_image")) == ({"one": "done"}, 1)
+
+
+@pytest.mark.parametrize(
+    ("rest", "ends"), [(1000, ("not-started", "input-changing")), (None, ("refused", "input-missing"))]
+)
+def test_a_recording_that_cannot_be_read_any_more_since_it_was_planned_is_not_called_damaged(
+    folder: Folder, standin: StandIn, rest: int | None, ends: tuple[str, str]
+) -> None:
+    path = folder.root / "recordings/a.wav"
+    job(folder, HEARING, "shop")
+    meanwhile(folder, "planned", path.unlink if rest is None else lambda: os.truncate(path, rest))
+    outcome = outcomes(folder.run())["one"]
+    assert (outcome.verdict, outcome.code, standin.count("transcribe")) == (*ends, 0)
