@@ -39,13 +39,17 @@ def _recover_attempt(ledger: Ledger, store: Store, spool: Spool, row: AttemptRow
 def _finish_adoption(
     ledger: Ledger, store: Store, spool: Spool, row: AttemptRow, receipt: CallReceipt, media: Media
 ) -> None:
-    """Each payload was whole and synced when `received` was committed: it is staged still, or in the assets already."""
+    """Each payload was whole and synced when `received` was committed: it is staged still, or in the assets already.
+
+    Of a name that is there nobody knows whether the killed run came to sync its folder, so all are synced here.
+    """
     answers = [(receipt.asset, media, receipt.size), *((part.asset, part.media, part.size) for part in receipt.parts)]
     for number, (sha256, found, size) in enumerate(answers):
         staged = os.path.join(spool.staging, payload_name(row.id, number))
         if store.asset(sha256, found, size=size) is None and not _adopt(store, staged, sha256, found):
             _lose(ledger, row)
             return
+    store.sync_assets([sha256 for sha256, _, _ in answers])
     first = store.asset(receipt.asset, media, size=receipt.size)
     if row.paid and first is not None:
         store.note_call(first, receipt)
@@ -55,7 +59,7 @@ def _finish_adoption(
 def _adopt(store: Store, staged: str, sha256: Sha256, media: Media) -> bool:
     if not os.path.isfile(staged) or _digest(staged) != sha256:
         return False
-    store.adopt(staged, sha256=sha256, media=media)
+    store.adopt(staged, sha256=sha256, media=media, is_last=False)
     return True
 
 

@@ -185,7 +185,7 @@ class Store:
         """Move a synced payload into `assets/` under its hash, durable on return. May be called again after a crash.
 
         What is on disk is hashed once more; an asset of that hash that is already there is replaced by equal bytes.
-        One that is not the last write of its folder is durable once that is: the proof of its call lies beside it.
+        One that is not the last write of its folder is durable once its caller has synced that, as `note_call` does.
         """
         target = self._asset_path(sha256, media.extension)
         with border(target):
@@ -199,6 +199,13 @@ class Store:
                 sync_folder(os.path.dirname(target))
             size = os.stat(target).st_size
         return Asset(sha256=sha256, path=target, size=size, media=media)
+
+    def sync_assets(self, hashes: Iterable[Sha256]) -> None:
+        """Make the names of these assets durable, and those of the folders that they lie in."""
+        folders = {os.path.join(self._assets, sha256[:2]) for sha256 in hashes}
+        for folder in (*folders, self._assets):
+            with border(folder):
+                sync_folder(folder)
 
     def note_call(self, asset: Asset, receipt: CallReceipt) -> None:
         """Lay the proof of a paid call beside its answer, durable on return: without a ledger it is not paid again."""
