@@ -1,7 +1,7 @@
 """A call, and how an attempt at it goes: what its end means for the ledger, for money, and for the job.
 
-Pure: reads the facts of an error and of the exchange, and decides nothing that has an effect. A ticket changes what an
-end means: while a provider works, only its own verdict ends the attempt.
+Reads the facts of an error and of the exchange, and does nothing that has an effect; of the clock it only notes when
+the attempt began. A ticket changes what an end means: while a provider works, only its own verdict ends the attempt.
 """
 
 import time
