@@ -7,7 +7,7 @@ needs it: a run in which all is unchanged starts no engine and no child.
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
@@ -148,6 +148,13 @@ class Runtime(Struct, frozen=True, kw_only=True):
     pacer: Pacer
     warnings: list[str]
 
+    def close(self) -> None:
+        """All but the drivers, whose connections only an event loop can close; nothing is under way any more."""
+        self.pacer.close()
+        self.store.close()
+        for threads in self.threads:
+            threads.close()
+
 
 def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -197,46 +204,36 @@ async def open_runtime(
         raise LedgerError("the ledger is gone, and answers of earlier runs are here", hint=RESTORE)
     with ThreadRunner() as once:
         ledger = await once(lambda: Ledger.open(spool.ledger_path, run=run, clock=world.clock))
-    lanes = _open_lanes(settings, spool, roots)
-    try:
+    with closing(ledger), closing(_open_lanes(settings, spool, roots)) as lanes:
         opened = _assemble(settings, spool, world, run=run, redactor=redactor, ledger=ledger, lanes=lanes)
         world.watch.started(run)
         try:
             yield opened
         finally:
             await opened.drivers.aclose()
-            opened.pacer.close()
-            opened.store.close()
-            for threads in opened.threads:
-                threads.close()
-    finally:
-        lanes.close()
-        ledger.close()
+            opened.close()
 
 
 @contextmanager
 def open_view(settings: Settings, root: str, world: World) -> Iterator[Runtime]:
     """A runtime for looking: of the main path it serves `read` and `plan_one`. Nothing is locked, made or started."""
     spool = Spool(root)
-    ledger = Ledger.view(spool.ledger_path, clock=world.clock)
-    lanes = _open_lanes(settings, spool, {})
-    try:
-        opened = _assemble(settings, spool, world, run=new_run_id(), redactor=Redactor(), ledger=ledger, lanes=lanes)
+    ledger, run = Ledger.view(spool.ledger_path, clock=world.clock), new_run_id()
+    with (
+        closing(ledger),
+        closing(_open_lanes(settings, spool, {})) as lanes,
+        closing(_assemble(settings, spool, world, run=run, redactor=Redactor(), ledger=ledger, lanes=lanes)) as opened,
+    ):
         yield msgspec.structs.replace(opened, budget=budget_of(settings.caps, look_at_pace(world.environ, world.look)))
-    finally:
-        lanes.close()
-        ledger.close()
 
 
 @contextmanager
 def open_drivers(settings: Settings, root: str, world: World) -> Iterator[Drivers]:
     """The routes for looking at them: nothing is locked, made, started or sent."""
     lanes = Lanes(roots={}, staging=root, engine_workers=1, media_workers=1, memory_mb=1)
-    try:
-        tools = driver_tools(lanes, world, Redactor(), Spool(root).catalogues, [], files=ThreadRunner())
+    with closing(lanes), ThreadRunner() as files:
+        tools = driver_tools(lanes, world, Redactor(), Spool(root).catalogues, [], files=files)
         yield Drivers(settings, tools, world.drivers)
-    finally:
-        lanes.close()
 
 
 def look_at(drivers: Drivers, route: str, world: World) -> tuple[Driver | None, Health, bool]:
