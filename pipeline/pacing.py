@@ -12,9 +12,9 @@ from decimal import Decimal
 import trio
 from msgspec.structs import replace
 
-from pipeline.core.budget import Budget, CapUse, Reserved, touches, uses
+from pipeline.core.budget import Budget, CapUse, known, together, touches, uses
 from pipeline.core.drivers import RouteConfig
-from pipeline.core.errors import BudgetExhausted, PaceBroken, RouteBusy
+from pipeline.core.errors import PaceBroken, RouteBusy
 from pipeline.core.model import AttemptId, Caps, Estimate, Runner
 from pipeline.core.operations import Operation
 from pipeline.core.rates import load_of
@@ -62,7 +62,7 @@ class Pacer:
         self._warn = warn
         self._pace: Pace | None = None
         self._alone: Pace | None = None
-        self._booked: set[AttemptId] = set()
+        self._booked: dict[AttemptId, Estimate] = {}
         self._looked: dict[str, float] = {}
         self._told: dict[str, float] = {}
 
@@ -142,13 +142,9 @@ class Pacer:
     def _take(self, order: Order) -> float:
         """What this run has booked can be told only here, where it is booked and settled in one order."""
         try:
-            wait_s = self._opened().take(order)
-            self._booked |= set() if wait_s else {order.attempt}
+            wait_s = self._opened().take(replace(order, under_way=together(self._booked.values())))
+            self._booked |= {} if wait_s else {order.attempt: known(order.estimate)}
             return wait_s
-        except BudgetExhausted:
-            if self._booked:
-                raise Reserved from None
-            raise
         except PaceBroken as error:
             if self._is_counted(order.estimate):
                 raise
@@ -157,7 +153,7 @@ class Pacer:
         return self._alone.take(order)
 
     def _settle(self, pace: Pace, attempt: AttemptId, used: Estimate) -> None:
-        self._booked.discard(attempt)
+        self._booked.pop(attempt, None)
         pace.settle(attempt, used)
 
     def _enter(self, pace: Pace, ledger: Ledger) -> None:

@@ -9,7 +9,9 @@ import trio
 from trio.testing import MockClock
 
 from pipeline.core.budget import Budget
-from pipeline.core.model import Caps
+from pipeline.core.drivers import RouteConfig
+from pipeline.core.model import Caps, RouteId
+from tests.player import Player
 from tests.rig import Act, Rig, SlowRunner
 from tests.test_lanes import verdicts
 
@@ -69,6 +71,22 @@ async def test_a_call_waits_for_the_price_of_those_under_way_instead_of_ending_w
     assert {outcome.code for outcome in outcomes.values() if outcome.code} == {"budget-spend"}
     assert [played.at for played in rig.sent()] == [0] * 3 + [10] * 2 + [20, 30, 40]
     rig.close()
+
+
+@pytest.mark.parametrize("level", ["run", "day", "month"])
+async def test_a_call_that_no_price_of_those_under_way_makes_room_for_does_not_wait_for_them(
+    rig: Rig, autojump_clock: MockClock, level: str
+) -> None:
+    caps = Caps(max_spend_usd=Decimal(1))
+    rig.run_budget = Budget(caps if level == "run" else Caps(), level="run")
+    rig.day, rig.month = (caps if level == period else Caps() for period in ("day", "month"))
+    rig.players["r"].usd = Decimal("0.90")
+    rig.players["other"].worst_usd = Decimal("1.20")
+    rig.players["here"] = Player(RouteConfig(id=RouteId("here"), driver="player", width=1), paid=False)
+    dear = rig.job("dear", Act(), route=("other", "here"), on_failure="next-route", needs=("first",))
+    jobs = (rig.job("long", Act(after_s=1000)), rig.job("first", Act(after_s=1), route="here"), dear)
+    assert set(verdicts(await rig.run(*jobs)).values()) == {"done"}
+    assert [(played.text, played.at) for played in rig.sent()] == [("long", 0), ("first", 0), ("dear", 1)]
 
 
 async def test_who_waits_for_room_under_a_cap_is_stopped_with_the_run(rig: Rig, autojump_clock: MockClock) -> None:

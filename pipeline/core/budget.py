@@ -4,7 +4,7 @@ A budget may have one above it: what is taken here must fit there too, so the sm
 where money is capped, a call of unknown price needs a stated worst case.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -61,22 +61,44 @@ def less(estimate: Estimate, taken: Estimate) -> Estimate:
     )
 
 
-def ensure_room(level: Level, caps: Caps, used: Estimate, more: Estimate) -> None:
-    """BudgetExhausted unless `more` fits under every cap of that level. What takes nothing of a unit always fits."""
-    if caps.max_spend_usd is not None and more.usd is None:
+class Reserved(Exception):
+    """Only what calls under way have reserved leaves no room. No error: wait until they have their price."""
+
+
+class Shelf(Struct, frozen=True, kw_only=True):
+    """The caps of one level and what is used of them; calls under way may give `reserved` back."""
+
+    level: Level
+    caps: Caps
+    used: Estimate
+    reserved: Estimate = Estimate()
+
+
+def ensure_room(shelves: Sequence[Shelf], more: Estimate) -> None:
+    """BudgetExhausted where some cap has no room for it whatever calls under way will cost, Reserved where it may yet.
+
+    What takes nothing of a unit always fits.
+    """
+    for shelf in shelves:
+        _ensure_room(shelf, less(shelf.used, shelf.reserved), more)
+    try:
+        for shelf in shelves:
+            _ensure_room(shelf, shelf.used, more)
+    except BudgetExhausted:
+        raise Reserved from None
+
+
+def _ensure_room(shelf: Shelf, used: Estimate, more: Estimate) -> None:
+    if shelf.caps.max_spend_usd is not None and more.usd is None:
         raise LimitExceeded(
             "the price of the call is unknown and spending is capped",
             code="price-unknown",
             hint="set limits.unknown_price_usd in the manifest to what such a call may cost, or take a model whose"
             " price is known",
         )
-    for cap in _caps(caps, used, more):
+    for cap in _caps(shelf.caps, used, more):
         if cap.most is not None and cap.more > 0 and cap.used + cap.more > cap.most:
-            raise _reached(level, cap)
-
-
-class Reserved(Exception):
-    """Only what calls under way have reserved leaves no room. No error: wait until they have their price."""
+            raise _reached(shelf.level, cap)
 
 
 class CapUse(Struct, frozen=True, kw_only=True):
@@ -175,23 +197,26 @@ class Budget:
         """
         stated = self.caps.unknown_price_usd
         wanted = replace(estimate, usd=stated) if estimate.usd is None and stated is not None else estimate
-        self._ensure_room(wanted)
-        if self._above is not None:
-            self._above.reserve(wanted)
-        self.used = together([self.used, _known(wanted)])
-        self._reserved = together([self._reserved, _known(wanted)])
+        levels = self._levels()
+        ensure_room([budget.shelf for budget in levels], wanted)
+        for budget in levels:
+            budget._take(known(wanted))
         return wanted
 
-    def _ensure_room(self, wanted: Estimate) -> None:
-        try:
-            ensure_room(self._level, self.caps, self.used, wanted)
-        except BudgetExhausted:
-            ensure_room(self._level, self.caps, less(self.used, self._reserved), wanted)
-            raise Reserved from None
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf(level=self._level, caps=self.caps, used=self.used, reserved=self._reserved)
+
+    def _levels(self) -> list["Budget"]:
+        return [self, *(self._above._levels() if self._above is not None else ())]
+
+    def _take(self, wanted: Estimate) -> None:
+        self.used = together([self.used, wanted])
+        self._reserved = together([self._reserved, wanted])
 
     def settle(self, reserved: Estimate, used: Estimate) -> None:
         """Replace a reservation by what was really used; an unknown price keeps the reservation."""
-        taken = _known(reserved)
+        taken = known(reserved)
         really = replace(used, usd=taken.usd) if used.usd is None else used
         self.used = less(together([self.used, really]), taken)
         self._reserved = less(self._reserved, taken)
@@ -199,5 +224,6 @@ class Budget:
             self._above.settle(reserved, used)
 
 
-def _known(estimate: Estimate) -> Estimate:
+def known(estimate: Estimate) -> Estimate:
+    """It, with an unknown price as nothing."""
     return replace(estimate, usd=Decimal(0)) if estimate.usd is None else estimate

@@ -14,7 +14,7 @@ from decimal import ROUND_CEILING, Decimal
 import msgspec
 from msgspec import Struct
 
-from pipeline.core.budget import ensure_room
+from pipeline.core.budget import Shelf, ensure_room
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import BudgetExhausted, LimitExceeded, MediaspoolError
 from pipeline.core.model import AttemptId, Caps, Estimate
@@ -48,7 +48,7 @@ class Used(Struct, frozen=True, kw_only=True):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What one attempt asks for before it is sent."""
+    """What one attempt asks for before it is sent. `under_way` is booked by its own run and has no price yet."""
 
     attempt: AttemptId
     route: str
@@ -57,6 +57,7 @@ class Order(Struct, frozen=True, kw_only=True):
     estimate: Estimate
     day: Caps
     month: Caps
+    under_way: Estimate = Estimate()
 
 
 class Pace:
@@ -89,7 +90,8 @@ class Pace:
     def take(self, order: Order) -> float:
         """Book the attempt and say 0, or the seconds until it may be asked again, with nothing booked.
 
-        BudgetExhausted where a cap of day or month leaves no room, LimitExceeded where a rate never will.
+        BudgetExhausted where a cap of day or month leaves no room, Reserved where what is `under_way` may yet leave
+        some, LimitExceeded where a rate never will. Reserved undoes the transaction: it may be asked often.
         """
         with self._write() as at:
             answer = self._answer(order, at)
@@ -108,8 +110,11 @@ class Pace:
                 wait = max(wait, _wait(rate, live, at, more))
                 windows[name] = taken(rate, live, at, more)
             used = self._used(day_of(at))
-            ensure_room("day", order.day, used.of_day, order.estimate)
-            ensure_room("month", order.month, used.of_month, order.estimate)
+            shelves = [
+                Shelf(level="day", caps=order.day, used=used.of_day, reserved=order.under_way),
+                Shelf(level="month", caps=order.month, used=used.of_month, reserved=order.under_way),
+            ]
+            ensure_room(shelves, order.estimate)
         except (BudgetExhausted, LimitExceeded) as refusal:
             return refusal
         if wait > 0:

@@ -82,6 +82,15 @@ def test_a_cap_is_reached_by_what_was_used_and_never_by_what_calls_under_way_hav
     assert budget.used.usd == 7 * CENT
 
 
+def test_a_cap_that_is_reached_is_told_at_once_though_another_is_only_reserved() -> None:
+    above = Budget(Caps(max_spend_usd=5 * CENT), level="run")
+    budget = Budget(Caps(max_spend_usd=8 * CENT), above=above)
+    budget.reserve(Estimate(usd=4 * CENT))
+    with pytest.raises(CapReached, match=r"may take 0\.06, 0\.05 are left"):
+        budget.reserve(Estimate(usd=6 * CENT))
+    assert (budget.used, above.used) == (Estimate(usd=4 * CENT), Estimate(usd=4 * CENT))
+
+
 def test_what_costs_nothing_goes_on_under_a_cap_that_is_used_up() -> None:
     budget = Budget(Caps(max_spend_usd=CENT))
     budget.settle(budget.reserve(Estimate(usd=CENT)), Estimate(usd=5 * CENT))  # dearer than its worst case

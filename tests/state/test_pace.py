@@ -9,7 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from pipeline.core.budget import Reserved
 from pipeline.core.errors import CapReached, LimitExceeded, PaceBroken
 from pipeline.core.model import AttemptId, Caps, Estimate
 from pipeline.core.rates import Rate
@@ -80,6 +82,23 @@ def test_what_was_reserved_counts_until_it_is_settled_and_then_its_price(pace: P
     with pytest.raises(CapReached, match=r"0\.3 USD per day"):
         pace.take(order("d", day=3 * DIME))
     assert pace.used().of_day.requests == 3
+
+
+def test_what_only_waits_for_calls_under_way_is_told_apart_from_what_never_fits_and_writes_nothing(
+    tmp_path: Path, pace: Pace
+) -> None:
+    pace.take(order("under way"))
+    log = tmp_path / "state" / "pace.db-wal"
+    size, under_way = log.stat().st_size, order("under way").estimate
+    capped = (order("next", day=DIME), order("next", month=DIME))
+    orders = [replace(each, under_way=under_way) for each in capped]
+    for waiting in orders:
+        with pytest.raises(Reserved):
+            pace.take(waiting)
+    assert log.stat().st_size == size  # it is asked again with every price, by all who wait
+    for hopeless in orders:
+        with pytest.raises(CapReached, match=r"0\.1 are left"):
+            pace.take(replace(hopeless, estimate=Estimate(usd=2 * DIME)))
 
 
 def test_a_price_that_is_not_told_keeps_the_worst_case_until_it_is(pace: Pace) -> None:
