@@ -209,20 +209,20 @@ class Caller:
                     await self._pacer.rest(call.driver.route, self._gate(call).rest_s)
                 if wait is None:
                     raise
-            await self._gate(call).sleep(wait)
+            await self._gate(call).sleep(wait, call.owner.may_begin)
 
     async def _attempt(self, call: Call, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
         gate = self._gate(call)
         while True:
             try:
-                async with gate.seat():
+                async with gate.seat(call.owner.may_begin):
                     if not call.owner.may_begin():
                         raise Stopped("the run was stopped before its first call", hint="run again")
                     if resumed is not None:
                         return await self._gone_on_with(call, resumed)
                     return await self._taken(call, number)
             except NotYet as later:
-                await gate.sleep(later.wait_s)
+                await gate.sleep(later.wait_s, call.owner.may_begin)
             except Later as later:
                 await later.parked()
 

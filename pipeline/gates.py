@@ -6,7 +6,7 @@ longer than one that was not there from the start.
 """
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -14,6 +14,8 @@ import trio
 from pipeline.core.errors import MediaspoolError, RouteBusy
 from pipeline.core.retry import MAX_TRIES
 from pipeline.core.tempo import Tempo
+
+LOOK_EVERY_S = 1.0
 
 
 class Gate:
@@ -29,9 +31,12 @@ class Gate:
         self._closed = trio.Event()
 
     @asynccontextmanager
-    async def seat(self) -> AsyncIterator[None]:
-        """Waits for a turn, and raises what closed the route meanwhile. What the call ends with sets the pace."""
-        await self._take()
+    async def seat(self, is_wanted: Callable[[], bool]) -> AsyncIterator[None]:
+        """Waits for a turn, and raises what closed the route meanwhile. What the call ends with sets the pace.
+
+        Who does not want the seat any more gets one also while the route rests, only to give it back.
+        """
+        await self._take(is_wanted)
         turn = self._tempo.turn
         self._under_way.append(turn)
         try:
@@ -51,22 +56,23 @@ class Gate:
         """Seconds that the route rests from now on."""
         return self._tempo.wait_s(trio.current_time())
 
-    async def sleep(self, seconds: float) -> None:
-        """Until then, or until the route closes: nobody waits for one that takes nothing more."""
-        with trio.move_on_after(seconds):
-            await self._closed.wait()
+    async def sleep(self, seconds: float, is_wanted: Callable[[], bool]) -> None:
+        """Until then, or until the route closes or the wait is for nothing, which is looked at now and then."""
+        until = trio.current_time() + seconds
+        while is_wanted() and not self._closed.is_set() and (left := until - trio.current_time()) > 0:
+            with trio.move_on_after(min(left, LOOK_EVERY_S)):
+                await self._closed.wait()
 
     def close(self, error: MediaspoolError) -> None:
         """Nothing more, and nobody waits any longer. The first reason stays."""
         self._why = self._why or error
         self._closed.set()
 
-    async def _take(self) -> None:
+    async def _take(self, is_wanted: Callable[[], bool]) -> None:
         while True:
-            if self.rest_s:
-                await self.sleep(self.rest_s)
+            await self.sleep(self.rest_s, is_wanted)
             await self._limiter.acquire()
-            if self._why is None and not self.rest_s:
+            if self._why is None and not (self.rest_s and is_wanted()):
                 return
             self._limiter.release()
             if self._why is not None:

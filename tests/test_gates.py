@@ -8,7 +8,8 @@ import trio
 from trio.testing import MockClock
 
 from pipeline.core.errors import MediaspoolError, RouteClosed, Throttled, Unreachable
-from tests.rig import Act, Rig
+from pipeline.core.model import Outcome
+from tests.rig import Act, Rig, Seen
 from tests.test_lanes import verdicts
 
 WIDTH = 8
@@ -130,3 +131,37 @@ async def test_a_busy_route_leaves_the_job_to_the_next_one_where_the_manifest_sa
     rig.players["r"].mood = busy_until(1e9, None)
     outcomes = await rig.run(rig.job("j", Act(), route=("r", "other"), on_failure="next-route"))
     assert (outcomes["j"].verdict, outcomes["j"].route) == ("done", "other")
+
+
+class Times(Seen):
+    """And when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: dict[str, float] = {}
+
+    def ended(self, outcome: Outcome) -> None:
+        super().ended(outcome)
+        self.at[outcome.job] = trio.current_time()
+
+
+async def test_who_waits_for_a_route_that_rests_when_the_run_is_stopped_is_left_at_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 1}, paid=True)
+    rig.players["r"].mood = busy_until(200, 100)
+    rig.make_seen = Times
+
+    async def stop() -> None:
+        await trio.sleep(10)
+        rig.stop.drain("stopped")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop)
+        outcomes = await rig.run(*(rig.job(f"j{number}", Act()) for number in range(3)))
+    rig.close()
+    assert isinstance(rig.seen, Times)
+    told = sorted((outcome.verdict, rig.seen.at[job]) for job, outcome in outcomes.items())
+    assert [verdict for verdict, _ in told] == ["done", "not-started", "not-started"]
+    assert told[0][1] == 200  # the one that had called goes on
+    assert all(10 <= at <= 12 for _, at in told[1:])

@@ -93,6 +93,23 @@ async def test_who_waits_for_its_rate_holds_no_money(rig: Rig, autojump_clock: M
     assert codes(await rig.run(*(rig.job(f"j{number}", Act()) for number in range(3)))) == {("done", None)}
 
 
+async def test_who_waits_for_its_rate_when_the_run_is_stopped_is_left_at_once(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    slow(rig, 1)
+
+    async def stop() -> None:
+        await trio.sleep(10)
+        rig.stop.drain("stopped")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop)
+        outcomes = await rig.run(*(rig.job(f"j{number}", Act()) for number in range(3)))
+    assert sorted(outcome.verdict for outcome in outcomes.values()) == ["done", "not-started", "not-started"]
+    assert len(rig.sent()) == 1
+    assert 10 <= trio.current_time() <= 12
+
+
 async def test_a_day_cap_is_shared_by_the_runs_of_a_user_and_frees_itself(
     rig: Rig, other: Rig, autojump_clock: MockClock
 ) -> None:
