@@ -29,10 +29,14 @@ TEXT_TYPES = ("text/", "application/json")
 
 
 class Rebuilt(Struct, frozen=True, kw_only=True):
-    """The object of `rebuild`: what came back, and how many proofs could not be read or tell too little."""
+    """The object of `rebuild`: what came back, and how many proofs could not be read or tell too little.
+
+    `was_there`: there was a ledger, so what no proof tells is in it still, but for what it may have lost.
+    """
 
     schema: int = SCHEMA
     spool: str
+    was_there: bool
     folders: tuple[str, ...]
     jobs: int
     calls: int
@@ -49,11 +53,13 @@ def rebuild(seat: Seat, folders: Sequence[str]) -> Answer:
         raise InputError(message, code="input-missing", hint="name the folders that your products lie in")
     with spool.lock():
         spool.forget_idle()
+        was_there = os.path.exists(spool.ledger_path)
         with restoring(spool.ledger_path) as restoration:
             unusable = sum(_in_groups(restoration, _proofs(spool, where), spool))
             tally = restoration.tally
     made = Rebuilt(
         spool=display_path(spool.root),
+        was_there=was_there,
         folders=tuple(map(display_path, where)),
         jobs=tally.jobs,
         calls=tally.calls,
@@ -153,5 +159,9 @@ def _lines(made: Rebuilt, seat: Seat) -> Iterator[str]:
     yield f"put back {counted(made.jobs, 'job')} and {counted(made.calls, 'call')} into the ledger of {made.spool}"
     if made.unusable:
         yield f"{counted(made.unusable, 'proof')} could not be used: damaged, too old, or without its answer"
-    yield "held calls, tickets and failures of the lost ledger are not known any more: look at your provider's own list"
+    if made.was_there and not (made.jobs or made.calls):
+        yield "nothing was lost that a proof could tell of; held calls and tickets are what they were"
+    else:
+        lost = "held calls, tickets and failures of the lost ledger are not known any more"
+        yield f"{lost}: look at your provider's own list"
     yield f"next: {command('plan', seat.typed)}"

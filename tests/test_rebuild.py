@@ -117,6 +117,24 @@ def test_rebuilding_twice_or_beside_a_whole_ledger_changes_nothing(folder: Folde
     assert spent(folder) == books
 
 
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_what_is_not_known_any_more_is_told_only_where_something_was_lost(
+    folder: Folder, standin: StandIn, is_whole: bool
+) -> None:
+    folder.run()
+    if not is_whole:
+        lose_ledger(folder)
+    text = rebuild(seat(folder), (str(folder.root),)).text
+    assert ("not known any more" in text) is not is_whole
+    assert ("nothing was lost" in text) is is_whole
+
+
+def test_a_lost_ledger_without_any_proof_is_told_as_lost(folder: Folder, standin: StandIn) -> None:
+    back = rebuild(seat(folder), (str(folder.root),))
+    assert "put back 0 jobs and 0 calls" in back.text
+    assert "not known any more" in back.text
+
+
 def test_a_proof_that_is_no_proof_is_counted_and_harms_nothing(folder: Folder, standin: StandIn) -> None:
     folder.run()
     lose_ledger(folder)
