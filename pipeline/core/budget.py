@@ -189,6 +189,7 @@ class Budget:
         self._level: Level = level
         self._above = above
         self._reserved = Estimate()
+        self._under_way = 0
 
     def reserve(self, estimate: Estimate) -> Estimate:
         """Take the worst case before dispatch: what was taken, with its stated price where it had none.
@@ -213,13 +214,16 @@ class Budget:
     def _take(self, wanted: Estimate) -> None:
         self.used = together([self.used, wanted])
         self._reserved = together([self._reserved, wanted])
+        self._under_way += 1
 
     def settle(self, reserved: Estimate, used: Estimate) -> None:
         """Replace a reservation by what was really used; an unknown price keeps the reservation."""
         taken = known(reserved)
         really = replace(used, usd=taken.usd) if used.usd is None else used
         self.used = less(together([self.used, really]), taken)
-        self._reserved = less(self._reserved, taken)
+        self._under_way -= 1
+        # Nothing but nothing with nobody under way: a hair left by rounding would be waited for, for ever.
+        self._reserved = less(self._reserved, taken) if self._under_way else Estimate()
         if self._above is not None:
             self._above.settle(reserved, used)
 

@@ -82,6 +82,15 @@ def test_a_cap_is_reached_by_what_was_used_and_never_by_what_calls_under_way_hav
     assert budget.used.usd == 7 * CENT
 
 
+def test_sums_that_rounding_leaves_a_hair_apart_let_nobody_wait_for_calls_that_have_ended() -> None:
+    some, last = Decimal(5) / 7, Decimal(19) / 6
+    budget = Budget(Caps(max_spend_usd=some + last))
+    for reserved, used in [(budget.reserve(Estimate(usd=some)), usd) for usd in (Decimal(0), some)]:
+        budget.settle(reserved, Estimate(usd=used))
+    with pytest.raises(BudgetExhausted):  # by a hair; Reserved would be a wait for ever
+        budget.reserve(Estimate(usd=last))
+
+
 def test_a_cap_that_is_reached_is_told_at_once_though_another_is_only_reserved() -> None:
     above = Budget(Caps(max_spend_usd=5 * CENT), level="run")
     budget = Budget(Caps(max_spend_usd=8 * CENT), above=above)
