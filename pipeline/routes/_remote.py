@@ -21,7 +21,6 @@ from pipeline.routes._body import JsonTree
 from pipeline.routes._tools import Tools
 
 PROFILE = "w1"  # raise it when the same request would be sent or read in another way
-_ASIDE = ("key.", "speak_chars", "speak_tokens")  # who pays, and how a text is cut: the same request, the same answer
 _TAILS = ("/chat/completions", "/audio/speech", "/audio/transcriptions", "/images/generations", "/models")
 _NEVER = frozenset({"authorization", "api-key", "x-api-key", "cookie", "host", "content-length", "proxy-authorization"})
 _KEYS = """order only ignore allow_fallbacks require_parameters data_collection zdr enforce_distillable_text
@@ -130,11 +129,11 @@ def refuse_bad_routing(route: RouteConfig) -> None:
         routing_of(route, model)
 
 
-def engine_of(name: str, model: str, route: RouteConfig) -> str:
-    """Stands for everything but the model that could change an answer: the wire profile, routing, options."""
+def engine_of(name: str, model: str, route: RouteConfig, shaping: Mapping[str, str]) -> str:
+    """Stands for everything but the model that could change an answer: the wire profile, routing, `shaping` options."""
     told = {
         "routing": route.routing.get(model),
-        "options": {key: value for key, value in route.options.items() if not key.startswith(_ASIDE)},
+        "options": shaping,
         "capabilities": {key: value for key, value in route.capabilities.items() if key in (model, "*")},
     }
     if not any(told.values()):
@@ -158,4 +157,4 @@ def health(address: Address, key: Callable[[], Secret | None], *, names: str, ro
 
 def is_on(options: Mapping[str, str], *names: str) -> bool:
     """A yes under any of its names."""
-    return any(options.get(name, "").strip().lower() in ("true", "yes", "1") for name in names)
+    return any(options.get(name, "").lower() == "true" for name in names)

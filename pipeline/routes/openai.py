@@ -31,6 +31,7 @@ from pipeline.routes import (
     _chat_wire,
     _estimates,
     _images_wire,
+    _options,
     _remote,
     _showing,
     _speech_wire,
@@ -70,6 +71,7 @@ class OpenAi:
                 f"route {route.id} has a provider routing, and driver openai knows none",
                 hint="routing is for driver openrouter; take it out",
             )
+        _options.refuse_slips(route, _options.OPENAI, _options.OPENAI_WORDS)
         self.route = route
         self._tools = tools
         self._is_free = _remote.is_on(route.options, "free")
@@ -118,7 +120,8 @@ class OpenAi:
             why = "is switched off on" if operation in OPERATIONS else "is nothing for"
             raise UnsupportedOperation(f"{operation} {why} route {self.route.id}", hint="name another route")
         choice = choose(self.route, OPENAI, operation, model, is_judged=self._address.is_real)
-        engine = _remote.engine_of("openai", choice.model, self.route)
+        shaping = _options.shaping(self.route, _options.OPENAI, operation)
+        engine = _remote.engine_of("openai", choice.model, self.route, shaping)
         paid = not self._is_free
         return Binding(route=self.route.id, model=choice.model, engine=engine, paid=paid, asked=choice.asked)
 

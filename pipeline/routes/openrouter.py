@@ -27,6 +27,7 @@ from pipeline.routes import (
     _clips,
     _estimates,
     _images_wire,
+    _options,
     _remote,
     _showing,
     _speech_wire,
@@ -78,6 +79,7 @@ class OpenRouter:
     """Implements `Driver`, `TellsPrices`, `Discovers`, `Portions` and `Closes` of `core.drivers`."""
 
     def __init__(self, route: RouteConfig, tools: Tools) -> None:
+        _options.refuse_slips(route, _options.OPENROUTER, _options.OPENROUTER_WORDS)
         self.route = route
         self._tools = tools
         self._address = _remote.address_of(route, BASE_URL, REAL_HOSTS)
@@ -192,7 +194,8 @@ class OpenRouter:
             raise UnsupportedOperation(f"{operation} {why} route {self.route.id}", hint="name another route")
         known = self._shelf.knowledge(operation, LISTINGS_OF[operation])
         choice = choose(self.route, OPENROUTER, operation, model, known=known)
-        engine = _remote.engine_of("openrouter", choice.model, self.route)
+        shaping = _options.shaping(self.route, _options.OPENROUTER, operation)
+        engine = _remote.engine_of("openrouter", choice.model, self.route, shaping)
         return Binding(route=self.route.id, model=choice.model, engine=engine, paid=True, asked=choice.asked)
 
     def check(self, operation: Operation, binding: Binding) -> list[Refusal]:
@@ -246,7 +249,9 @@ class OpenRouter:
         return "chat-images" in told or self.route.options.get("image_dialect") == "chat"
 
     def _manner(self, model: str) -> _chat_wire.Manner:
-        wants_marks = self._address.is_real and self.route.options.get("prompt_cache", "true") == "true"
+        wants_marks = self._address.is_real and _remote.is_on(
+            {"prompt_cache": "true", **self.route.options}, "prompt_cache"
+        )
         return self._shelf.manner(model, cache_marks=wants_marks)
 
     def estimate(self, operation: Operation, binding: Binding) -> Estimate:
