@@ -224,7 +224,7 @@ class Caller:
             except NotYet as later:
                 await gate.sleep(later.wait_s, call.owner.may_begin)
             except Later as later:
-                await later.parked()
+                await gate.until(later.parked, call.owner.may_begin)
 
     async def _gone_on_with(self, call: Call, row: AttemptRow) -> Made:
         call.owner.tab.has_called = True

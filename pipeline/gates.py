@@ -5,8 +5,9 @@ seat. A route that closes is closed for everyone from that instant. A host that 
 longer than one that was not there from the start.
 """
 
+import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -62,6 +63,17 @@ class Gate:
         while is_wanted() and not self._closed.is_set() and (left := until - trio.current_time()) > 0:
             with trio.move_on_after(min(left, LOOK_EVERY_S)):
                 await self._closed.wait()
+
+    async def until(self, moment: Callable[[], Awaitable[None]], is_wanted: Callable[[], bool]) -> None:
+        """As `sleep`, for a moment that nobody knows beforehand. It is waited for before any other task has a turn."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, is_wanted, nursery.cancel_scope)
+            await moment()
+            nursery.cancel_scope.cancel()
+
+    async def _watch(self, is_wanted: Callable[[], bool], wait: trio.CancelScope) -> None:
+        await self.sleep(math.inf, is_wanted)
+        wait.cancel()
 
     def close(self, error: MediaspoolError) -> None:
         """Nothing more, and nobody waits any longer. The first reason stays."""

@@ -10,7 +10,8 @@ from trio.testing import MockClock
 
 from pipeline.core.budget import Budget
 from pipeline.core.drivers import RouteConfig
-from pipeline.core.model import Caps, RouteId
+from pipeline.core.model import Binding, Caps, Estimate, RouteId
+from pipeline.core.operations import Operation, Speak
 from tests.player import Player
 from tests.rig import Act, Rig, SlowRunner
 from tests.test_lanes import verdicts
@@ -87,6 +88,37 @@ async def test_a_call_that_no_price_of_those_under_way_makes_room_for_does_not_w
     jobs = (rig.job("long", Act(after_s=1000)), rig.job("first", Act(after_s=1), route="here"), dear)
     assert set(verdicts(await rig.run(*jobs)).values()) == {"done"}
     assert [(played.text, played.at) for played in rig.sent()] == [("long", 0), ("first", 0), ("dear", 1)]
+
+
+class ByLetter(Player):
+    """What a call may cost is told by the name of its job: ten cents a letter."""
+
+    def estimate(self, operation: Operation, binding: Binding) -> Estimate:
+        assert isinstance(operation, Speak)
+        return Estimate(usd=Decimal("0.10") * operation.text.index("/"))
+
+
+@pytest.mark.parametrize("level", ["run", "day"])
+async def test_who_waits_for_room_is_left_as_soon_as_its_route_takes_nothing_more(
+    rig: Rig, autojump_clock: MockClock, level: str
+) -> None:
+    caps = Caps(max_spend_usd=Decimal(1))
+    rig.run_budget = Budget(caps if level == "run" else Caps(), level="run")
+    rig.day = caps if level == "day" else Caps()
+    rig.players["other"].usd = Decimal("0.90")
+    rig.players["r"] = ByLetter(rig.players["r"].route, paid=True)
+    rig.players["here"] = Player(RouteConfig(id=RouteId("here"), driver="player", width=2), paid=False)
+    jobs = (
+        rig.job("long", Act(after_s=1000), route="other"),
+        rig.job("a", Act(after_s=1), route="here"),
+        rig.job("b", Act(after_s=2), route="here"),
+        rig.job("bit", Act(), route=("r", "here"), on_failure="next-route", needs=("a",)),
+        rig.job("never-fits-in", Act(), needs=("b",)),
+    )
+    outcomes = await rig.run(*jobs)
+    assert (outcomes["never-fits-in"].verdict, outcomes["never-fits-in"].code) == ("not-started", "budget-spend")
+    (moved,) = [played for played in rig.sent() if played.text == "bit"]
+    assert (moved.route, 2 <= moved.at <= 3) == ("here", True)
 
 
 async def test_who_waits_for_room_under_a_cap_is_stopped_with_the_run(rig: Rig, autojump_clock: MockClock) -> None:
