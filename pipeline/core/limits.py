@@ -100,7 +100,7 @@ class Doubt:
 
 
 class Meter:
-    """Counts towards one bound and raises LimitExceeded at the first unit beyond it."""
+    """Counts the bytes of an answer towards their bound and raises LimitExceeded at the first one beyond it."""
 
     def __init__(self, limit: float | None, *, code: str, unit: str) -> None:
         self.used = 0.0
@@ -111,4 +111,5 @@ class Meter:
     def add(self, amount: float) -> None:
         self.used += amount
         if self._limit is not None and self.used > self._limit:
-            raise LimitExceeded(f"more than {self._limit:g} {self._unit}", code=self._code)
+            hint = "raise max_output_mb if it may be so large"
+            raise LimitExceeded(f"more than {self._limit:.0f} {self._unit}", code=self._code, hint=hint)

@@ -91,7 +91,7 @@ def fitting_effort(effort: str | None, manner: Manner) -> str | None:
 def effort_facts(effort: str | None, manner: Manner) -> dict[str, str]:
     """Told where another effort was sent than the one that was asked for."""
     sent = fitting_effort(effort, manner)
-    return {} if sent == effort else {"effort": f"{sent or 'none'} for {effort}"}
+    return {} if sent == effort else {"effort": f"{sent} for {effort}" if sent else f"{effort} not sent"}
 
 
 def words_of(ask: Complete) -> tuple[str, ...]:

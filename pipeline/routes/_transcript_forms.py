@@ -52,7 +52,7 @@ def from_json(body: Mapping[str, object], asked: Asked) -> Heard:
     text = body.get("text")
     if not isinstance(text, str):
         kind = "missing" if "text" not in body else type(text).__name__
-        raise ContractError(f"the answer has no transcript: its text is {kind}", hint="mediaspool retry")
+        raise ContractError(f"the text of the answer is {kind}, so there is no transcript", hint="mediaspool retry")
     usage = body.get("usage")
     billed = number(usage.get("seconds")) if isinstance(usage, Mapping) else None
     mender = _Mender(_seconds(number(body.get("duration")), billed, asked))

@@ -103,8 +103,9 @@ async def test_k38_samples_without_end_are_stopped_at_the_cap_and_leave_nothing(
     desk.standin.fault("endless")
     staging = Path(lanes.path(lanes.scratch(""))).parent
     before = sorted(staging.iterdir())
-    with pytest.raises(LimitExceeded):
-        await desk.ask(desk.openrouter(limits=Limits(max_output_bytes=300_000)), say("The quick brown fox."))
+    with pytest.raises(LimitExceeded, match="more than 3000000 bytes of sound") as wrong:
+        await desk.ask(desk.openrouter(limits=Limits(max_output_bytes=3_000_000)), say("The quick brown fox."))
+    assert "max_output_mb" in wrong.value.hint
     assert sorted(staging.iterdir()) == before
     assert desk.exchange.body == b""
 

@@ -137,6 +137,7 @@ async def test_v1_an_effort_that_the_model_rejects_is_mapped_and_that_is_told(de
     assert _chat_wire.request(ask(effort="max"), model, manner)["reasoning"] == {"effort": "xhigh"}
     assert _chat_wire.effort_facts("max", manner) == {"effort": "xhigh for max"}
     assert _chat_wire.effort_facts("high", manner) == {}
+    assert _chat_wire.effort_facts("max", _chat_wire.Manner(efforts=())) == {"effort": "max not sent"}
     await desk.ask(driver, ask(effort="low"))
     assert desk.sent("complete")["reasoning"] == {"effort": "low"}
 

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.core.errors import ContractError
 from pipeline.core.operations import Transcribe
+from pipeline.trace.redact import Redactor
 from tests.routes.conftest import MP3, recording
 from tests.routes.remote import Desk
 
@@ -95,6 +96,7 @@ async def test_k45_an_answer_without_a_text_is_a_contract_error_and_not_retried(
     with pytest.raises(ContractError) as wrong:
         await desk.ask(desk.openrouter(), heard(), WHISPER)
     assert not wrong.value.retryable
+    assert Redactor().text(wrong.value.message) == wrong.value.message
     assert desk.standin.count("transcribe") == 1
 
 
