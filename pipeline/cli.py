@@ -172,7 +172,7 @@ def retry(
 @commands.command(epilog=examples("resolve"))
 def resolve(
     context: typer.Context,
-    job: Annotated[str | None, typer.Argument(metavar="JOB", help="The id of a held job or attempt.")] = None,
+    jobs: Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Ids of held jobs or attempts.")] = None,
     pay_again: Annotated[bool, typer.Option("--pay-again", help="Send its call once more.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Let the job fail.")] = False,
     spool: Spool = None,
@@ -185,7 +185,7 @@ def resolve(
     if pay_again and drop:
         raise typer.BadParameter("--pay-again and --drop exclude each other")
     decision: Literal["pay-again", "drop"] | None = "pay-again" if pay_again else "drop" if drop else None
-    return tell(lambda: desk.resolve(seat_of(context, spool, config), job, decision), as_json=as_json)
+    return tell(lambda: desk.resolve(seat_of(context, spool, config), tuple(jobs or ()), decision), as_json=as_json)
 
 
 for word, command in cli_upkeep.COMMANDS.items():

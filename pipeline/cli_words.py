@@ -24,7 +24,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "status": ("status", "status --spool /srv/spool --json"),
     "spend": ("spend --by day", "spend --by manifest --spool /srv/spool"),
     "retry": ("retry", "retry notes/monday.m4a", "retry --suspect"),
-    "resolve": ("resolve", "resolve film --pay-again", "resolve film --drop"),
+    "resolve": ("resolve", "resolve film --pay-again", "resolve film clip --drop"),
     "clean": ("clean", "clean --yes --assets-days 90"),
     "routes": ("routes", "routes show whisper"),
     "models": ("models --kind tts", "models --search whisper"),

@@ -74,20 +74,20 @@ def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[Verdict]) -> Answe
     return Answer(text=joined(_retry_lines(made, seat)), record=made)
 
 
-def resolve(seat: Seat, job: str | None, decision: Resolution | None) -> Answer:
-    """Decide held calls, or list them. A decision about several at once must name the job."""
+def resolve(seat: Seat, jobs: Sequence[str], decision: Resolution | None) -> Answer:
+    """Decide held calls, or list them. A decision about several jobs must name them; it is made for all or for none."""
     if decision is None:
         with viewed(seat) as ledger:
-            rows = _held(ledger, job) + ([] if job else ledger.submitted_attempts())
+            rows = _held(ledger, jobs) + ([] if jobs else ledger.submitted_attempts())
             calls = [held_call(ledger, row, seat) for row in rows]
         made = Resolved(decision=None, calls=tuple(calls))
         return Answer(text=joined(held_lines(calls)) or "no call is held\n", record=made)
     with _opened(seat) as (_, ledger):
-        rows = _held(ledger, job)
+        rows = _held(ledger, jobs)
         calls = [held_call(ledger, row, seat) for row in rows]
-        if not rows or (job is None and len({call.job or call.attempt for call in calls}) > 1):
-            message = "several jobs are held: name one" if rows else "no such call is held"
-            return refused([ConfigError(message, hint=command("resolve", seat.typed))], code=USAGE)
+        unclear = _unclear(ledger, jobs, rows)
+        if unclear:
+            return refused([ConfigError(unclear, hint=command("resolve", seat.typed))], code=USAGE)
         with ledger.group():
             for row in rows:
                 ledger.resolve_attempt(row.id, decision)
@@ -122,13 +122,30 @@ def _is_named(row: JobRow, job: str) -> bool:
     return job in (row.job, display_path(row.job))
 
 
-def _held(ledger: Ledger, job: str | None) -> list[AttemptRow]:
+def _held(ledger: Ledger, jobs: Sequence[str]) -> list[AttemptRow]:
     """What can be decided. A ticket is given up only by name."""
     rows = ledger.held_attempts()
-    if job is None:
+    if not jobs:
         return rows
-    rows += ledger.submitted_attempts()
-    return [row for row in rows if job == row.id or job in _names(ledger.job(row.place))]
+    return [row for row in (*rows, *ledger.submitted_attempts()) if not _labels(ledger, row).isdisjoint(jobs)]
+
+
+def _unclear(ledger: Ledger, jobs: Sequence[str], rows: Sequence[AttemptRow]) -> str:
+    """Why it cannot be told which calls are meant."""
+    labels = [_labels(ledger, row) for row in rows]
+    missing = [job for job in jobs if not any(job in each for each in labels)]
+    if missing:
+        return f"no call of '{display(missing[0])}' is held"
+    if not rows:
+        return "no call is held"
+    return (
+        "several jobs are held: name those that are meant" if not jobs and len({row.place for row in rows}) > 1 else ""
+    )
+
+
+def _labels(ledger: Ledger, row: AttemptRow) -> frozenset[str]:
+    """All that a person may call it: its own id, its job's, and what of that can be shown."""
+    return frozenset((row.id, *_names(ledger.job(row.place))))
 
 
 def _names(row: JobRow | None) -> tuple[str, ...]:

@@ -127,7 +127,7 @@ def test_invariants_1_and_4_parts_that_were_paid_for_are_never_asked_for_again(
     assert second.returncode == 3, second.stderr  # held; or suspect, because the stand-in's words are few
     assert folder.product("talk.json").exists() != bool(unsure)
     if unsure:
-        desk.resolve(seat(folder), None, "pay-again")
+        desk.resolve(seat(folder), (), "pay-again")
         assert run_child(folder, "none").returncode == 3
     parts = int(facts(folder)["parts"])
     assert parts >= 4

@@ -33,8 +33,8 @@ def retry(folder: Folder, *jobs: str, verdicts: tuple[Verdict, ...] = ()) -> Ret
     return answer.record
 
 
-def resolve(folder: Folder, job: str | None = None, decision: Resolution | None = None) -> tuple[HeldCall, ...]:
-    answer = desk.resolve(seat(folder), job, decision)
+def resolve(folder: Folder, *jobs: str, decision: Resolution | None = None) -> tuple[HeldCall, ...]:
+    answer = desk.resolve(seat(folder), jobs, decision)
     assert isinstance(answer.record, Resolved), answer
     return answer.record.calls
 
@@ -169,7 +169,7 @@ def test_a_decision_ends_the_rest_of_an_idle_spool(failed: Folder) -> None:
 
 
 def test_a_held_call_that_is_paid_again_is_sent_by_the_next_run(held: Folder) -> None:
-    resolve(held, JOB, "pay-again")
+    resolve(held, JOB, decision="pay-again")
     assert status(held).held == ()
     assert held.calls() == 1
     assert verdicts(held.run()) == {JOB: "done"}
@@ -177,7 +177,7 @@ def test_a_held_call_that_is_paid_again_is_sent_by_the_next_run(held: Folder) ->
 
 
 def test_a_held_call_that_is_dropped_fails_its_job_until_a_retry(held: Folder) -> None:
-    resolve(held, JOB, "drop")
+    resolve(held, JOB, decision="drop")
     assert verdicts(held.run()) == {JOB: "unchanged"}
     assert status(held).problems[0].verdict == "failed"
     assert held.calls() == 1
@@ -193,17 +193,21 @@ def test_resolve_without_a_decision_lists_and_changes_nothing(held: Folder) -> N
 
 def test_a_held_call_may_be_named_by_its_attempt(held: Folder) -> None:
     (call,) = resolve(held)
-    assert [found.job for found in resolve(held, call.attempt, "drop")] == [JOB]
+    assert [found.job for found in resolve(held, call.attempt, decision="drop")] == [JOB]
 
 
-def test_a_decision_about_several_jobs_must_name_one(folder: Folder) -> None:
+def test_a_decision_about_several_jobs_must_name_them_all_and_is_made_for_all_or_none(folder: Folder) -> None:
     folder.configure({"fail": "InDoubt", "paid": "0.10"})
-    folder.record("a.wav", seconds=1)
-    folder.record("b.wav", seconds=2)
+    for name, seconds in (("a.wav", 1), ("b.wav", 2), ("c.wav", 3)):
+        folder.record(name, seconds=seconds)
     folder.run()
-    assert desk.resolve(seat(folder), None, "pay-again").exit_code == 2
-    assert len(status(folder).held) == 2
-    assert desk.resolve(seat(folder), "nobody", "pay-again").exit_code == 2
+    first, second, third = (f"notes/{name}.wav#text" for name in "abc")
+    assert desk.resolve(seat(folder), (), "pay-again").exit_code == 2
+    wrong = desk.resolve(seat(folder), (first, "nobody"), "pay-again")
+    assert (wrong.exit_code, "no call of 'nobody' is held" in wrong.text) == (2, True)
+    assert len(status(folder).held) == 3
+    assert {call.job for call in resolve(folder, first, third, decision="drop")} == {first, third}
+    assert [call.job for call in status(folder).held] == [second]
 
 
 def test_invariant_3_a_doubtful_call_of_a_killed_run_is_held_listed_and_resolvable(shell: Shell) -> None:

@@ -46,7 +46,7 @@ def planned(folder: Folder) -> tuple[PlannedJob, str]:
 
 
 def resolved(folder: Folder, job: str | None, *, drop: bool = False) -> Resolved:
-    answer = desk.resolve(seat(folder), job, "drop" if drop else None)
+    answer = desk.resolve(seat(folder), () if job is None else (job,), "drop" if drop else None)
     assert isinstance(answer.record, Resolved), answer
     return answer.record
 
@@ -77,7 +77,7 @@ def test_a_plan_goes_on_with_the_ticket_and_reckons_no_new_money(waiting: Folder
 
 def test_resolve_lists_a_ticket_and_gives_it_up_only_by_name(waiting: Folder) -> None:
     assert [call.ticket for call in resolved(waiting, None).calls] == [TICKET]
-    assert desk.resolve(seat(waiting), None, "drop").exit_code == 2
+    assert desk.resolve(seat(waiting), (), "drop").exit_code == 2
     assert [call.job for call in resolved(waiting, JOB, drop=True).calls] == [JOB]
     assert status(waiting)[0].waiting == ()
     assert (verdicts(waiting.run())[JOB], waiting.calls()) == ("unchanged", 1)
