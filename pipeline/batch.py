@@ -15,6 +15,7 @@ from msgspec import Struct
 from pipeline.admission import passing
 from pipeline.core.budget import Budget
 from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError, Stopped
+from pipeline.core.limits import Tab
 from pipeline.core.model import Decision, Job, JobId, Outcome, Place, T, Verdict
 from pipeline.onlooker import Onlooker
 from pipeline.plan import GOOD, Parent, Planner
@@ -81,6 +82,7 @@ class _BatchRun:
         self.outcomes: dict[JobId, Outcome] = {}
         self.waiting: dict[JobId, Job] = {}
         self.children: defaultdict[JobId, list[JobId]] = defaultdict(list)
+        self.tabs: dict[JobId, Tab] = {}
         self._decided = {decision.job.id: decision for decision in batch.decisions}
 
     def open_decisions(self) -> list[Decision]:
@@ -102,6 +104,13 @@ class _BatchRun:
         unstarted = [parent for parent in parents if parent.verdict == "not-started"]
         others = [parent.verdict for parent in self.parents(job).values() if parent.verdict != "not-started"]
         return unstarted[0] if unstarted and all(verdict in GOOD for verdict in others) else None
+
+    def priced(self, outcome: Outcome, unpriced: int = 0) -> Outcome:
+        """With what the job cost in this run. At least so many of its calls have no known price."""
+        tab = self.tabs.get(outcome.job, Tab())
+        unpriced = max(tab.unpriced, unpriced)
+        usd = None if unpriced else tab.known_usd
+        return msgspec.structs.replace(outcome, usd=usd, known_usd=tab.known_usd, unpriced_calls=unpriced)
 
     def _parent(self, need: JobId) -> Parent:
         if need in self.batch.bad or need not in self._decided:
@@ -162,7 +171,7 @@ class _Lanes:
                 outcome = await self._outcome(item)
                 self._watch.left(lane, item.decision)
                 if outcome is not None:
-                    await self._done(item.run, outcome)
+                    await self._done(item.run, item.run.priced(outcome))
 
     async def _outcome(self, item: _Item) -> Outcome | None:
         """None for a job that goes on in another lane."""
@@ -180,12 +189,14 @@ class _Lanes:
             return outcome
         if self._may_not_begin(run, decision):
             return await self._instead(run, decision)
+        tab = run.tabs[decision.job.id] = Tab()  # what begins anew by another route has cost nothing before
         terms = Terms(
             manifest=batch.manifest,
             roots=batch.roots,
             budget=batch.budget,
             is_forced=batch.planner.is_forced,
             is_stopping=lambda: self._may_not_begin(run, decision),
+            tab=tab,
         )
         ended = await run_job(self._bench, decision, terms)
         if isinstance(ended, Unfinished):
@@ -208,7 +219,7 @@ class _Lanes:
     async def _unfinished(self, run: _BatchRun, decision: Decision, ended: Unfinished) -> Outcome | None:
         if ended.may_move:
             return await self._elsewhere(run, decision, ended.error)
-        return msgspec.structs.replace(self._stopped_by(run, decision, ended.error), usd=ended.usd)
+        return self._stopped_by(run, decision, ended.error)
 
     async def _elsewhere(self, run: _BatchRun, decision: Decision, error: MediaspoolError) -> Outcome | None:
         """A route surely did nothing for a job: the next one is asked, where the manifest says so and there is one."""
@@ -346,22 +357,23 @@ async def _told(bench: Bench, run: _BatchRun, decision: Decision, stop: Stop, ou
     """The outcome of a decision. A job cut off with a paid call out is held, whatever it was that cut it off."""
     reason = stop.reason or run.stop.reason or "the run ended before its turn"
     known = run.outcomes.get(decision.job.id)
-    outcome = known or _cut(decision.job, reason, out)
+    is_waiting = decision.job.place in out.waiting
+    outcome = known or run.priced(_cut(decision.job, reason, is_waiting=is_waiting), unpriced=int(is_waiting))
     if decision.job.place in out.held and outcome.verdict in _CUT_OFF:
-        outcome = msgspec.structs.replace(
-            outcome, verdict="held", code=outcome.code or InDoubt.default_code, hint="mediaspool resolve", usd=None
-        )
+        code = outcome.code or InDoubt.default_code
+        outcome = msgspec.structs.replace(outcome, verdict="held", code=code, hint="mediaspool resolve")
+        outcome = run.priced(outcome, unpriced=1)
     if outcome is not known:
         await bench.runner(settle, bench.ledger, decision, outcome, run.batch.manifest)
     return outcome
 
 
-def _cut(job: Job, reason: str, out: _Out) -> Outcome:
+def _cut(job: Job, reason: str, *, is_waiting: bool) -> Outcome:
     """A job without an outcome: never begun, or cut off. What a provider works on for it goes on."""
-    if job.place not in out.waiting:
+    if not is_waiting:
         return not_started(job, reason)
     error = still_waiting(reason)
-    return msgspec.structs.replace(not_started(job, error.message, code=error.code, hint=error.hint), usd=None)
+    return not_started(job, error.message, code=error.code, hint=error.hint)
 
 
 def not_started(job: Job, reason: str, *, code: str | None = None, hint: str = "") -> Outcome:

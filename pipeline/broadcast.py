@@ -68,6 +68,8 @@ def _ending(runtime: Runtime, report: RunReport | None, errors: Sequence[Mediasp
         exit_code=report.exit_code,
         counts=report.counts,
         spend_usd=report.spend,
+        known_spend_usd=report.known_spend,
+        unpriced_calls=report.unpriced_calls,
         audio_seconds=round(report.audio_seconds, 3),
         has_news=has_news(report),
         summary=f"{counted}; exit code {report.exit_code}",

@@ -60,7 +60,7 @@ class JobBegun(Struct, frozen=True, kw_only=True, tag_field="event", tag="job-be
 
 
 class JobEnded(Struct, frozen=True, kw_only=True, tag_field="event", tag="job-ended"):
-    """Its verdict in this run, as in the report. `usd` null is unknown."""
+    """Its verdict in this run, as in the report. `usd` null is unknown: then `known_usd` is what is known of it."""
 
     schema: int = SCHEMA
     ts: str
@@ -75,6 +75,8 @@ class JobEnded(Struct, frozen=True, kw_only=True, tag_field="event", tag="job-en
     route: str | None
     model: str | None
     usd: Decimal | None
+    known_usd: Decimal
+    unpriced_calls: int
     audio_seconds: float
     wall_s: float
 
@@ -88,6 +90,8 @@ class RunEnded(Struct, frozen=True, kw_only=True, tag_field="event", tag="run-en
     exit_code: int
     counts: Mapping[str, int]
     spend_usd: Decimal | None
+    known_spend_usd: Decimal
+    unpriced_calls: int
     audio_seconds: float
     stopped_by: str | None
 
@@ -137,6 +141,8 @@ class EventStream:
                 route=told.route,
                 model=told.model,
                 usd=told.usd,
+                known_usd=told.known_usd,
+                unpriced_calls=told.unpriced_calls,
                 audio_seconds=told.audio_seconds,
                 wall_s=told.wall_s,
             )
@@ -150,6 +156,8 @@ class EventStream:
                 exit_code=report.exit_code,
                 counts=report.counts,
                 spend_usd=report.spend,
+                known_spend_usd=report.known_spend,
+                unpriced_calls=report.unpriced_calls,
                 audio_seconds=round(report.audio_seconds, 3),
                 stopped_by=report.stopped_by,
             )

@@ -87,12 +87,17 @@ class PlannedManifest(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The object of `plan`. `exit_code` is what a run that did all this at once would end with."""
+    """The object of `plan`. `exit_code` is what a run that did all this at once would end with.
+
+    `usd` None is unknown: `unpriced_jobs` have no known price, and the others cost at most `known_usd`.
+    """
 
     schema: int = SCHEMA
     manifests: tuple[PlannedManifest, ...]
     counts: dict[str, int]
     usd: Decimal | None
+    known_usd: Decimal
+    unpriced_jobs: int
     audio_seconds: float
     exit_code: int
     warnings: tuple[str, ...] = ()
@@ -242,6 +247,8 @@ def _plan(previews: Sequence[_Preview]) -> Plan:
         manifests=tuple(item.planned for item in previews),
         counts={choice: counted[choice] for choice in _TITLES if counted[choice]},
         usd=total(job.usd for job in jobs),
+        known_usd=sum((job.usd or Decimal(0) for job in jobs), Decimal(0)),
+        unpriced_jobs=sum(job.usd is None for job in jobs),
         audio_seconds=round(sum(job.audio_seconds for job in jobs), 3),
         exit_code=exit_code(
             outcomes=[outcome for item in previews for outcome in item.outcomes],
@@ -261,8 +268,14 @@ def _lines(made: Plan) -> Iterator[str]:
             yield from _group_lines(choice, title, [job for job in manifest.jobs if job.choice == choice])
     yield from (f"warning: {text}" for text in made.warnings)
     if made.counts.get("run"):
-        price = "an unknown price" if made.usd is None else f"at most {made.usd} USD" if made.usd else "no cost"
-        yield f"in all: {made.audio_seconds / 60:.1f} minutes of audio, {price}; no work was sent"
+        yield f"in all: {made.audio_seconds / 60:.1f} minutes of audio, {_price(made)}; no work was sent"
+
+
+def _price(made: Plan) -> str:
+    if made.usd is not None:
+        return f"at most {made.usd} USD" if made.usd else "no cost"
+    known = f"at most {made.known_usd} USD and " if made.known_usd else ""
+    return f"{known}an unknown price for {counted(made.unpriced_jobs, 'job')}"
 
 
 def _headline(manifest: PlannedManifest) -> str:

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline.core.model import Decision, Outcome, RunId
+from pipeline.core.pricing import missing
 from pipeline.trace.logs import say
 
 MAX_LANES = 8
@@ -74,7 +75,7 @@ class Bar:
         self._tasks: dict[str, TaskID] = {}
         self._looks = 0
         self._usd = Decimal(0)
-        self._is_spend_known = True
+        self._unpriced = 0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -110,8 +111,8 @@ class Bar:
 
     def ended(self, outcome: Outcome) -> None:
         self._looks += outcome.verdict in _LOOK_AT
-        self._usd += outcome.usd or Decimal(0)
-        self._is_spend_known = self._is_spend_known and outcome.usd is not None
+        self._usd += outcome.known_usd
+        self._unpriced += outcome.unpriced_calls
         if self._task is not None:
             described = f"working, {self._looks} to look at" if self._looks else "working"
             self._progress.update(self._task, advance=1, description=described, told=self._told())
@@ -124,8 +125,8 @@ class Bar:
 
     def _told(self) -> str:
         """Of the run: what it cost, and how long the slowest of its lanes may take."""
-        parts = [f"{self._usd} USD"] if self._usd else []
-        parts += [] if self._is_spend_known else ["some cost unknown"]
+        parts = [f"{'at least ' if self._unpriced else ''}{self._usd} USD"] if self._usd else []
+        parts += [missing(self._unpriced)] if self._unpriced else []
         longest = max((lane.left_s(self._now()) or 0.0 for lane in self._lanes.values()), default=0.0)
         parts += [f"about {_span(longest)} left"] if longest else []
         return ", ".join(parts)

@@ -84,7 +84,10 @@ NOTHING_TYPED = Typed()
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
-    """One run of one manifest or spool. `spend` None means that a price is unknown, never that it is zero."""
+    """One run of one manifest or spool. `spend` None means that a price is unknown, never that it is zero.
+
+    Then `unpriced_calls` have no known price, and `known_spend` is what the others cost.
+    """
 
     schema: int = SCHEMA
     run: str
@@ -94,6 +97,8 @@ class RunReport(Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     outcomes: tuple[Outcome, ...]
     spend: Decimal | None
+    known_spend: Decimal
+    unpriced_calls: int
     audio_seconds: float
     stopped_by: str | None
     warnings: tuple[str, ...]
@@ -125,6 +130,8 @@ def make_report(
         counts=_counts(listed),
         outcomes=listed,
         spend=pricing.total(outcome.usd for outcome in listed),
+        known_spend=sum((_known_usd(outcome) for outcome in listed), Decimal(0)),
+        unpriced_calls=sum(outcome.unpriced_calls for outcome in listed),
         audio_seconds=sum(outcome.audio_seconds for outcome in listed),
         stopped_by=stopped_by if any(map(_is_left, listed)) else None,
         warnings=(*warnings, *map(_told, errors)),
@@ -245,6 +252,10 @@ def _is_problem(outcome: Outcome) -> bool:
     return outcome.verdict in _PROBLEMS
 
 
+def _known_usd(outcome: Outcome) -> Decimal:
+    return outcome.known_usd if outcome.usd is None else outcome.usd
+
+
 def _is_left(outcome: Outcome) -> bool:
     return outcome.verdict == "not-started" and outcome.code != _WAITING
 
@@ -271,8 +282,11 @@ def _headline(report: RunReport) -> str:
     parts = [counted]
     if report.audio_seconds:
         parts.append(f"{report.audio_seconds / 60:.1f} min of audio")
-    if report.spend is None or report.spend:
-        parts.append("spend unknown" if report.spend is None else f"{report.spend} USD")
+    if report.spend is None:
+        known = f"at least {report.known_spend} USD" if report.known_spend else "spend unknown"
+        parts.append(f"{known}, {pricing.missing(report.unpriced_calls)}")
+    elif report.spend:
+        parts.append(f"{report.spend} USD")
     name = display(report.manifest, MAX_REASON_CHARS) if report.manifest is not None else "mediaspool"
     return f"{name}: {'; '.join(parts)}{_duration(report)}"
 

@@ -55,13 +55,14 @@ class Bench(Struct, frozen=True, kw_only=True):
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """What the jobs of one manifest have in common. `is_stopping` is asked as long as a job has not begun."""
+    """Within what a job does its work. `is_stopping` is asked as long as it has not begun; its `tab` outlives it."""
 
     manifest: str
     roots: Roots
     budget: Budget
     is_forced: bool
     is_stopping: Callable[[], bool]
+    tab: Tab
 
 
 class Work:
@@ -84,7 +85,7 @@ class Work:
         self._bench = bench
         self._splits = 0
         self._surveys: dict[tuple[Sha256, int], Survey] = {}
-        self.tab = Tab()
+        self.tab: Tab = terms.tab
         self._owner = CallOwner(
             place=job.place,
             kind=job.kind,

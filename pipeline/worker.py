@@ -7,7 +7,6 @@ nothing else. What a job made is published with intent written first, so a crash
 import os
 import time
 import traceback
-from decimal import Decimal
 
 import msgspec
 import trio
@@ -15,7 +14,6 @@ from msgspec import Struct
 
 from pipeline.core.errors import Deferred, EngineError, InputError, MediaspoolError
 from pipeline.core.kinds import REPORTED, KindResult
-from pipeline.core.limits import Tab
 from pipeline.core.model import (
     SETTLED,
     Decision,
@@ -30,13 +28,12 @@ TOLD_FRAMES = 6
 
 
 class Unfinished(Struct, frozen=True, kw_only=True):
-    """What a job ends with that has no verdict: an error that reaches beyond it, and what it had cost by then.
+    """What a job ends with that has no verdict: an error that reaches beyond it.
 
     `may_move`: the route surely did nothing for it, so the next of its routes may be asked.
     """
 
     error: MediaspoolError
-    usd: Decimal | None
     may_move: bool
 
 
@@ -46,22 +43,24 @@ def is_untaken(error: MediaspoolError) -> bool:
 
 
 async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome | Unfinished:
-    """Raises only Cancelled. An error that reaches beyond this job stops a route, a manifest or the run."""
+    """Raises only Cancelled. An error that reaches beyond this job stops a route, a manifest or the run.
+
+    What it cost is on the tab of its terms, also where it was cut off.
+    """
     job, work = decision.job, Work(bench, decision, terms)
-    tab = work.tab
     started = time.monotonic()
     bench.log.event("job-started", place=job.place, kind=job.kind)
     try:
         outcome = await _run(bench, work)
     except MediaspoolError as error:
-        may_move = is_untaken(error) and tab.is_free and job.on_failure == "next-route"
+        may_move = is_untaken(error) and terms.tab.is_free and job.on_failure == "next-route"
         if may_move or error.reach != "call":
-            return Unfinished(error=error, usd=tab.usd, may_move=may_move)
-        outcome = await end_job(bench, decision, terms.manifest, error, tab)
+            return Unfinished(error=error, may_move=may_move)
+        outcome = await end_job(bench, decision, terms.manifest, error)
     except Exception as error:  # the one place: a bug costs its job, not the run
         bench.log.event("bug", level="error", place=job.place, error=type(error).__name__, at=_where(error))
         bug = EngineError(f"a bug in mediaspool: {type(error).__name__}", code="internal", hint="please report it")
-        outcome = await end_job(bench, decision, terms.manifest, bug, tab)
+        outcome = await end_job(bench, decision, terms.manifest, bug)
     wall = time.monotonic() - started
     bench.log.event("job-ended", place=job.place, kind=job.kind, verdict=outcome.verdict, ms=round(wall * 1000))
     return msgspec.structs.replace(outcome, wall_s=round(wall, 3))
@@ -121,7 +120,6 @@ async def _publish(bench: Bench, work: Work, result: KindResult) -> Outcome:
         verdict=result.verdict,
         reason=result.reason,
         products=tuple(product.path for product in receipt.products),
-        usd=work.tab.usd,
         audio_seconds=result.audio_seconds,
         route=receipt.route,
         model=receipt.model,
@@ -129,9 +127,7 @@ async def _publish(bench: Bench, work: Work, result: KindResult) -> Outcome:
     )
 
 
-async def end_job(
-    bench: Bench, decision: Decision, manifest: str, error: MediaspoolError, tab: Tab | None = None
-) -> Outcome:
+async def end_job(bench: Bench, decision: Decision, manifest: str, error: MediaspoolError) -> Outcome:
     """Settle what the error's facts say. A job that may simply run again later is not settled."""
     outcome = Outcome(
         job=decision.job.id,
@@ -140,7 +136,6 @@ async def end_job(
         reason=error.message,
         code=error.code,
         hint=error.hint,
-        usd=tab.usd if tab else Decimal(0),
         route=decision.binding.route if decision.binding else None,
         model=decision.binding.model if decision.binding else None,
     )

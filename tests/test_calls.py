@@ -11,7 +11,8 @@ from trio.testing import MockClock
 
 from pipeline.app import RunRequest, run
 from tests.makers import Folder, verdicts
-from tests.rig import Act, Rig, SlowRunner
+from tests.rig import HANG_S, Act, Rig, SlowRunner
+from tests.test_lanes import after
 
 pytestmark = pytest.mark.real_time
 
@@ -50,6 +51,23 @@ async def test_a_job_that_failed_tells_what_its_calls_cost(tmp_path: Path, autoj
     outcomes = await rig.run(rig.job("a", Act(), Act(after_s=1, ends="Rejected")))
     rig.close()
     assert (outcomes["a"].verdict, outcomes["a"].usd) == ("failed", Decimal("0.10"))
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict", "usd", "unpriced"),
+    [(Act(after_s=HANG_S), "held", None, 1), (Act(unavailable=99), "not-started", Decimal("0.10"), 0)],
+    ids=["in doubt", "not yet taken"],
+)
+async def test_a_job_that_was_cut_off_tells_what_its_calls_had_cost(
+    tmp_path: Path, autojump_clock: MockClock, second: Act, verdict: str, usd: Decimal | None, unpriced: int
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 2}, paid=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: after(1, rig, cut_s=0.1))
+        outcomes = await rig.run(rig.job("a", Act(), second))
+    rig.close()
+    told = outcomes["a"]
+    assert (told.verdict, told.usd, told.known_usd, told.unpriced_calls) == (verdict, usd, Decimal("0.10"), unpriced)
 
 
 def test_two_manifests_of_one_name_do_not_work_in_each_others_scratch(tmp_path: Path) -> None:

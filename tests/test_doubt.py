@@ -71,14 +71,20 @@ def test_no_order_of_doubts_takes_more_than_the_run_allows(
     assert all(usd <= per_call for usd in granted)
 
 
-def test_a_tab_with_one_unknown_price_is_unknown() -> None:
+def test_a_tab_knows_what_is_known_and_counts_what_is_not() -> None:
     tab = Tab()
-    assert (tab.usd, tab.is_free) == (Decimal(0), True)
+    assert (tab.known_usd, tab.unpriced, tab.is_free) == (Decimal(0), 0, True)
     tab.book(CENT)
-    assert (tab.usd, tab.is_free) == (CENT, False)
+    assert (tab.known_usd, tab.unpriced, tab.is_free) == (CENT, 0, False)
     tab.book(None)
     tab.book(CENT)
-    assert (tab.usd, tab.is_free) == (None, False)
+    assert (tab.known_usd, tab.unpriced, tab.is_free) == (2 * CENT, 1, False)
+
+
+def test_a_price_that_is_not_known_is_not_free() -> None:
+    tab = Tab()
+    tab.book(None)
+    assert not tab.is_free
 
 
 async def test_a_cheap_doubtful_call_is_repeated_and_both_count(rig: Rig, autojump_clock: MockClock) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline.core.model import Decision, Estimate, Job, JobId, Outcome, Place, Verdict
@@ -20,7 +21,7 @@ def decision(audio_s: float = 0.0) -> Decision:
 
 
 def ended(verdict: Verdict = "done", usd: Decimal | None = Decimal(0)) -> Outcome:
-    return Outcome(job=JobId("a"), kind="acting", verdict=verdict, usd=usd)
+    return Outcome(job=JobId("a"), kind="acting", verdict=verdict, usd=usd, known_usd=usd or Decimal(0))
 
 
 class Screen:
@@ -84,8 +85,8 @@ def test_every_lane_says_what_it_does_and_the_run_what_it_cost(screen: Screen) -
 def test_a_cost_that_nobody_knows_is_not_shown_as_nothing(screen: Screen) -> None:
     with screen.bar as bar:
         bar.planned(2)
-        bar.ended(ended(usd=None))
-        assert "some cost unknown" in screen.last()
+        bar.ended(msgspec.structs.replace(ended(usd=None), known_usd=Decimal("0.03"), unpriced_calls=1))
+        assert "at least 0.03 USD, the price of 1 call is not known" in screen.last()
 
 
 def test_the_bars_are_bounded_however_many_lanes_there_are(screen: Screen) -> None:

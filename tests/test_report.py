@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -315,18 +314,6 @@ def test_old_problems_are_counted_but_not_shown_again() -> None:
     shown = summary(_report(_outcome("held", job="old", earlier="held"), _outcome("done")))
     assert "1 held" in shown
     assert "old" not in shown
-
-
-def test_an_unknown_price_is_shown_as_unknown() -> None:
-    paid = msgspec.structs.replace(_outcome("done"), usd=None)
-    assert "spend unknown" in summary(_report(paid, _outcome("done")))
-
-
-def test_spend_and_minutes_are_added_up() -> None:
-    paid = msgspec.structs.replace(_outcome("done"), usd=Decimal("0.10"), audio_seconds=90.0)
-    report = _report(paid, paid)
-    assert (report.spend, report.audio_seconds) == (Decimal("0.20"), 180.0)
-    assert "3.0 min of audio; 0.20 USD" in summary(report)
 
 
 @settings(max_examples=60)

@@ -56,22 +56,26 @@ def parse_duration(text: str, key: str | None = None) -> float:
 
 
 class Tab:
-    """What one job has cost in this run so far: `usd` is None once any part of it is unknown.
+    """What one job has cost in this run so far: what is known of it, and how many calls have a price nobody knows.
 
     `has_called` from its first attempt on: such a job goes on to its end, where others wait for the next run.
     """
 
     def __init__(self) -> None:
-        self.usd: Decimal | None = Decimal(0)
+        self.known_usd = Decimal(0)
+        self.unpriced = 0
         self.has_called = False
 
     @property
     def is_free(self) -> bool:
         """Has surely nothing been paid?"""
-        return self.usd is not None and not self.usd
+        return not self.unpriced and not self.known_usd
 
     def book(self, usd: Decimal | None) -> None:
-        self.usd = None if self.usd is None or usd is None else self.usd + usd
+        if usd is None:
+            self.unpriced += 1
+        else:
+            self.known_usd += usd
 
 
 class Doubt:

@@ -277,7 +277,10 @@ class JobReceipt(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """The verdict on one job in this run. `code` is an error code where there is one; `scores` as in its receipt."""
+    """The verdict on one job in this run. `code` is an error code where there is one; `scores` as in its receipt.
+
+    `usd` None is unknown: `unpriced_calls` of its calls have no known price, and the others cost `known_usd`.
+    """
 
     job: JobId
     kind: str
@@ -287,6 +290,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     hint: str = ""
     products: tuple[str, ...] = ()
     usd: Decimal | None = Decimal(0)
+    known_usd: Decimal = Decimal(0)
+    unpriced_calls: int = 0
     audio_seconds: float = 0.0
     wall_s: float = 0.0
     route: str | None = None

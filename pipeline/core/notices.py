@@ -50,7 +50,10 @@ class MetricsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """One thing to tell of a run. `spend_usd` None is unknown; `summary` is one line of counts."""
+    """One thing to tell of a run. `spend_usd` None is unknown; `summary` is one line of counts.
+
+    Where the spend is unknown, `unpriced_calls` have no known price and the others cost `known_spend_usd`.
+    """
 
     event: Event
     run: str
@@ -59,6 +62,8 @@ class Notice(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     counts: Mapping[str, int] = {}
     spend_usd: Decimal | None = Decimal(0)
+    known_spend_usd: Decimal = Decimal(0)
+    unpriced_calls: int = 0
     audio_seconds: float = 0.0
     has_news: bool = False
     summary: str = ""

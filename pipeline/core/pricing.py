@@ -11,3 +11,8 @@ def total(amounts: Iterable[Decimal | None]) -> Decimal | None:
             return None
         known += amount
     return known
+
+
+def missing(calls: int) -> str:
+    """What a sum lacks of which so many calls have no known price, in words for people."""
+    return "the price of 1 call is not known" if calls == 1 else f"the prices of {calls} calls are not known"

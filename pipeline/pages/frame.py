@@ -13,6 +13,7 @@ from decimal import Decimal
 from importlib import resources
 
 from pipeline import __version__
+from pipeline.core.pricing import missing
 from pipeline.pages.markup import Address, Child, Markup, element, here, joined, raw
 
 MINUTE_S, HOUR_S = 60, 3600
@@ -78,6 +79,13 @@ def money(usd: Decimal | None) -> str:
     if usd is None:
         return "unknown"
     return f"{usd.normalize():f} USD" if usd else "0 USD"
+
+
+def spent(usd: Decimal | None, known: Decimal, unpriced: int) -> str:
+    """A sum of calls, some of which may have no known price; older pages tell only that the sum is not known."""
+    if usd is not None or not unpriced:
+        return money(usd)
+    return f"{f'at least {money(known)}' if known else 'unknown'}; {missing(unpriced)}"
 
 
 def duration(seconds: float) -> str:

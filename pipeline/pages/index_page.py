@@ -17,7 +17,7 @@ from msgspec import Struct
 from pipeline.core.confine import display_path
 from pipeline.core.decoding import from_json
 from pipeline.pages.cards import ORDER
-from pipeline.pages.frame import counted, document, footer, link, moment, money, skip_link
+from pipeline.pages.frame import counted, document, footer, link, moment, skip_link, spent
 from pipeline.pages.job import badge
 from pipeline.pages.markup import Address, Markup, element, file_address, joined
 from pipeline.pages.plots import Bar, Part, plot
@@ -149,6 +149,6 @@ def _run(row: Row) -> Markup:
         element("td", moment(figures.started_at), class_="whole"),
         element("td", link(figures.manifest, row.page)),
         element("td", *counts),
-        element("td", money(figures.usd), class_="whole"),
+        element("td", spent(figures.usd, figures.known_usd, figures.unpriced_calls), class_="whole"),
         element("td", str(figures.exit_code)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pipeline.core.confine import display, display_path
 from pipeline.core.model import CallReceipt, Verdict
 from pipeline.pages.cards import Card, Cue, Exhibit, Role, Try
-from pipeline.pages.frame import clock, counted, duration, figures, link, moment, money, weight
+from pipeline.pages.frame import clock, counted, duration, figures, link, moment, money, spent, weight
 from pipeline.pages.markup import Address, Child, Markup, element, joined
 from pipeline.pages.thumbnails import Thumbnail
 
@@ -69,7 +69,8 @@ def _line(card: Card) -> Iterator[str]:
     if outcome.route:
         yield f"{outcome.route} / {display(outcome.model or '')}"
     if outcome.usd is None or outcome.usd or outcome.verdict == "done":
-        yield money(outcome.usd) if outcome.usd is not None else "cost unknown"
+        cost = spent(outcome.usd, outcome.known_usd, outcome.unpriced_calls)
+        yield f"cost {cost}" if cost.startswith("unknown") else cost
     if outcome.audio_seconds:
         yield f"{duration(outcome.audio_seconds)} of audio"
     if outcome.wall_s:

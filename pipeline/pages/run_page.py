@@ -13,7 +13,7 @@ from msgspec import Struct
 from pipeline.core.confine import display, display_path
 from pipeline.core.model import Verdict
 from pipeline.pages.cards import MAX_CARDS, ORDER, Card, seconds_between
-from pipeline.pages.frame import counted, document, duration, figures, footer, link, moment, money, skip_link
+from pipeline.pages.frame import counted, document, duration, figures, footer, link, moment, skip_link, spent
 from pipeline.pages.job import badge, job_article
 from pipeline.pages.markup import Address, Markup, element, here, joined
 from pipeline.pages.thumbnails import Thumbnail
@@ -36,6 +36,8 @@ class RunFigures(Struct, frozen=True, kw_only=True):
     finished_at: str
     counts: dict[str, int]
     usd: Decimal | None
+    known_usd: Decimal = Decimal(0)
+    unpriced_calls: int = 0
     audio_seconds: float
     exit_code: int
 
@@ -62,6 +64,8 @@ def figures_of(report: RunReport) -> RunFigures:
         finished_at=report.finished_at,
         counts=report.counts,
         usd=report.spend,
+        known_usd=report.known_spend,
+        unpriced_calls=report.unpriced_calls,
         audio_seconds=report.audio_seconds,
         exit_code=report.exit_code,
     )
@@ -79,7 +83,7 @@ def _header(name: str, report: RunReport) -> Markup:
         figures(
             ("Began", moment(report.started_at)),
             ("Took", duration(took) if took is not None else None),
-            ("Spend", money(report.spend)),
+            ("Spend", spent(report.spend, report.known_spend, report.unpriced_calls)),
             ("Audio", duration(report.audio_seconds) if report.audio_seconds else None),
             ("Exit code", f"{report.exit_code} – {meaning}"),
         ),

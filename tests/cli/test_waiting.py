@@ -18,6 +18,7 @@ pytestmark = pytest.mark.real_time
 JOB = "notes/a.wav#text"
 TICKET = "ticket-Transcribe"
 PAID = {"paid": "0.10", "deferred": "yes"}
+PRICED = '[[job]]\nid = "hi"\nkind = "tts"\ntext = "Hello."\nroute = ["shop"]\nout = "out/hi.wav"\n'
 
 
 def never_ready(folder: Folder) -> None:
@@ -132,4 +133,14 @@ def test_a_plan_of_unknown_price_says_so(folder: Folder, tmp_path: Path) -> None
     job, text = planned(folder)
     assert job.usd is None
     assert "price unknown" in text
-    assert "an unknown price" in text
+    assert "an unknown price for 1 job" in text
+
+
+def test_a_plan_of_which_a_part_has_a_known_price_tells_it(folder: Folder) -> None:
+    folder.configure({"paid": "unknown"}, extra='[routes.shop]\ndriver = "scripted"\noptions = { paid = "0.10" }\n')
+    folder.record("a.wav")
+    folder.manifest.write_text(f"{folder.manifest.read_text()}{PRICED}")
+    found = preview.plan(seat(folder), (str(folder.manifest),))
+    assert isinstance(found.record, Plan)
+    assert (found.record.usd, found.record.known_usd, found.record.unpriced_jobs) == (None, Decimal("0.10"), 1)
+    assert "at most 0.10 USD and an unknown price for 1 job" in found.text

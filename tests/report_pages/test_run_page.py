@@ -2,12 +2,13 @@
 
 import re
 import tracemalloc
+from decimal import Decimal
 
 import pytest
 
 from pipeline.core.model import JobId, Outcome
 from pipeline.pages.cards import MAX_CARDS, MAX_TEXT_CHARS, MIN_TEXT_CHARS, Cue, Material, chars_a_job, ordered
-from pipeline.pages.frame import clock, duration, money
+from pipeline.pages.frame import clock, duration, money, spent
 from pipeline.pages.run_page import run_page
 from pipeline.report import has_news
 from tests.report_pages.makers import BAD, card, outcome, report
@@ -122,6 +123,25 @@ def test_a_manifest_that_could_not_be_read_has_a_page_that_says_so() -> None:
     page = run_page(nothing, [], {}).decode()
     assert "Nothing ran." in page
     assert "it is no TOML" in page
+
+
+@pytest.mark.parametrize(
+    ("known", "unpriced", "told"),
+    [
+        (Decimal("0.03"), 1, "at least 0.03 USD; the price of 1 call is not known"),
+        (Decimal(0), 2, "unknown; the prices of 2 calls are not known"),
+        (Decimal(0), 0, "unknown"),
+    ],
+)
+def test_a_spend_of_which_a_part_is_unknown_tells_the_rest(known: Decimal, unpriced: int, told: str) -> None:
+    assert spent(None, known, unpriced) == told
+
+
+def test_the_page_of_a_run_tells_what_is_known_of_its_spend() -> None:
+    partly = outcome(1, usd=None, known_usd=Decimal("0.03"), unpriced_calls=1)
+    page = shown(partly, outcome(2))
+    assert "at least 0.0425 USD; the price of 1 call is not known" in page
+    assert "at least 0.03 USD; the price of 1 call is not known" in page
 
 
 def test_amounts_and_times_are_written_for_people() -> None:
