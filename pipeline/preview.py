@@ -75,7 +75,7 @@ class PlannedJob(Struct, frozen=True, kw_only=True):
 class PlannedManifest(Struct, frozen=True, kw_only=True):
     """One manifest: its jobs, or why it cannot be read. `unsettled` files wait for a later run.
 
-    `cap` is the bound on a run that would stop this one before all is done.
+    `cap` is the bound on a run that would stop this one before all is done, if every call cost what it may at worst.
     """
 
     manifest: str
@@ -263,7 +263,7 @@ def _lines(made: Plan) -> Iterator[str]:
     for manifest in made.manifests:
         yield f"{manifest.manifest}: {_headline(manifest)}"
         if manifest.cap is not None:
-            yield f"  would stop before the end: {manifest.cap.message} [{manifest.cap.code}]"
+            yield f"  at worst it stops before the end: {manifest.cap.message} [{manifest.cap.code}]"
         for choice, title in _TITLES.items():
             yield from _group_lines(choice, title, [job for job in manifest.jobs if job.choice == choice])
     yield from (f"warning: {text}" for text in made.warnings)

@@ -174,12 +174,14 @@ def test_a_price_that_nobody_knows_is_refused_in_the_plan_as_in_the_run(folder: 
     assert folder.calls() == 0
 
 
-def test_the_plan_names_the_cap_of_the_settings_that_would_stop_it(folder: Folder) -> None:
+def test_the_plan_names_the_cap_of_the_settings_that_stops_it_at_worst(folder: Folder) -> None:
     folder.record("a.wav")
     folder.configure({"paid": "0.5"}, extra="[caps]\nmax_spend_usd_per_run = 0.4\n")
     (manifest,) = plan(folder).manifests
     assert manifest.cap is not None
     assert "0.4 USD per run" in manifest.cap.message
+    told = preview.plan(seat(folder), [str(folder.manifest)]).text
+    assert f"at worst it stops before the end: {manifest.cap.message} [budget-spend]" in told
 
 
 def test_the_plan_reckons_with_what_the_day_has_used_already(folder: Folder) -> None:
