@@ -18,7 +18,7 @@ from jobs._merge import Joined, Piece, gaps, interleaved, join, language_of, lan
 from pipeline.children.split_work import FORMS
 from pipeline.core.errors import LimitExceeded, MediaspoolError, Stopped
 from pipeline.core.hearing import PARTS, Cut, Hearing, Survey, beyond, fits
-from pipeline.core.kinds import JobContext
+from pipeline.core.kinds import GAP_FACT, JobContext
 from pipeline.core.model import Refusal
 from pipeline.core.operations import Segment, Span, Transcribe, Transcript
 
@@ -232,7 +232,7 @@ def _facts(
     elif any(segment.speaker for segment in transcript.segments) and asked > 1:
         facts["speaker_labels"] = "per part"
     if transcript.gaps:
-        facts["gap_seconds"] = f"{sum(span.end - span.start for span in transcript.gaps):.2f}"
+        facts[GAP_FACT] = f"{sum(span.end - span.start for span in transcript.gaps):.2f}"
     return facts
 
 

@@ -16,6 +16,7 @@ from pipeline.answer import SCHEMA, Answer, counted, joined, refused
 from pipeline.core.confine import display, display_path
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import ConfigError
+from pipeline.core.kinds import GAP_FACT
 from pipeline.core.model import SETTLED, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
 from pipeline.report import command
@@ -54,7 +55,10 @@ class _About(Struct, frozen=True):
 
 
 def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[Verdict]) -> Answer:
-    """Forget the verdicts of the chosen jobs and the answers that led to them, so that the next run makes both anew."""
+    """Forget the verdicts of the chosen jobs and the answers that led to them, so that the next run makes both anew.
+
+    Of a result with a gap the answers stay: nothing but what is missing is asked for.
+    """
     with _opened(seat) as (spool, ledger):
         rows = _chosen(ledger, jobs, verdicts)
         missing = [job for job in jobs if not any(_is_named(row, job) for row in rows)]
@@ -65,7 +69,7 @@ def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[Verdict]) -> Answe
             return refused([error], code=USAGE)
         with ledger.group():
             for row in rows:
-                for call in row.receipt.calls if row.receipt else ():
+                for call in row.receipt.calls if row.receipt and GAP_FACT not in row.receipt.facts else ():
                     ledger.forget_call(call.key)
                 ledger.forget_job(row.place)
         back = _put_back(spool, {display_path(row.manifest) for row in rows})

@@ -202,6 +202,22 @@ def test_settings_may_say_that_a_model_takes_less_or_more(shop: Folder, standin:
     assert sent(shop, standin, "shop/google/chirp-3") >= 5
 
 
+@pytest.mark.real_time
+@pytest.mark.engines
+def test_a_retry_after_a_gap_asks_for_what_is_missing_alone(shop: Folder, standin: StandIn) -> None:
+    clip = np.frombuffer((SAMPLES / "jfk.wav").read_bytes()[-350_000:], dtype="<i2")
+    sound = np.concatenate([clip, clip[: 9 * RATE], clip[RATE:]])  # no two parts are alike
+    (shop.root / "recordings/talk.wav").write_bytes(wrap_pcm(sound.tobytes(), rate=RATE, channels=1))
+    shop.config.write_text(f'{shop.config.read_text()}[routes.shop.hearing."google/chirp-3"]\nmax_seconds = 12.0\n')
+    standin.fault("transcript-missing", path="transcribe", after=1, times=1)
+    parts = sent(shop, standin, "shop/google/chirp-3")
+    assert (parts >= 3, "gap_seconds" in facts(shop)) == (True, True)
+    desk.retry(seat(shop), ("talk",), ())
+    assert (sent(shop, standin, "shop/google/chirp-3"), "gap_seconds" in facts(shop)) == (parts + 1, False)
+    desk.retry(seat(shop), ("talk",), ())
+    assert sent(shop, standin, "shop/google/chirp-3") == 2 * parts + 1
+
+
 REMOTE = [
     (f"openrouter `{name}`", openrouter_hearing(name.replace("*", "x"), is_json=False)) for name, _ in _OPENROUTER
 ]

@@ -27,6 +27,8 @@ NO_SOURCES: Sources = MappingProxyType({})
 ROUND_TRIP = "round_trip_wer"
 REPORTED = ("word_error_rate", "character_error_rate", ROUND_TRIP)
 """Facts that the report tells too, where a kind gives them: how far a text is from the one it was compared with."""
+GAP_FACT = "gap_seconds"
+"""Fact of a result in which a part is missing: a retry asks for that part, and for nothing that is there."""
 MAX_TRANSCRIPT_BYTES = 256_000_000
 
 
