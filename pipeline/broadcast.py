@@ -25,7 +25,8 @@ class Broadcast:
 @asynccontextmanager
 async def broadcasting(runtime: Runtime) -> AsyncIterator[Broadcast]:
     """While the block is open a run is under way. An error of ours leaves as itself, and is told as a failure."""
-    cast, notifier = Broadcast(), open_notifier(runtime)
+    cast, tools = Broadcast(), runtime.tools
+    notifier = open_notifier(runtime.settings.notify, find_key=tools.find_key, safe=tools.safe)
     if notifier is None:
         yield cast
         return

@@ -1,7 +1,8 @@
 """`doctor` and `routes`: what is configured, what works here, and why not.
 
 Every check is cheap, answers for itself, and ends in a finding, so that one broken part never hides another. Nothing is
-sent, downloaded or repaired; the one file that is written is a probe in the spool, and it is gone at once.
+sent, downloaded or repaired, and of the network only the name service is asked, for hosts that hear of runs. The one
+file that is written is a probe in the spool, and it is gone at once.
 """
 
 import os
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 
+import trio
 from msgspec import Struct
 
 from pipeline import __version__
@@ -19,19 +21,20 @@ from pipeline.core.confine import display, display_path
 from pipeline.core.errors import MediaspoolError, PaceBroken
 from pipeline.core.limits import MEGABYTE
 from pipeline.core.model import RouteId
+from pipeline.core.notices import Notifier
 from pipeline.held import viewed
 from pipeline.media.sniff import libmagic_version
 from pipeline.namesakes import namesakes
 from pipeline.pacing import cap_uses, pace_path
-from pipeline.report import PRECEDENCE
-from pipeline.runtime import Drivers, engine_workers, look_at, open_drivers
+from pipeline.report import PRECEDENCE, exit_code
+from pipeline.runtime import Drivers, engine_workers, look_at, open_drivers, open_notifier
 from pipeline.seat import Seat
 from pipeline.state.database import shared_disk_problem
 from pipeline.state.durable import free_bytes
 from pipeline.state.ledger_rows import RunRow
 from pipeline.state.linux import file_system_magic
 from pipeline.state.pace import Pace, Used
-from pipeline.state.settings import GROUPS, route_configs, settings_path
+from pipeline.state.settings import GROUPS, find_secret, route_configs, settings_path
 from pipeline.state.spool import Spool
 from pipeline.trace.redact import Redactor
 
@@ -286,6 +289,29 @@ def _pace(name: str, seat: Seat) -> Finding:
     return Finding(check=name, ok=True, summary=f"sound; {used.of_month.usd} USD are booked in {used.day[:7]}")
 
 
+def _notify(name: str, seat: Seat) -> Finding:
+    """Everything about notices but whether somebody takes them: to know that, one would have to be sent."""
+    table, environ = seat.settings.notify, seat.world.environ
+    notifier = open_notifier(table, find_key=lambda secret: find_secret(secret, environ), safe=display)
+    if notifier is None:
+        return Finding(check=name, ok=True, summary="nobody is told of runs")
+    errors = trio.run(_looked, notifier)
+    if errors:
+        summary, *details = [display(error.message) for error in errors]
+        code, hint = exit_code(outcomes=(), errors=errors), display(errors[0].hint)
+        return Finding(check=name, ok=False, summary=summary, hint=hint, details=tuple(details), exit_code=code)
+    told = " and ".join(word for word, is_told in (("ping", table.pings), ("webhook", table.hooks)) if is_told)
+    summary = f"{told}: secrets and hosts are there; nothing was sent, so who takes it is not known"
+    return Finding(check=name, ok=True, summary=summary)
+
+
+async def _looked(notifier: Notifier) -> list[MediaspoolError]:
+    try:
+        return await notifier.look()
+    finally:
+        await notifier.aclose()
+
+
 _CHECKS: dict[str, Callable[[str, Seat], Finding]] = {
     "settings": _settings,
     "libmagic": _libmagic,
@@ -296,6 +322,7 @@ _CHECKS: dict[str, Callable[[str, Seat], Finding]] = {
     "clock": _clock,
     "ledger": _ledger,
     "pace": _pace,
+    "notify": _notify,
 }
 
 

@@ -26,9 +26,9 @@ from pipeline.core.errors import ConfigError, LedgerError, MediaspoolError
 from pipeline.core.kinds import Kind
 from pipeline.core.limits import Doubt
 from pipeline.core.model import Clock, Reached, RouteId, RunId, Runner
-from pipeline.core.notices import Notifier
+from pipeline.core.notices import Notifier, NotifyTable
 from pipeline.core.rows import Kinds, load_row
-from pipeline.core.secret import Secret
+from pipeline.core.secret import FindKey, Secret
 from pipeline.onlooker import Nobody, Onlooker
 from pipeline.pacing import Pacer, budget_of, look_at_pace, pace_path
 from pipeline.publishing import Publisher
@@ -335,12 +335,11 @@ def _assemble(
     )
 
 
-def open_notifier(runtime: Runtime) -> Notifier | None:
+def open_notifier(table: NotifyTable, *, find_key: FindKey, safe: Callable[[str], str]) -> Notifier | None:
     """Who tells other machines of the run; None where the settings name nobody, so that nothing is imported for it."""
-    table, tools = runtime.settings.notify, runtime.tools
     if not (table.pings or table.hooks):
         return None
-    return cast("Notifier", load_row(NOTIFIER)(table, find_key=tools.find_key, safe=tools.safe))
+    return cast("Notifier", load_row(NOTIFIER)(table, find_key=find_key, safe=safe))
 
 
 def _pacer(settings: Settings, spool: Spool, world: World, runner: Runner, warn: Callable[[str], None]) -> Pacer:

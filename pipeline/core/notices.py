@@ -5,12 +5,13 @@ import string
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from pipeline.core.errors import ConfigError
-from pipeline.core.origins import check_origins, origin_of
+from pipeline.core.errors import ConfigError, MediaspoolError
+from pipeline.core.origins import Origin, check_origins, origin_of
 
 Event = Literal["start", "success", "fail", "log"]
 When = Literal["always", "news", "problems"]
@@ -75,6 +76,9 @@ class Notifier(Protocol):
     async def tell(self, notice: Notice) -> list[str]:
         """Bounded, and never raises. What did not get through, in words that name no address."""
 
+    async def look(self) -> list[MediaspoolError]:
+        """What would keep notices from leaving. Reads secrets, asks for the addresses of hosts, and sends nothing."""
+
     async def aclose(self) -> None: ...
 
 
@@ -108,14 +112,18 @@ def check_notify(table: NotifyTable) -> None:
     check_origins(table.origins, "notify.origins")
     for name, url in (("ping", table.ping_url), ("webhook", table.webhook_url)):
         if url is not None:
-            _check_address(f"notify.{name}_url", url, table.origins)
+            check_address(f"notify.{name}_url is", url, table.origins)
     hook_body(table.webhook_body, Notice(event="success", run="", started_at=""))
 
 
-def _check_address(key: str, url: str, origins: Iterable[str]) -> None:
-    """Says nothing of the address itself, which may be as good as a key."""
+def check_address(what: str, url: str, origins: Iterable[str]) -> Origin:
+    """Where a notice goes. ConfigError, which says nothing of the address itself: it may be as good as a key."""
     origin = origin_of(url)
     if origin is None:
-        raise ConfigError(f"{key} is no http or https address", hint="write it in full, with https:// in front")
+        raise ConfigError(f"{what} no http or https address", hint="write it in full, with https:// in front")
+    if "@" in urlsplit(url).netloc:
+        raise ConfigError(f"{what} an address with a user in it", hint="notices take none; write it without")
     if origin[0] == "http" and origin not in map(origin_of, origins):
-        raise ConfigError(f"{key} is not https", hint="write https, or name a host of your own in notify.origins")
+        hint = "write https, or name a host of your own in notify.origins"
+        raise ConfigError(f"{what} no https address", hint=hint)
+    return origin

@@ -1,5 +1,7 @@
 """A secret value: it prints as stars, is not copied to other processes, and shows itself only when asked by name."""
 
+from collections.abc import Callable
+
 
 class Secret:
     """Held as short as possible: fetched when a request is built, never stored on an object that prints."""
@@ -20,3 +22,7 @@ class Secret:
 
     def reveal(self) -> str:
         return self._value
+
+
+FindKey = Callable[[str], Secret | None]
+"""The secret of a name, None where there is none. ConfigError where it cannot be read."""

@@ -74,6 +74,17 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+async def public_addresses(host: str, port: int, resolve: Resolve) -> list[str]:
+    """All addresses of a host, each of them public. ContractError otherwise; OSError where it has none."""
+    refuse_host(host)
+    found = await resolve(host, port)
+    for text in found:
+        address = _literal(text)
+        if address is None or not is_public(address):
+            raise _refusal(host)
+    return found
+
+
 class Guard(httpcore.AsyncNetworkBackend):
     """Connects to public addresses only. One bad address among the answers for a name refuses the name."""
 
@@ -89,7 +100,6 @@ class Guard(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        refuse_host(host)
         limit_s = float("inf") if timeout is None else timeout
         with trio.move_on_after(limit_s):
             addresses = await self._addresses(host, port)
@@ -101,14 +111,9 @@ class Guard(httpcore.AsyncNetworkBackend):
 
     async def _addresses(self, host: str, port: int) -> list[str]:
         try:
-            found = await self._resolve(host, port)
+            return await public_addresses(host, port, self._resolve)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        for text in found:
-            address = _literal(text)
-            if address is None or not is_public(address):
-                raise _refusal(host)
-        return found
 
     async def _first(
         self, addresses: list[str], port: int, limit_s: float, options: Iterable[httpcore.SOCKET_OPTION] | None

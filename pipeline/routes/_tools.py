@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from pipeline.children.lanes import Lanes
 from pipeline.core.model import Runner
-from pipeline.core.secret import Secret
+from pipeline.core.secret import FindKey
 
 
 class Tools(Struct, frozen=True, kw_only=True):
@@ -18,7 +18,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     """
 
     lanes: Lanes
-    find_key: Callable[[str], Secret | None]
+    find_key: FindKey
     cache: str
     now: Callable[[], float]
     safe: Callable[[str], str]

@@ -13,31 +13,33 @@ from time import time
 import trio
 
 from pipeline.core.drivers import Timeouts
-from pipeline.core.errors import ConfigError, MediaspoolError, Unavailable
-from pipeline.core.notices import Notice, NotifyTable, hook_body
-from pipeline.core.secret import Secret
+from pipeline.core.errors import ConfigError, ContractError, MediaspoolError, Unavailable, Unreachable
+from pipeline.core.notices import Notice, NotifyTable, check_address, hook_body
+from pipeline.core.origins import origin_of
+from pipeline.core.secret import FindKey
 from pipeline.routes._body import JsonBody
-from pipeline.routes._guard import Guard
+from pipeline.routes._guard import Resolve, public_addresses, resolve
 from pipeline.routes.http import Http
 
 NOTICE_S = 10.0
+LOOK_S = 5.0
 TRIES = 3
 FIRST_WAIT_S = 0.5
 _NOWHERE = "https://nowhere.invalid"  # no address is ours, so none gets a key and every one is guarded
 _TIMEOUTS = Timeouts(connect_s=4, first_byte_s=5, idle_s=3, total_s=NOTICE_S)
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
-FindKey = Callable[[str], Secret | None]
 
 
 class Notifier:
     """Whom the settings name. Opened for one run, closed once."""
 
     def __init__(
-        self, table: NotifyTable, *, find_key: FindKey, safe: Callable[[str], str], guard: Guard | None = None
+        self, table: NotifyTable, *, find_key: FindKey, safe: Callable[[str], str], resolve: Resolve = resolve
     ) -> None:
         self._table = table
         self._find_key = find_key
-        self._http = Http(_NOWHERE, timeouts=_TIMEOUTS, key=lambda: None, headers={}, safe=safe, guard=guard)
+        self._resolve = resolve
+        self._http = Http(_NOWHERE, timeouts=_TIMEOUTS, key=lambda: None, headers={}, safe=safe)
 
     async def tell(self, notice: Notice) -> list[str]:
         """Ping and webhook side by side. What did not get through, in words that name no address."""
@@ -50,6 +52,25 @@ class Notifier:
                     nursery.start_soon(self._told, "webhook", self._hook, notice, lost)
         return [*lost, "nobody answered in time"] if scope.cancelled_caught else lost
 
+    async def look(self) -> list[MediaspoolError]:
+        """What would keep notices from leaving: secrets that are lacking, addresses that nothing would reach.
+
+        The name service is asked; nobody is told anything. Takes no longer than `LOOK_S` an address.
+        """
+        table, errors = self._table, list[MediaspoolError]()
+        told = [("ping", table.ping_url, table.ping_key)] if table.pings else []
+        told += [("webhook", table.webhook_url, table.webhook_key)] if table.hooks else []
+        for name, url, key in told:
+            try:
+                await self._look_at(name, url, key)
+            except MediaspoolError as error:
+                errors.append(error)
+        try:
+            self._signed(b"")
+        except MediaspoolError as error:
+            errors.append(error)
+        return errors
+
     async def aclose(self) -> None:
         await self._http.aclose()
 
@@ -60,6 +81,27 @@ class Notifier:
             await send(notice)
         except MediaspoolError as error:
             lost.append(f"the {name} did not get through: {error.message}")
+
+    async def _look_at(self, name: str, url: str | None, key: str | None) -> None:
+        """As a notice would go: to a host of one's own wherever it is, to any other only at public addresses."""
+        what = f"notify.{name}_url is" if url is not None else f"the secret {key} holds"
+        origin = check_address(what, self._address(url, key), self._table.origins)
+        _, host, port = origin
+        try:
+            with trio.fail_after(LOOK_S):
+                if origin in map(origin_of, self._table.origins):
+                    await self._resolve(host, port)
+                else:
+                    await public_addresses(host, port, self._resolve)
+        except ContractError as error:
+            hint = "if the host is yours, name it in notify.origins"
+            raise ConfigError(f"the {name} would go to no public address", hint=hint) from error
+        except (OSError, UnicodeError) as error:
+            unknown = f"the host of the {name} is not known to the name service"
+            raise Unreachable(unknown, hint="check the address and the network") from error
+        except trio.TooSlowError as error:
+            silent = f"the name service did not answer for the host of the {name}"
+            raise Unreachable(silent, hint="check the network") from error
 
     def _is_due(self, notice: Notice) -> bool:
         if notice.event == "start":

@@ -109,6 +109,24 @@ def test_a_missing_key_of_a_default_route_is_77(folder: Folder) -> None:
     assert made.exit_code == 77
 
 
+def test_nobody_who_is_told_of_runs_is_no_trouble(folder: Folder) -> None:
+    assert finding(check(folder), "notify").summary == "nobody is told of runs"
+
+
+def test_a_secret_that_a_notice_needs_is_looked_for(folder: Folder) -> None:
+    folder.configure({}, extra='[notify]\nping_key = "PING"\norigins = ["http://127.0.0.1:9"]\n')
+    made = check(folder)
+    assert (finding(made, "notify").summary, made.exit_code) == ("there is no secret PING", 78)
+    folder.environ["PING_FILE"] = str(folder.root / "ping")
+    (folder.root / "ping").write_text("http://127.0.0.1:9/uuid")
+    (folder.root / "ping").chmod(0o644)
+    assert finding(check(folder), "notify").summary == "the file of secret PING is open to others"
+    (folder.root / "ping").chmod(0o600)
+    found = finding(check(folder), "notify")
+    assert found.ok
+    assert "nothing was sent" in found.summary
+
+
 def test_a_low_disk_is_told(folder: Folder) -> None:
     folder.configure({}, extra="low_disk_mb = 1000000000\n")
     made = check(folder)

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, MediaspoolError
 from pipeline.core.notices import Event, Notice, NotifyTable, event_of, hook_body
 from pipeline.core.secret import Secret
-from pipeline.routes.notify import NOTICE_S, TRIES, Notifier
+from pipeline.routes._guard import Resolve, resolve
+from pipeline.routes.notify import LOOK_S, NOTICE_S, TRIES, Notifier
 from tests.routes.servers import Heard, Server, answer, serving
 
 pytestmark = pytest.mark.real_time
@@ -144,3 +145,77 @@ def test_a_template_that_makes_no_json_is_refused(template: str) -> None:
 @pytest.mark.parametrize(("code", "event"), [(0, "success"), (4, "success"), (3, "fail"), (74, "fail"), (143, "log")])
 def test_the_exit_code_decides_what_is_told(code: int, event: str) -> None:
     assert event_of(code) == event
+
+
+async def found_by(table: NotifyTable, secrets: dict[str, str], how: Resolve = resolve) -> list[MediaspoolError]:
+    def find_key(name: str) -> Secret | None:
+        return Secret(secrets[name]) if name in secrets else None
+
+    notifier = Notifier(table, find_key=find_key, safe=lambda text: text, resolve=how)
+    try:
+        return await notifier.look()
+    finally:
+        await notifier.aclose()
+
+
+async def looked(address: str, *, addresses: tuple[str, ...] | None = ("1.1.1.1",), **fields: object) -> list[str]:
+    """What is found of a ping at this address, where the name service tells these addresses, nothing or never."""
+
+    async def tell(_host: str, _port: int) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        if addresses is None:
+            await trio.sleep_forever()
+        if not addresses:
+            raise OSError("Name or service not known")
+        return list(addresses)
+
+    table = NotifyTable(**{"ping_key": "PING", **fields})  # type: ignore[arg-type]
+    secrets = {"PING": address, "HOOK": "https://hooks.example.com/t0k3n"}
+    errors = await found_by(table, secrets, tell)
+    assert "uuid" not in " ".join(f"{error.message} {error.hint}" for error in errors)
+    return [f"{error.code}: {error.message}" for error in errors]
+
+
+async def test_a_look_at_notices_that_can_leave_finds_nothing_and_sends_nothing() -> None:
+    async with serving(always(200)) as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        assert await looked(f"{origin}/uuid", addresses=("127.0.0.1",), origins=(origin,)) == []
+        assert await looked("https://pings.example.com/uuid", webhook_key="HOOK") == []
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "addresses", "found"),
+    [
+        ("pings.example.com/uuid", ("1.1.1.1",), "config-invalid: the secret PING holds no http or https address"),
+        (
+            "https://me:uuid@a.example.com",
+            ("1.1.1.1",),
+            "config-invalid: the secret PING holds an address with a user in it",
+        ),
+        ("http://pings.example.com/uuid", ("1.1.1.1",), "config-invalid: the secret PING holds no https address"),
+        ("https://10.0.0.1/uuid", ("10.0.0.1",), "config-invalid: the ping would go to no public address"),
+        ("https://pings.example.com/uuid", ("10.0.0.1",), "config-invalid: the ping would go to no public address"),
+        ("https://pings.example.com/uuid", (), "unreachable: the host of the ping is not known to the name service"),
+    ],
+)
+async def test_a_look_at_notices_finds_an_address_that_nothing_would_reach(
+    address: str, addresses: tuple[str, ...], found: str
+) -> None:
+    assert await looked(address, addresses=addresses) == [found]
+
+
+async def test_a_name_that_cannot_be_one_is_not_asked_for() -> None:
+    (error,) = await found_by(NotifyTable(ping_key="PING"), {"PING": "https://a..example.com/uuid"})
+    assert error.code == "unreachable"
+
+
+async def test_a_name_service_that_never_answers_is_not_waited_for(autojump_clock: trio.abc.Clock) -> None:
+    found = await looked("https://pings.example.com/uuid", addresses=None)
+    assert found == ["unreachable: the name service did not answer for the host of the ping"]
+    assert trio.current_time() == LOOK_S
+
+
+async def test_a_look_at_notices_finds_every_secret_that_is_lacking() -> None:
+    found = await looked("https://a.example.com/uuid", ping_key="GONE", webhook_key="HOOK", webhook_secret="SIGN")
+    assert found == ["config-invalid: there is no secret GONE", "config-invalid: there is no secret SIGN"]
