@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from pipeline.core.confine import display
 from pipeline.core.drivers import Health, RouteConfig
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, RouteClosed
 from pipeline.core.origins import check_origins
 from pipeline.core.secret import Secret
 from pipeline.routes._body import JsonTree
@@ -74,6 +74,14 @@ def key_of(route: RouteConfig, tools: Tools, *, first: str | None, default: str 
         return next((found for name in names if (found := tools.find_key(name)) is not None), None)
 
     return find
+
+
+def ensure_key(route: RouteConfig, tools: Tools, *, operation: str, default: str | None) -> None:
+    """RouteClosed where a key is named and there is none: what a person wants kept is not sent to find that out."""
+    first = route.options.get("key.speak") if operation == "speak" else None
+    names = [name for name in (first, route.key, default) if name]
+    if names and key_of(route, tools, first=first, default=default)() is None:
+        raise RouteClosed(f"there is no key {names[0]}", hint=f"set {names[0]} as a credential, a file or a variable")
 
 
 def headers_of(route: RouteConfig, address: Address, *, own: tuple[str, ...] = ()) -> Mapping[str, str]:

@@ -153,6 +153,7 @@ class OpenAi:
         return _remote.health(self._address, key, names=self.route.key or KEY, route=self.route)
 
     async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
+        _remote.ensure_key(self.route, self._tools, operation=operation_name(operation), default=self._default_key)
         model = binding.model
         match operation:
             case Speak():

@@ -99,16 +99,19 @@ class OpenRouter:
         )
 
     def _open_http(self, *, first: str | None = None, extra: Mapping[str, str] = {}) -> Http:
-        default = KEY if self._address.is_real else None
         headers = _remote.headers_of(self.route, self._address, own=OWN_HEADERS)
         return Http(
             self._address.base_url,
             timeouts=self.route.timeouts,
-            key=_remote.key_of(self.route, self._tools, first=first, default=default),
+            key=_remote.key_of(self.route, self._tools, first=first, default=self._default_key),
             headers={**headers, **extra},
             safe=self._tools.safe,
             files=self._tools.files,
         )
+
+    @property
+    def _default_key(self) -> str | None:
+        return KEY if self._address.is_real else None
 
     def _cache_headers(self) -> dict[str, str]:
         """The provider keeps answers of chats for a while, if asked to; only the real host is asked."""
@@ -262,8 +265,7 @@ class OpenRouter:
         return Estimate(usd=usd, audio_seconds=_estimates.audio_seconds(operation))
 
     def probe(self) -> Health:
-        default = KEY if self._address.is_real else None
-        key = _remote.key_of(self.route, self._tools, first=None, default=default)
+        key = _remote.key_of(self.route, self._tools, first=None, default=self._default_key)
         return _remote.health(self._address, key, names=self.route.key or KEY, route=self.route)
 
     async def price_of(self, request_id: str) -> Decimal | None:
@@ -278,6 +280,7 @@ class OpenRouter:
         return _chat_wire.cost({"usage": {"cost": data.get("total_cost")}}) if isinstance(data, dict) else None
 
     async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
+        _remote.ensure_key(self.route, self._tools, operation=operation_name(operation), default=self._default_key)
         model = binding.model
         match operation:
             case Speak():

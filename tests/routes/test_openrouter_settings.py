@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from pipeline.children.lanes import Lanes
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, RouteClosed
 from pipeline.core.secret import Secret
 from pipeline.routes import _remote
+from pipeline.routes.openai import OpenAi
 from pipeline.routes.openrouter import BASE_URL, KEY, OWN_HEADERS, REAL_HOSTS, OpenRouter, open_driver
 from tests.exchanges import tools
 from tests.routes.conftest import say
@@ -120,6 +121,18 @@ async def test_g17_speech_uses_its_own_key_where_there_is_one(desk: Desk) -> Non
 async def test_k5_g18_o18_the_key_goes_as_a_bearer_token(desk: Desk) -> None:
     await desk.ask(desk.openrouter(), say("Good morning."))
     assert desk.standin.requests("speak")[0]["key"] == "right"
+
+
+@pytest.mark.parametrize("dialect", ["openrouter", "openai"])
+async def test_k5_nothing_is_sent_without_the_key_that_the_settings_name(desk: Desk, dialect: str) -> None:
+    def opened(**options: str) -> OpenRouter | OpenAi:
+        open_one = desk.openrouter if dialect == "openrouter" else desk.openai
+        return open_one(key="NO_SUCH_KEY", options=options)
+
+    with pytest.raises(RouteClosed, match="there is no key NO_SUCH_KEY"):
+        await desk.ask(opened(), say("Good morning."))
+    assert desk.standin.count("speak") == 0
+    await desk.ask(opened(**{"key.speak": "TEST_KEY"}), say("Good morning."))
 
 
 def test_the_usual_key_is_not_offered_to_a_foreign_server(lanes: Lanes) -> None:
