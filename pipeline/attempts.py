@@ -151,6 +151,8 @@ class Attempts:
             redactor=self._redactor,
             allowed=frozenset(name for name in call.driver.facts.media_out if name.startswith(kinds)),
             limits=call.owner.limits,
+            tab=call.owner.tab,
+            may_leave=call.owner.may_leave,
             call_s=call.own_time_s,
             answers=ANSWERS.get(call.name, "media"),
             resumed=resumed,

@@ -196,6 +196,7 @@ class _Lanes:
             budget=batch.budget,
             is_forced=batch.planner.is_forced,
             is_stopping=lambda: self._may_not_begin(run, decision),
+            is_draining=lambda: self._why_not(run, decision) is not None,
             tab=tab,
         )
         ended = await run_job(self._bench, decision, terms)

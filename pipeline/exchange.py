@@ -6,16 +6,16 @@ becomes an asset. Owns no money and no retry.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
 import trio
 
 from pipeline.core.drivers import Reply
-from pipeline.core.errors import ContractError, InDoubt, LimitExceeded
+from pipeline.core.errors import ContractError, Deferred, InDoubt, LimitExceeded
 from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, decode_transcript
-from pipeline.core.limits import Meter
+from pipeline.core.limits import Meter, Tab
 from pipeline.core.model import AttemptId, Limits, Media, Reached, Runner
 from pipeline.media.containers import could_be, examine, recognise, same_type
 from pipeline.media.sniff import HEAD_BYTES
@@ -29,6 +29,7 @@ JSON_TYPE = "application/json"
 TEXT = Media(media_type="text/plain", family="text", extension="txt")
 TOGETHER_BYTES = 128 * 1024  # what is written at a time: each write is a trip to another thread
 MAX_PARTS = 64
+LOOK_EVERY_S = 1.0
 MAX_TICKET_CHARS = 4000
 
 Answers = Literal["media", "transcript", "text"]
@@ -75,6 +76,8 @@ class Receiving:
         redactor: Redactor,
         allowed: frozenset[str],
         limits: Limits,
+        tab: Tab,
+        may_leave: Callable[[], bool],
         call_s: float | None = None,
         answers: Answers = "media",
         resumed: AttemptRow | None = None,
@@ -87,6 +90,8 @@ class Receiving:
         self.is_sent = resumed is not None
         self.is_received = False
         self.payloads = [Payload(store.stage(payload_name(attempt)))]
+        self._tab = tab
+        self._may_leave = may_leave
         self._store = store
         self._redactor = redactor
         self._ledger = ledger
@@ -131,6 +136,18 @@ class Receiving:
             await self._runner(self._ledger.mark_submitted, self.attempt, ticket)
         self.ticket = ticket
         self._reached("submitted")
+
+    async def pause(self, seconds: float) -> None:
+        until = trio.current_time() + seconds
+        self._tab.waits += 1
+        try:
+            while (left := until - trio.current_time()) > 0:
+                if self._may_leave():
+                    self._tab.has_left = True
+                    raise Deferred("the run ends while the provider works on it", hint="run again: the next goes on")
+                await trio.sleep(min(left, LOOK_EVERY_S))
+        finally:
+            self._tab.waits -= 1
 
     async def next_part(self) -> None:
         if len(self.payloads) >= MAX_PARTS:

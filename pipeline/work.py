@@ -40,7 +40,7 @@ MAX_PARTS_BYTES = 16_000_000_000  # of all parts of one recording
 
 
 class Bench(Struct, frozen=True, kw_only=True):
-    """What a worker needs, opened by the runtime; one for a whole run."""
+    """What a worker needs, opened by the runtime; one for a whole run. `at_work` are the jobs that have not ended."""
 
     ledger: Ledger
     publisher: Publisher
@@ -52,16 +52,21 @@ class Bench(Struct, frozen=True, kw_only=True):
     log: Log
     reached: Reached
     scratch: Path
+    at_work: set[Tab] = msgspec.field(default_factory=set)
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """Within what a job does its work. `is_stopping` is asked as long as it has not begun; its `tab` outlives it."""
+    """Within what a job does its work. `is_stopping` is asked as long as it has not begun; its `tab` outlives it.
+
+    `is_draining`: its run or its manifest ends, whatever becomes of its route.
+    """
 
     manifest: str
     roots: Roots
     budget: Budget
     is_forced: bool
     is_stopping: Callable[[], bool]
+    is_draining: Callable[[], bool]
     tab: Tab
 
 
@@ -94,6 +99,7 @@ class Work:
             budget=terms.budget,
             tab=self.tab,
             may_begin=self._may_begin,
+            may_leave=self._may_leave,
             call_timeout_s=job.call_timeout_s,
         )
 
@@ -115,6 +121,10 @@ class Work:
     def _may_begin(self) -> bool:
         """A job that waits for its first seat can wait for another run; one that has called goes on to its end."""
         return self.tab.has_called or not self.terms.is_stopping()
+
+    def _may_leave(self) -> bool:
+        """Nothing is lost where only providers are waited for; while other work goes on, they may come in time."""
+        return self.terms.is_draining() and all(tab.only_waits for tab in self._bench.at_work)
 
     def file_name(self, draft: str) -> str:
         return os.path.basename(product_path(self.decision.job, draft))
@@ -142,7 +152,11 @@ class Work:
         number = len(self._calls)
         self._calls.append(None)
         owner = msgspec.structs.replace(self._owner, audio_seconds=audio_seconds)
-        made = await self._bench.caller.make_call(operation, binding, owner)
+        self.tab.calls += 1
+        try:
+            made = await self._bench.caller.make_call(operation, binding, owner)
+        finally:
+            self.tab.calls -= 1
         self._calls[number] = made
         return made
 

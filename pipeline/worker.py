@@ -69,6 +69,7 @@ async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome | U
 async def _run(bench: Bench, work: Work) -> Outcome:
     decision = work.decision
     kind = bench.kinds[decision.job.kind]
+    bench.at_work.add(work.tab)
     try:
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
             result = await kind.run(decision.job.spec, work)
@@ -81,6 +82,7 @@ async def _run(bench: Bench, work: Work) -> Outcome:
             await work.ensure_inputs_unchanged()  # other bytes than those that were planned: theirs is another story
         raise
     finally:
+        bench.at_work.discard(work.tab)
         if work.has_scratch:
             with trio.CancelScope(shield=True):
                 await bench.files(work.tidy)

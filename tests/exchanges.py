@@ -48,6 +48,9 @@ class RecordingExchange:
         self.ticket = ticket
         await self._step(f"submitted {ticket}")
 
+    async def pause(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
     async def next_part(self) -> None:
         await self._step("next part")
         self.bodies.append(b"")

@@ -16,6 +16,7 @@ from pipeline.core.operations import Operation, Speak
 from tests.scripted import wav
 
 ANSWER = wav(0.05)
+ASK_EVERY_S = 10.0
 
 
 class Act(Struct, frozen=True, kw_only=True):
@@ -109,7 +110,11 @@ class Player:
         if act.is_deferred and exchange.ticket is None:
             self._ready_at[text] = trio.current_time() + act.after_s
             await exchange.submitted(f"ticket of {played.text}")
-        await trio.sleep_until(self._ready_at.get(text, trio.current_time() + act.after_s))
+        if act.is_deferred:
+            while (left := self._ready_at[text] - trio.current_time()) > 0:
+                await exchange.pause(min(left, ASK_EVERY_S))
+        else:
+            await trio.sleep(act.after_s)
         return await self._answer(text, act, exchange)
 
     async def _answer(self, text: str, act: Act, exchange: Exchange) -> Reply:

@@ -10,6 +10,7 @@ from trio.testing import MockClock
 
 from pipeline.core.model import CallKey, Caps, Outcome
 from pipeline.core.operations import call_key
+from pipeline.exchange import LOOK_EVERY_S
 from tests.rig import HANG_S, Act, Acting, ActSpec, Rig
 from tests.test_lanes import after, states, verdicts
 
@@ -52,6 +53,46 @@ async def test_whatever_ends_on_our_side_leaves_it_to_the_next_run(
     assert (outcomes["clip"].verdict, outcomes["clip"].usd) == ("done", Decimal("0.10"))
     assert (len(rig.sent()), len(rig.players["r"].resumed)) == (1, 1)
     assert rig.ledger.submitted_attempts() == []
+
+
+async def test_a_drain_does_not_wait_for_what_only_a_provider_works_on(rig: Rig, autojump_clock: MockClock) -> None:
+    clips = [rig.job(name, LONG) for name in ("a", "b")]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(after, 5, rig)
+        outcomes = await rig.run(*clips)
+    assert trio.current_time() < 5 + 2 * LOOK_EVERY_S
+    assert not rig.stop.cut.is_set()
+    assert {(told.verdict, told.code, told.usd) for told in outcomes.values()} == {("not-started", "deferred", None)}
+    assert (states(rig), len(rig.ledger.submitted_attempts())) == ({"open": 0, "held": 0}, 2)
+
+
+async def test_the_time_of_a_manifest_is_not_spent_on_what_only_a_provider_works_on(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.caps = Caps(max_runtime_s=20)
+    outcomes = await rig.run(rig.job("clip", LONG))
+    assert trio.current_time() < 20 + 2 * LOOK_EVERY_S
+    assert outcomes["clip"].code == "deferred"
+
+
+async def test_a_drain_takes_a_clip_along_that_is_there_before_other_work_has_ended(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    jobs = rig.job("clip", Act(is_deferred=True, after_s=30)), rig.job("other", Act(after_s=40))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(after, 5, rig)
+        assert verdicts(await rig.run(*jobs)) == {"clip": "done", "other": "done"}
+
+
+async def test_no_call_is_cut_off_for_the_ticket_of_another_call_of_its_job(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(after, 5, rig)
+        outcomes = await rig.run(rig.job("both", LONG, Act(after_s=40)))
+    assert 40 <= trio.current_time() < 40 + 2 * LOOK_EVERY_S
+    assert (outcomes["both"].code, outcomes["both"].known_usd) == ("deferred", Decimal("0.10"))
+    assert states(rig) == {"open": 0, "held": 0}
 
 
 async def test_it_is_asked_for_run_after_run_until_it_is_there(rig: Rig, autojump_clock: MockClock) -> None:

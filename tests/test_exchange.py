@@ -9,6 +9,7 @@ import trio
 
 from pipeline.core.drivers import Reply
 from pipeline.core.errors import ContractError, InDoubt, LimitExceeded
+from pipeline.core.limits import Tab
 from pipeline.core.model import CallKey, Limits, Media, Place, RunId, Runner, T, Ts
 from pipeline.exchange import MAX_PARTS, TEXT, Answers, Receiving
 from pipeline.media.sniff import HEAD_BYTES
@@ -70,6 +71,8 @@ def _receiving(
         redactor=Redactor([SECRET]),
         allowed=ANSWERS if answers == "media" else frozenset({"text/plain", "application/json"}),
         limits=Limits(max_output_bytes=max_bytes),
+        tab=Tab(),
+        may_leave=bool,
         answers=answers,
     )
 

@@ -4,11 +4,13 @@ import base64
 import json
 import os
 import re
+import signal
 import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from trio.testing import MockClock
 
 from pipeline.core.wav import wrap_pcm
 from pipeline.overview import status
@@ -25,6 +27,7 @@ ONE = 'schema = 1\nname = "remote"\n[[job]]\nid = "one"\n'
 SPEECH = ONE + 'kind = "tts"\ntext = "Wilhelmina sings tonight."\nvoice = "af_alloy"\nout = "out/one.mp3"\n'
 HEARING = ONE + 'kind = "transcription"\ninput = "recordings/a.wav"\nout = "out/one.txt"\n'
 PICTURE = ONE + 'kind = "image"\nprompt = "A kite."\nout = "out/one.{ext}"\n'
+CLIP = ONE + 'kind = "video"\nprompt = "A kite."\nseconds = 2\nresolution = "480p"\nmodel = "x-ai/grok-imagine-video"\n'
 CANON = ONE + 'kind = "canonical_text"\ninput = "recordings/a.wav"\nout = "out/one.{ext}"\n'
 
 
@@ -45,6 +48,20 @@ def job(folder: Folder, text: str, route: str, *more: str) -> None:
 
 def artifacts(folder: Folder) -> list[str]:
     return [path.read_text() for path in sorted((folder.spool / "debug").glob("*.json"))]
+
+
+def test_a_signal_leaves_a_clip_that_is_being_made_to_the_next_run_at_once(folder: Folder, standin: StandIn) -> None:
+    job(folder, CLIP, "shop", 'out = "out/one.{ext}"')
+    folder.clock, began = MockClock(rate=20), time.monotonic()
+    folder.config.write_text(f'drain_grace = "1h"\n{folder.config.read_text()}')
+    standin.fault("video-script", path="make_video", script=["pending", "pending", "completed"])
+    folder.reached = lambda point: signal.raise_signal(signal.SIGTERM) if point == "submitted" else None
+    left = folder.run()
+    assert time.monotonic() - began < 60  # the grace takes three minutes
+    assert (outcomes(left)["one"].code, left.whole.exit_code) == ("deferred", 143)
+    folder.clock = MockClock(rate=20)
+    assert verdicts(folder.run()) == {"one": "done"}
+    assert standin.paid("make_video") == 1
 
 
 def test_k6_k7_t1_a_selector_names_route_and_model_and_the_server_hears_the_model_alone(

@@ -55,6 +55,7 @@ def call_of(text: str) -> Call:
         budget=Budget(Caps()),
         tab=Tab(),
         may_begin=bool,
+        may_leave=bool,
     )
     operation = Speak(text=text, language="en")
     return Call(key=CallKey(text), operation=operation, binding=player.bind("speak", None), owner=owner, driver=player)

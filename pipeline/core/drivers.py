@@ -122,6 +122,9 @@ class Exchange(Protocol):
     async def submitted(self, ticket: str) -> None:
         """Call when the provider has taken the work and will go on without us; `ticket` is all that finds it again."""
 
+    async def pause(self, seconds: float) -> None:
+        """Wait before the provider is asked again. Deferred where the run ends and only such waits are left of it."""
+
     async def next_part(self) -> None:
         """End one payload of the answer and begin another, such as the second picture of two.
 

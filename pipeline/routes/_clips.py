@@ -37,7 +37,7 @@ async def make(request: JsonTree, model: str, *, way: Way, exchange: Exchange) -
         answer = await _asked(ticket, way.http)
         return _video_wire.progress(object_of(answer.body))
 
-    found = await _video_wire.watch(ask, safe=way.safe)
+    found = await _video_wire.watch(ask, safe=way.safe, pause=exchange.pause)
     made = await _collect(ticket, found, ask, way=way, exchange=exchange)
     facts = {"clips": str(len(made)), **_facts(made[-1])}
     media = made[-1].media

@@ -9,7 +9,6 @@ from decimal import Decimal
 from urllib.parse import quote
 
 import msgspec
-import trio
 from msgspec import Struct
 
 from pipeline.core.decoding import from_json
@@ -213,10 +212,10 @@ def progress(body: Mapping[str, object]) -> Progress:
     )
 
 
-async def watch(ask: Ask, *, safe: Callable[[str], str]) -> Progress:
+async def watch(ask: Ask, *, safe: Callable[[str], str], pause: Callable[[float], Awaitable[None]]) -> Progress:
     """Ask until it is completed, less and less often. Rejected where it ended badly, ContractError where it is lost.
 
-    Has no end of its own: whoever waits sets the deadline, and the ticket outlives it.
+    Has no end of its own: whoever waits sets the deadline, or raises in a `pause`, and the ticket outlives it.
     """
     wait, unknown = FIRST_WAIT_S, 0
     while True:
@@ -235,7 +234,7 @@ async def watch(ask: Ask, *, safe: Callable[[str], str]) -> Progress:
                 return found
             if found.status in ENDED:
                 raise _ended(found, safe)
-        await trio.sleep(wait)
+        await pause(wait)
         wait = min(wait * GROWTH, MAX_WAIT_S)
 
 

@@ -228,7 +228,7 @@ async def _times_of(answers: list[Progress | MediaspoolError]) -> tuple[list[flo
             raise answer
         return answer
 
-    found = await watch(question, safe=lambda text: text)
+    found = await watch(question, safe=lambda text: text, pause=trio.sleep)
     return [time - asked[0] for time in asked], found
 
 
