@@ -19,6 +19,7 @@ from pipeline.answer import SCHEMA, Answer, Problem, counted, joined, problem
 from pipeline.app import Reading, RunRequest
 from pipeline.batch import Batch, Stop, outcome_of
 from pipeline.core.confine import display, display_path
+from pipeline.core.drivers import Discovers
 from pipeline.core.errors import BudgetExhausted, LimitExceeded, MediaspoolError
 from pipeline.core.model import BadJob, Decision, Outcome, Refusal, Verdict
 from pipeline.core.pricing import total
@@ -126,9 +127,9 @@ def plan(
             trio.run(_ask, runtime, request)
         previews = [_preview(runtime, claim, request) for claim in _claims(runtime, request)]
         warnings = tuple(map(display, runtime.warnings))
+        is_dark = not is_asking and any(_is_dark(runtime, preview) for preview in previews)
     made = msgspec.structs.replace(_plan(previews), warnings=warnings)
-    dark = [] if is_asking or not any(map(_is_dark, previews)) else [_ASK]
-    return Answer(text=joined([*_lines(made), *dark]), record=made, exit_code=made.exit_code)
+    return Answer(text=joined([*_lines(made), *([_ASK] if is_dark else [])]), record=made, exit_code=made.exit_code)
 
 
 def unsettled(seat: Seat, files: Sequence[str]) -> tuple[str, ...]:
@@ -147,13 +148,15 @@ async def _ask(runtime: Runtime, request: RunRequest) -> None:
         await runtime.drivers.aclose()
 
 
-def _is_dark(preview: _Preview) -> bool:
-    """Does a price play a part that nobody has told yet?"""
-    return any(
-        job.usd is None or any(reason.code == "price-unknown" for reason in job.reasons)
+def _is_dark(runtime: Runtime, preview: _Preview) -> bool:
+    """Does a price play a part that its route may tell and has not told yet?"""
+    routes = {
+        job.route
         for job in preview.planned.jobs
         if job.choice != "unchanged"
-    )
+        if job.usd is None or any(reason.code == "price-unknown" for reason in job.reasons)
+    }
+    return any(route is None or isinstance(runtime.drivers(route), Discovers) for route in routes)
 
 
 def _silent(world: World) -> World:

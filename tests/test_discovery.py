@@ -84,6 +84,13 @@ def test_the_price_of_the_dearest_endpoint_is_known_before_the_call(folder: Fold
     assert standin.count("speak") == 0
 
 
+def test_a_plan_sends_nobody_to_ask_a_server_that_tells_no_prices(folder: Folder, standin: StandIn) -> None:
+    folder.add_route("home", driver="openai", base_url=standin.openai_url, key=standin.key)
+    folder.manifest.write_text(MANIFEST.replace("shop", "home").replace("af_alloy", "nova"))
+    text = preview.plan(seat(folder), [str(folder.manifest)]).text
+    assert ("price unknown" in text, "--ask" in text) == (True, False)
+
+
 def test_a_plan_asks_for_prices_where_it_is_told_to_and_nobody_otherwise(folder: Folder, standin: StandIn) -> None:
     shop(folder, standin, discovery="required")
     answer = preview.plan(seat(folder), [str(folder.manifest)])
