@@ -28,7 +28,7 @@ from pipeline.metrics import write_metrics
 from pipeline.pages.cards import Material
 from pipeline.pages.writing import write_pages
 from pipeline.plan import Planner, decide_all
-from pipeline.prices import Terms, learn_prices
+from pipeline.prices import Learned, Terms, learn_prices
 from pipeline.recovery import recover
 from pipeline.report import RunReport, has_news, make_report, report_json
 from pipeline.runtime import Runtime, World, open_runtime
@@ -104,9 +104,10 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             world.reached("planned")
             outcomes = await run_plan(runtime.bench, batches, stop, width_of=runtime.drivers.width, watch=world.watch)
             world.reached("ran")
-            unpriced = await prices(runtime, stop, began)
+            learned = await prices(runtime, stop, began)
+            outcomes = learned.told([batch.decisions for batch in batches], outcomes)
             result = await runtime.runner(report, runtime, readings, outcomes, stop, caught.signal)
-            result = msgspec.structs.replace(result, unpriced=unpriced)
+            result = msgspec.structs.replace(result, unpriced=learned.to_come)
             kept = await runtime.runner(finish, runtime, readings, result, request)
             cast.report = result.whole
             world.reached("reported")
@@ -216,9 +217,9 @@ def plan_one(runtime: Runtime, reading: Reading, request: RunRequest, stop: Stop
     )
 
 
-async def prices(runtime: Runtime, stop: Stop, began: float) -> int:
-    """Ask for what providers tell late, unless somebody wants the run to end. How many prices are still to come."""
-    terms = Terms(routes=runtime.drivers.opened, began=began, is_over=lambda: stop.reason is not None)
+async def prices(runtime: Runtime, stop: Stop, began: float) -> Learned:
+    """Ask for what providers tell late, unless somebody wants the run to end."""
+    terms = Terms(run=runtime.run, routes=runtime.drivers.opened, began=began, is_over=lambda: stop.reason is not None)
     return await learn_prices(runtime.ledger, runtime.runner, runtime.drivers, runtime.pacer, terms)
 
 

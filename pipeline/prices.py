@@ -4,16 +4,17 @@ The time is bounded, not the number: a busy run leaves many behind, and what is 
 wrong here costs the run nothing: a price that is not known stays unknown, and the next run asks again.
 """
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core.drivers import Driver, TellsPrices
 from pipeline.core.errors import MediaspoolError
-from pipeline.core.model import Runner
+from pipeline.core.model import Decision, Outcome, Place, RunId, Runner
 from pipeline.pacing import Pacer
 from pipeline.state.ledger import MAX_ROWS, Ledger
 from pipeline.state.ledger_rows import AttemptRow
@@ -23,18 +24,39 @@ SHARE_OF_WORK = 0.25
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """The routes that may be asked, when the run `began` by Trio's clock, and whether somebody wants it to end."""
+    """The run and the routes that may be asked, when it `began` by Trio's clock, whether somebody wants it to end."""
 
+    run: RunId
     routes: Collection[str]
     began: float
     is_over: Callable[[], bool]
 
 
+class Learned:
+    """What came of asking: prices of this run's calls, by the job they were made for, and how many may still come."""
+
+    def __init__(self) -> None:
+        self.to_come = 0
+        self.late: defaultdict[Place, list[Decimal]] = defaultdict(list)
+
+    def told(self, decisions: Iterable[Sequence[Decision]], outcomes: Iterable[list[Outcome]]) -> list[list[Outcome]]:
+        """The outcomes with the prices that were told since their jobs ended."""
+        pairs = [zip(*both, strict=True) for both in zip(decisions, outcomes, strict=True)]
+        return [[self._priced(decision.job.place, outcome) for decision, outcome in pair] for pair in pairs]
+
+    def _priced(self, place: Place, outcome: Outcome) -> Outcome:
+        """Each price counts once: a place may stand in two manifests."""
+        late = self.late.pop(place, []) if outcome.unpriced_calls else []
+        left, known = max(0, outcome.unpriced_calls - len(late)), outcome.known_usd + sum(late)
+        return replace(outcome, usd=None if left else known, known_usd=known, unpriced_calls=left) if late else outcome
+
+
 async def learn_prices(
     ledger: Ledger, runner: Runner, drivers: Callable[[str], Driver], pacer: Pacer, terms: Terms
-) -> int:
-    """Ask about unpriced calls, the least asked about and oldest first. How many prices may still come."""
+) -> Learned:
+    """Ask about unpriced calls, the least asked about and oldest first."""
 
+    learned = Learned()
     tellers = {route: each for route in terms.routes if isinstance(each := drivers(route), TellsPrices)}
 
     async def book(row: AttemptRow, usd: Decimal | None) -> None:
@@ -42,6 +64,8 @@ async def learn_prices(
             await runner(ledger.set_price, row.id, usd)
             if usd is not None:
                 await pacer.price(row.id, usd)
+        if usd is not None and row.run == terms.run:
+            learned.late[row.place].append(usd)
 
     async def work(desk: _Desk) -> None:
         while desk.rows and not terms.is_over():
@@ -53,7 +77,8 @@ async def learn_prices(
             for desk in desks:
                 for _ in range(desk.width):
                     nursery.start_soon(work, desk)
-    return sum(desk.unknown for desk in desks)
+    learned.to_come = sum(desk.unknown for desk in desks)
+    return learned
 
 
 def patience_s(worked_s: float) -> float:

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from pipeline.core.drivers import RouteConfig
 from pipeline.core.errors import MediaspoolError, RouteClosed, Unavailable
-from pipeline.core.model import RouteId
+from pipeline.core.model import RouteId, RunId
 from pipeline.prices import MOST_S, Terms, learn_prices
 from pipeline.runtime import utc_now
 from pipeline.state.ledger import Ledger
@@ -44,7 +44,7 @@ def spend(folder: Folder) -> SpendRow:
 def test_a_price_that_is_known_at_the_end_of_the_run_is_booked(tmp_path: Path) -> None:
     folder = made(tmp_path, "0.03")
     result = folder.run()
-    assert (result.unpriced, outcomes(result)[TEXT].usd) == (0, None)
+    assert (result.unpriced, outcomes(result)[TEXT].usd, result.whole.spend) == (0, Decimal("0.03"), Decimal("0.03"))
     assert (spend(folder).usd, spend(folder).unknown, asks(folder)) == (Decimal("0.03"), 0, ["gen-Transcribe"])
 
 
@@ -56,6 +56,15 @@ def test_an_unknown_price_is_never_zero_and_is_asked_for_again(tmp_path: Path) -
     folder.configure({"paid": "0.10", "late_usd": "0.03"})
     assert set(verdicts(folder.run()).values()) == {"unchanged"}
     assert (spend(folder).usd, folder.calls(), len(asks(folder))) == (Decimal("0.03"), 1, 2)
+
+
+def test_a_price_of_an_earlier_run_is_no_cost_of_this_one(tmp_path: Path) -> None:
+    folder = made(tmp_path, "unknown")
+    folder.run()
+    folder.configure({"paid": "0.10", "late_usd": "0.03"})
+    folder.record("a.wav", 2.0)
+    result = folder.run()
+    assert (spend(folder).usd, result.whole.spend) == (Decimal("0.06"), Decimal("0.03"))
 
 
 def test_a_provider_that_cannot_be_reached_costs_the_run_nothing(tmp_path: Path) -> None:
@@ -76,7 +85,7 @@ def test_a_bad_answer_is_booked_with_what_it_cost(tmp_path: Path) -> None:
 def test_a_bad_answer_of_unknown_price_is_asked_about_too(tmp_path: Path) -> None:
     folder = Folder(tmp_path, options={"paid": "0.10", "garbage": "<html>sorry</html>", "late_usd": "0.03"})
     folder.record("a.wav")
-    assert outcomes(folder.run())[TEXT].usd is None
+    assert outcomes(folder.run())[TEXT].usd == Decimal("0.03")
     assert (spend(folder).usd, spend(folder).unknown, asks(folder)) == (Decimal("0.03"), 0, ["gen-Transcribe"])
 
 
@@ -150,11 +159,13 @@ class Till:
 
     async def ask(self, *, worked_s: float = 0.0, stops_after: int | None = None) -> int:
         terms = Terms(
+            run=RunId("run"),
             routes=frozenset({"r"}),
             began=trio.current_time() - worked_s,
             is_over=lambda: stops_after is not None and len(self.teller.asked) >= stops_after,
         )
-        return await learn_prices(self.rig.ledger, self.rig.runner, lambda _: self.teller, self.rig.pacer(), terms)
+        rig = self.rig
+        return (await learn_prices(rig.ledger, rig.runner, lambda _: self.teller, rig.pacer(), terms)).to_come
 
 
 def numbers(teller: Teller) -> list[int]:
