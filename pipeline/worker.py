@@ -12,7 +12,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.core.errors import Deferred, EngineError, InputError, MediaspoolError
+from pipeline.core.errors import CapTooSmall, Deferred, EngineError, InputError, MediaspoolError
 from pipeline.core.kinds import REPORTED, KindResult
 from pipeline.core.model import (
     SETTLED,
@@ -39,7 +39,8 @@ class Unfinished(Struct, frozen=True, kw_only=True):
 
 def is_untaken(error: MediaspoolError) -> bool:
     """Did the route surely not take the call, for a reason that lies with the route?"""
-    return error.billed == "no" and (error.retryable or error.reach == "route")
+    is_for_the_route = error.retryable or error.reach == "route" or isinstance(error, CapTooSmall)
+    return error.billed == "no" and is_for_the_route
 
 
 async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome | Unfinished:

@@ -110,13 +110,13 @@ async def test_who_waits_for_room_is_left_as_soon_as_its_route_takes_nothing_mor
     rig.players["here"] = Player(RouteConfig(id=RouteId("here"), driver="player", width=2), paid=False)
     jobs = (
         rig.job("long", Act(after_s=1000), route="other"),
-        rig.job("a", Act(after_s=1), route="here"),
+        rig.job("a", Act(after_s=1)),
         rig.job("b", Act(after_s=2), route="here"),
         rig.job("bit", Act(), route=("r", "here"), on_failure="next-route", needs=("a",)),
-        rig.job("never-fits-in", Act(), needs=("b",)),
+        rig.job("never-fits", Act(), needs=("b",)),
     )
     outcomes = await rig.run(*jobs)
-    assert (outcomes["never-fits-in"].verdict, outcomes["never-fits-in"].code) == ("not-started", "budget-spend")
+    assert (outcomes["never-fits"].verdict, outcomes["never-fits"].code) == ("not-started", "budget-spend")
     (moved,) = [played for played in rig.sent() if played.text == "bit"]
     assert (moved.route, 2 <= moved.at <= 3) == ("here", True)
 
@@ -151,3 +151,23 @@ async def test_a_call_of_unknown_price_is_refused_alone_and_taken_up_again_once_
     rig.begin_anew()
     rig.caps = Caps(max_spend_usd=Decimal(1), unknown_price_usd=Decimal("0.50"))
     assert verdicts(await rig.run(*jobs)) == {"dark": "done", "known": "unchanged"}
+
+
+@pytest.mark.parametrize("level", ["manifest", "run", "day"])
+async def test_a_call_dearer_than_a_whole_cap_is_left_alone_and_holds_up_no_other(
+    rig: Rig, autojump_clock: MockClock, level: str
+) -> None:
+    caps = Caps(max_spend_usd=Decimal("0.50"))
+    rig.caps = caps if level == "manifest" else Caps()
+    rig.run_budget = Budget(caps if level == "run" else Caps(), level="run")
+    rig.day = caps if level == "day" else Caps()
+    rig.players["other"].worst_usd = Decimal("0.60")
+    dear = [rig.job(name, Act(), route="other") for name in ("dear", "as dear")]
+    elsewhere = rig.job("elsewhere", Act(), route=("other", "r"), on_failure="next-route")
+    outcomes = await rig.run(*dear, elsewhere, *(rig.job(f"j{number}", Act(after_s=1)) for number in range(3)))
+    told = verdicts(outcomes)
+    assert (told.pop("dear"), told.pop("as dear")) == ("not-started", "not-started")
+    assert set(told.values()) == {"done"}
+    assert outcomes["dear"].code == "budget-spend"
+    assert outcomes["dear"].reason.startswith("the call may take 0.6 USD, and the cap is 0.5")
+    assert "run again" not in outcomes["dear"].hint

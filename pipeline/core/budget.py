@@ -4,19 +4,26 @@ A budget may have one above it: what is taken here must fit there too, so the sm
 where money is capped, a call of unknown price needs a stated worst case.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pipeline.core.errors import BudgetExhausted, CapReached, LimitExceeded
+from pipeline.core.errors import BudgetExhausted, CapReached, CapTooSmall, LimitExceeded
 from pipeline.core.model import Caps, Estimate
 from pipeline.core.operations import EditImage, MakeImage, Operation
 from pipeline.core.pricing import total
 
 Level = Literal["manifest", "run", "day", "month"]
+
+_AGAIN: Mapping[Level, str] = {
+    "manifest": "run again",
+    "run": "run again",
+    "day": "run again tomorrow",
+    "month": "run again next month",
+}
 
 
 class _Cap(Struct, frozen=True):
@@ -153,20 +160,17 @@ def _minutes(estimate: Estimate) -> Decimal:
 
 
 def _reached(level: Level, cap: _Cap) -> BudgetExhausted:
+    """What is more than the whole cap would find no room in any run: it is left alone. A cap of nothing is reached."""
     assert cap.most is not None
+    is_own = level == "manifest"
+    most = f"{_short(cap.most)} {cap.unit}" + ("" if is_own else f" per {level}")
+    name = f"limits.{cap.name} in the manifest" if is_own else f"caps.{cap.name}_per_{level} in the settings"
+    if 0 < cap.most < cap.more:
+        what = f"the call may take {_short(cap.more)} {cap.unit}, and the cap is {most}"
+        return CapTooSmall(what, code=cap.code, hint=f"raise {name}, or ask for less")
     left = f"the next call may take {_short(cap.more)}, {_short(max(cap.most - cap.used, Decimal(0)))} are left"
-    if level == "manifest":
-        return BudgetExhausted(
-            f"the cap of {_short(cap.most)} {cap.unit} is reached: {left}",
-            code=cap.code,
-            hint=f"raise limits.{cap.name} in the manifest, or run again",
-        )
-    when = {"run": "run again", "day": "run again tomorrow", "month": "run again next month"}[level]
-    return CapReached(
-        f"the cap of {_short(cap.most)} {cap.unit} per {level} is reached: {left}",
-        code=cap.code,
-        hint=f"raise caps.{cap.name}_per_{level} in the settings, or {when}",
-    )
+    kind = BudgetExhausted if is_own else CapReached
+    return kind(f"the cap of {most} is reached: {left}", code=cap.code, hint=f"raise {name}, or {_AGAIN[level]}")
 
 
 def _short(amount: Decimal) -> str:

@@ -8,7 +8,8 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     │                             └─ InputChanging the file is still being written: the next run takes it
     ├─ LimitExceeded, UnsupportedOperation        our own bound on one call
     ├─ BudgetExhausted, RunBusy, Stopped          our own bound on the run
-    │  └─ CapReached                              a bound over all manifests: this route only
+    │  ├─ CapReached                              a bound over all manifests: this route only
+    │  └─ CapTooSmall                             a bound below what one call may take: that job only
     ├─ Unavailable                                surely not executed: may be tried again
     │  ├─ Throttled                               and everybody on the route slows down
     │  └─ Unreachable                             no connection was made, to nobody's harm: everybody waits too
@@ -192,6 +193,12 @@ class CapReached(BudgetExhausted):
     """A cap over all manifests: the route takes nothing more in this run, others that cost nothing go on."""
 
     reach: ClassVar[Reach] = "route"
+
+
+class CapTooSmall(BudgetExhausted):
+    """One call may take more than a whole cap: no other run makes room for it, and it is in nobody's way."""
+
+    reach: ClassVar[Reach] = "call"
 
 
 class Stopped(MediaspoolError):

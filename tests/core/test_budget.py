@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.budget import Budget, Reserved, counted
-from pipeline.core.errors import BudgetExhausted, CapReached, LimitExceeded
+from pipeline.core.budget import Budget, Level, Reserved, counted
+from pipeline.core.errors import BudgetExhausted, CapReached, CapTooSmall, LimitExceeded
 from pipeline.core.model import Caps, Estimate
 from pipeline.core.operations import MakeImage, Speak
 
@@ -41,19 +41,43 @@ def test_no_order_of_reservations_and_prices_below_them_passes_a_cap(
 @pytest.mark.parametrize(
     ("caps", "more", "code"),
     [
-        (Caps(max_spend_usd=CENT), Estimate(usd=2 * CENT), "budget-spend"),
-        (Caps(max_audio_minutes=1), Estimate(audio_seconds=61), "budget-audio"),
-        (Caps(max_images=2), Estimate(images=3), "budget-images"),
-        (Caps(max_requests=0), Estimate(requests=1), "budget-requests"),
+        (Caps(max_spend_usd=3 * CENT), Estimate(usd=2 * CENT), "budget-spend"),
+        (Caps(max_audio_minutes=1), Estimate(audio_seconds=31), "budget-audio"),
+        (Caps(max_images=3), Estimate(images=2), "budget-images"),
+        (Caps(max_requests=1), Estimate(requests=1), "budget-requests"),
     ],
 )
 def test_each_cap_names_itself_and_nothing_is_taken(caps: Caps, more: Estimate, code: str) -> None:
     whole = Budget(Caps(), level="run")
     budget = Budget(caps, above=whole)
+    budget.settle(budget.reserve(more), more)
     with pytest.raises(BudgetExhausted) as caught:
         budget.reserve(more)
     assert (caught.value.code, caught.value.reach) == (code, "manifest")
-    assert budget.used == whole.used == Estimate()
+    assert budget.used == whole.used == more
+
+
+@pytest.mark.parametrize(
+    ("caps", "more", "code"),
+    [
+        (Caps(max_spend_usd=CENT), Estimate(usd=2 * CENT), "budget-spend"),
+        (Caps(max_audio_minutes=1), Estimate(audio_seconds=61), "budget-audio"),
+        (Caps(max_images=2), Estimate(images=3), "budget-images"),
+    ],
+)
+@pytest.mark.parametrize("level", ["manifest", "run", "day", "month"])
+def test_what_is_more_than_a_whole_cap_is_in_nobodys_way(level: Level, caps: Caps, more: Estimate, code: str) -> None:
+    budget = Budget(Caps(), above=Budget(caps, level=level))
+    with pytest.raises(CapTooSmall) as caught:
+        budget.reserve(more)
+    assert (caught.value.code, caught.value.reach, caught.value.outcome) == (code, "call", "not-started")
+    assert budget.used == Estimate()
+
+
+def test_a_cap_of_nothing_is_reached_from_the_start() -> None:
+    with pytest.raises(BudgetExhausted, match=r"the cap of 0 requests is reached") as caught:
+        Budget(Caps(max_requests=0)).reserve(Estimate(requests=1))
+    assert caught.value.reach == "manifest"
 
 
 def test_a_cap_over_all_manifests_closes_only_the_route_and_nothing_is_taken_below() -> None:
@@ -72,7 +96,7 @@ def test_a_cap_is_reached_by_what_was_used_and_never_by_what_calls_under_way_hav
     under_way = budget.reserve(Estimate(usd=6 * CENT))
     with pytest.raises(Reserved):
         budget.reserve(Estimate(usd=6 * CENT))
-    with pytest.raises(BudgetExhausted, match=r"may take 0\.11, 0\.1 are left"):
+    with pytest.raises(CapTooSmall, match=r"may take 0\.11 USD, and the cap is 0\.1"):
         budget.reserve(Estimate(usd=11 * CENT))  # nothing that ends could make room for it
     budget.settle(under_way, Estimate(usd=CENT))
     last = budget.reserve(Estimate(usd=6 * CENT))
@@ -94,10 +118,11 @@ def test_sums_that_rounding_leaves_a_hair_apart_let_nobody_wait_for_calls_that_h
 def test_a_cap_that_is_reached_is_told_at_once_though_another_is_only_reserved() -> None:
     above = Budget(Caps(max_spend_usd=5 * CENT), level="run")
     budget = Budget(Caps(max_spend_usd=8 * CENT), above=above)
+    budget.settle(budget.reserve(Estimate(usd=CENT)), Estimate(usd=CENT))
     budget.reserve(Estimate(usd=4 * CENT))
-    with pytest.raises(CapReached, match=r"may take 0\.06, 0\.05 are left"):
-        budget.reserve(Estimate(usd=6 * CENT))
-    assert (budget.used, above.used) == (Estimate(usd=4 * CENT), Estimate(usd=4 * CENT))
+    with pytest.raises(CapReached, match=r"may take 0\.05, 0\.04 are left"):
+        budget.reserve(Estimate(usd=5 * CENT))
+    assert (budget.used, above.used) == (Estimate(usd=5 * CENT), Estimate(usd=5 * CENT))
 
 
 def test_what_costs_nothing_goes_on_under_a_cap_that_is_used_up() -> None:

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from pipeline.core.budget import Reserved
-from pipeline.core.errors import CapReached, LimitExceeded, PaceBroken
+from pipeline.core.errors import CapReached, CapTooSmall, LimitExceeded, PaceBroken
 from pipeline.core.model import AttemptId, Caps, Estimate
 from pipeline.core.rates import Rate
 from pipeline.state.pace import Order, Pace
@@ -97,7 +97,7 @@ def test_what_only_waits_for_calls_under_way_is_told_apart_from_what_never_fits_
             pace.take(waiting)
     assert log.stat().st_size == size  # it is asked again with every price, by all who wait
     for hopeless in orders:
-        with pytest.raises(CapReached, match=r"0\.1 are left"):
+        with pytest.raises(CapTooSmall, match=r"may take 0\.2 USD, and the cap is 0\.1"):
             pace.take(replace(hopeless, estimate=Estimate(usd=2 * DIME)))
 
 
