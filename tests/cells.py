@@ -117,7 +117,7 @@ class Field:
             else "20m",  # at the speed of a slowed one: a minute
             "headers": headers,
             "models": {**MODELS[cell.dialect], **(ADDRESSES if cell.fault.startswith("url-") else {})},
-            "capabilities": {"dall-e-2": "url"},
+            "capabilities": {"dall-e-2": "url"} if cell.dialect == "openai" else {},
             "timeouts": QUICK if with_faults and cell.is_hanging else ENDLESS if cell.is_slowed else PATIENT,
             "limits": {"max_output_mb": 4},
         }
