@@ -196,6 +196,17 @@ class Rig:
         (outcomes,) = await self.run_batches(jobs)
         return outcomes
 
+    async def run_stopped(self, *jobs: Job, after_s: float) -> dict[str, Outcome]:
+        """As `run`, while somebody has the run drain after so long."""
+
+        async def stop() -> None:
+            await trio.sleep(after_s)
+            self.stop.drain("stopped")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop)
+            return await self.run(*jobs)
+
     async def run_batches(self, *manifests: tuple[Job, ...]) -> list[dict[str, Outcome]]:
         """Every job of every manifest once, whatever happens; that there is one outcome each is checked here."""
         self.seen = self.make_seen()

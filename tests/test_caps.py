@@ -125,13 +125,7 @@ async def test_who_waits_for_room_under_a_cap_is_stopped_with_the_run(rig: Rig, 
     rig.caps = Caps(max_spend_usd=Decimal(1))
     rig.players["r"].worst_usd = Decimal("0.90")
 
-    async def stop() -> None:
-        await trio.sleep(5)
-        rig.stop.drain("stopped")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stop)
-        outcomes = await rig.run(*(rig.job(f"j{number}", Act(after_s=10)) for number in range(3)))
+    outcomes = await rig.run_stopped(*(rig.job(f"j{number}", Act(after_s=10)) for number in range(3)), after_s=5)
     assert sorted(verdicts(outcomes).values()) == ["done", "not-started", "not-started"]
     assert (len(rig.sent()), trio.current_time()) == (1, 10)
 

@@ -152,13 +152,7 @@ async def test_who_waits_for_a_route_that_rests_when_the_run_is_stopped_is_left_
     rig.players["r"].mood = busy_until(200, 100)
     rig.make_seen = Times
 
-    async def stop() -> None:
-        await trio.sleep(10)
-        rig.stop.drain("stopped")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stop)
-        outcomes = await rig.run(*(rig.job(f"j{number}", Act()) for number in range(3)))
+    outcomes = await rig.run_stopped(*(rig.job(f"j{number}", Act()) for number in range(3)), after_s=10)
     rig.close()
     assert isinstance(rig.seen, Times)
     told = sorted((outcome.verdict, rig.seen.at[job]) for job, outcome in outcomes.items())

@@ -98,13 +98,7 @@ async def test_who_waits_for_its_rate_when_the_run_is_stopped_is_left_at_once(
 ) -> None:
     slow(rig, 1)
 
-    async def stop() -> None:
-        await trio.sleep(10)
-        rig.stop.drain("stopped")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stop)
-        outcomes = await rig.run(*(rig.job(f"j{number}", Act()) for number in range(3)))
+    outcomes = await rig.run_stopped(*(rig.job(f"j{number}", Act()) for number in range(3)), after_s=10)
     assert sorted(outcome.verdict for outcome in outcomes.values()) == ["done", "not-started", "not-started"]
     assert len(rig.sent()) == 1
     assert 10 <= trio.current_time() <= 12
