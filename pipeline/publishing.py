@@ -33,8 +33,7 @@ from pipeline.core.pricing import total
 from pipeline.media.containers import Examination, examine, examine_own_text, same_type
 from pipeline.state.drops import RECEIPT_SUFFIX
 from pipeline.state.durable import border, digest_file
-from pipeline.state.folders import held as folders_held
-from pipeline.state.folders import is_there
+from pipeline.state.folders import OutputFolders, is_there
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import FileFacts, IntendedProduct
 from pipeline.state.roots import MAX_OUTPUT_NAME_BYTES, Roots
@@ -77,6 +76,7 @@ class Publisher:
         self._clock = clock
         self._reached = reached
         self._turns = Turns()
+        self._folders = OutputFolders()
 
     async def publish(
         self,
@@ -158,7 +158,7 @@ class Publisher:
         folders = {os.path.dirname(item.path) for item in publications}
         for tries_left in reversed(range(PLACE_TRIES)):
             with ExitStack() as stack:
-                held = {folder: stack.enter_context(folders_held(roots, folder)) for folder in folders}
+                held = {folder: stack.enter_context(self._folders.held(roots, folder)) for folder in folders}
                 try:
                     self._store.publish([_through(item, held) for item in publications])
                 except StoreError as error:

@@ -24,6 +24,7 @@ READ_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNWRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR})
+_UNSYNCABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.EINVAL})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -61,6 +62,15 @@ def sync_folder(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_names(path: str) -> None:
+    """Make the names in a folder of others durable. One that may not be read, or knows no sync, is left as it is."""
+    try:
+        sync_folder(path)
+    except OSError as error:
+        if error.errno not in _UNSYNCABLE:
+            raise
 
 
 def make_folders(path: str, mode: int = PRIVATE_FOLDER) -> None:

@@ -2,35 +2,69 @@
 
 A path that was judged to lie in a root may lead elsewhere an instant later. What is written through a held folder lands
 in the very folder that was judged, whatever its name has become meanwhile; `is_there` tells whether it still has it.
+What a folder is asked to keep counts on its name, whoever made it: perhaps a run that was killed before it synced.
 """
 
 import os
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from pipeline.core.confine import display, way_below
 from pipeline.core.errors import InputError
-from pipeline.state.durable import border, sync_folder
+from pipeline.state.durable import border, sync_folder, sync_names
 from pipeline.state.roots import Roots
 
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@contextmanager
-def held(roots: Roots, path: str) -> Iterator[str]:
-    """Another path to the folder, through its descriptor; good while the block runs, in this process only."""
-    fd = _reach(roots, path, is_making=True)
-    try:
-        yield f"/proc/self/fd/{fd}"
-    finally:
-        os.close(fd)
+class OutputFolders:
+    """The output folders of one run. The names in each folder above them are made durable once, and after each new one.
+
+    May be used in several threads at a time.
+    """
+
+    def __init__(self) -> None:
+        self._naming = threading.Lock()
+        self._synced: set[tuple[int, int]] = set()
+
+    @contextmanager
+    def held(self, roots: Roots, path: str) -> Iterator[str]:
+        """Another path to the folder, through its descriptor; good while the block runs, in this process only."""
+        fd = _reach(roots, path, self._named_step)
+        try:
+            yield f"/proc/self/fd/{fd}"
+        finally:
+            os.close(fd)
+
+    def _named_step(self, here: int, name: str, path: str) -> int:
+        """Under the lock, so that nobody takes a folder for durable whose name is being synced elsewhere."""
+        try:
+            below = _step(here, name, path)
+        except FileNotFoundError:
+            below = None
+        with self._naming, border(path):
+            self._ensure_name(here, None if below is not None else name)
+        return _step(here, name, path) if below is None else below
+
+    def _ensure_name(self, here: int, missing: str | None) -> None:
+        found, names = os.fstat(here), f"/proc/self/fd/{here}"
+        parent = (found.st_dev, found.st_ino)
+        if missing is not None:
+            self._synced.discard(parent)
+            with suppress(FileExistsError):
+                os.mkdir(missing, dir_fd=here)
+            sync_folder(names)
+        elif parent not in self._synced:
+            sync_names(names)
+        self._synced.add(parent)
 
 
 def is_there(roots: Roots, path: str, held_path: str) -> bool:
     """Does the name still lead to the held folder? InputError where it now leads through a link."""
     try:
-        fd = _reach(roots, path, is_making=False)
+        fd = _reach(roots, path, _step)
     except FileNotFoundError:
         return False
     try:
@@ -39,12 +73,12 @@ def is_there(roots: Roots, path: str, held_path: str) -> bool:
         os.close(fd)
 
 
-def _reach(roots: Roots, path: str, *, is_making: bool) -> int:
+def _reach(roots: Roots, path: str, step: Callable[[int, str, str], int]) -> int:
     root = _root_of(roots, path)
     here = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for name in way_below(root, path).split("/"):
         try:
-            below = _step(here, name, path, is_making=is_making)
+            below = step(here, name, path)
         finally:
             os.close(here)
         here = below
@@ -56,19 +90,11 @@ def _root_of(roots: Roots, path: str) -> str:
     return max(inside or [roots.resolve_folder(path)], key=len)
 
 
-def _step(here: int, name: str, path: str, *, is_making: bool) -> int:
+def _step(here: int, name: str, path: str) -> int:
     try:
         return os.open(name, _STEP, dir_fd=here)
-    except FileNotFoundError:
-        if not is_making:
-            raise
     except NotADirectoryError as error:
         raise _odd(here, name, path) from error
-    with border(path):
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=here)
-        sync_folder(f"/proc/self/fd/{here}")
-    return _step(here, name, path, is_making=False)
 
 
 def _odd(here: int, name: str, path: str) -> InputError:

@@ -20,7 +20,7 @@ from msgspec import Struct
 from pipeline.core.confine import display, is_safe_name
 from pipeline.core.errors import ConfigError, RunBusy
 from pipeline.state.drops import PAGE_SUFFIX, REPORT_SUFFIX, is_manifest_name, stood_still
-from pipeline.state.durable import NEW_FILE, PRIVATE, border, remove, sync_folder, write_all
+from pipeline.state.durable import NEW_FILE, PRIVATE, border, make_folders, remove, sync_folder, sync_names, write_all
 from pipeline.state.idle import remove_marker
 from pipeline.state.linux import rename_without_replace
 
@@ -85,7 +85,9 @@ class Spool:
         """Open a spool, making what is missing, for its owner only. ConfigError when anybody may write into it."""
         spool = cls(root)
         with border(spool.root):
-            os.makedirs(spool.root, mode=FOLDER_MODE, exist_ok=True)
+            make_folders(spool.root, FOLDER_MODE)
+            if not os.path.exists(spool.ledger_path):  # nor has anybody told that the name of the spool is durable
+                sync_names(os.path.dirname(spool.root))
             if os.stat(spool.root).st_mode & stat.S_IWOTH:
                 raise ConfigError(
                     f"everybody may write into the spool folder '{display(spool.root)}'", hint="chmod o-w it"

@@ -1,0 +1,63 @@
+"""Output folders whose maker died before their names were durable."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import StoreError
+from pipeline.state.folders import OutputFolders
+from pipeline.state.roots import Roots
+from pipeline.state.spool import Spool
+from tests.tracer import Fault, Tracer
+
+pytestmark = pytest.mark.real_time
+
+
+def tried(work: Callable[[], object]) -> int:
+    """The work of a traced child: 0 unless a sync failed."""
+    try:
+        work()
+    except StoreError:
+        return 1
+    return 0
+
+
+def hold(root: Path, *names: str) -> None:
+    folders, roots = OutputFolders(), Roots([str(root)])
+    for name in names:
+        with folders.held(roots, str(root / name)):
+            pass
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_folder_that_a_killed_run_made_has_a_durable_name_before_a_file_is_put_into_it(
+    tmp_path: Path, tracer: Tracer, nth: int
+) -> None:
+    (tmp_path / "may" / "monday").mkdir(parents=True)
+    fault = Fault(call="fsync", nth=nth, error=errno.EIO, below=str(tmp_path))
+    assert tracer.run(lambda: tried(lambda: hold(tmp_path, "may/monday")), fault=fault).code == 1
+
+
+def test_a_run_makes_the_names_in_one_folder_durable_once(tmp_path: Path, tracer: Tracer) -> None:
+    for name in ("april", "may"):
+        (tmp_path / name).mkdir()
+    work = lambda: tried(lambda: hold(tmp_path, "april", "may", "april"))  # noqa: E731
+    ended = tracer.run(work, only=frozenset({"fsync"}))
+    assert (ended.code, ended.count) == (0, 1)
+
+
+def test_a_new_folder_is_made_durable_whatever_the_run_has_seen_beside_it(tmp_path: Path, tracer: Tracer) -> None:
+    (tmp_path / "april").mkdir()
+    fault = Fault(call="fsync", nth=2, error=errno.EIO, below=str(tmp_path))
+    assert tracer.run(lambda: tried(lambda: hold(tmp_path, "april", "may")), fault=fault).code == 1
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_spool_without_a_ledger_has_a_durable_name(tmp_path: Path, tracer: Tracer, *, is_there: bool) -> None:
+    spool = tmp_path / "spool"
+    if is_there:
+        spool.mkdir(mode=0o700)
+    fault = Fault(call="fsync", nth=1, error=errno.EIO, below=str(tmp_path))
+    assert tracer.run(lambda: tried(lambda: Spool.create(str(spool))), fault=fault).code == 1
