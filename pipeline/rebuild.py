@@ -19,11 +19,10 @@ from pipeline.seat import Seat
 from pipeline.state.drops import RECEIPT_SUFFIX
 from pipeline.state.durable import digest_file
 from pipeline.state.ledger_rows import unpack
+from pipeline.state.proofs import CALL_SUFFIX, below, read_proof
 from pipeline.state.restore import Restoration, restoring
 from pipeline.state.spool import Spool
-from pipeline.state.store import CALL_SUFFIX
 
-MAX_PROOF_BYTES = 16_000_000
 GROUP = 500
 TEXT_TYPES = ("text/", "application/json")
 
@@ -75,15 +74,9 @@ def _usual(seat: Seat, spool: Spool) -> tuple[str, ...]:
 
 def _proofs(spool: Spool, folders: Iterable[str]) -> Iterator[str]:
     """Records of calls first, then receipts of jobs: a job's calls have their price from there."""
-    yield from _below(spool.assets, CALL_SUFFIX)
+    yield from below(spool.assets, CALL_SUFFIX)
     for folder in folders:
-        yield from _below(folder, RECEIPT_SUFFIX)
-
-
-def _below(folder: str, suffix: str) -> Iterator[str]:
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (os.path.join(place, name) for name in sorted(names) if name.endswith(suffix))
+        yield from below(folder, RECEIPT_SUFFIX)
 
 
 def _in_groups(restoration: Restoration, paths: Iterator[str], spool: Spool) -> Iterator[int]:
@@ -100,7 +93,7 @@ def _in_groups(restoration: Restoration, paths: Iterator[str], spool: Spool) -> 
 
 
 def _restore(restoration: Restoration, path: str, spool: Spool) -> bool:
-    body = _read(path)
+    body = read_proof(path)
     try:
         if path.endswith(CALL_SUFFIX):
             return _restore_call(restoration, unpack(body, CallReceipt), spool, None)
@@ -143,16 +136,6 @@ def _asset_media(spool: Spool, sha256: Sha256, media_type: str) -> Media | None:
 
 def _is_text(media_type: str) -> bool:
     return media_type.startswith(TEXT_TYPES)
-
-
-def _read(path: str) -> bytes:
-    """What cannot be read is no proof."""
-    try:
-        with open(path, "rb") as file:
-            body = file.read(MAX_PROOF_BYTES + 1)
-    except OSError:
-        return b""
-    return body if len(body) <= MAX_PROOF_BYTES else b""
 
 
 def _lines(made: Rebuilt, seat: Seat) -> Iterator[str]:

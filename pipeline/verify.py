@@ -10,31 +10,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from pipeline.answer import SCHEMA, Answer, counted, joined
 from pipeline.core.confine import display, display_path
 from pipeline.core.errors import ConfigError, MediaspoolError
-from pipeline.core.model import Sha256
+from pipeline.core.model import Asset, CallReceipt, Sha256
 from pipeline.held import viewed
 from pipeline.report import command
 from pipeline.seat import Seat
 from pipeline.state.durable import border, digest_file, make_folders, read_chunks, write_file
 from pipeline.state.ledger_rows import ProductRow
-from pipeline.state.restore import all_products
+from pipeline.state.proofs import CALL_SUFFIX, below, read_record, record_path
+from pipeline.state.restore import all_products, paid_calls
 from pipeline.state.spool import Spool
+from pipeline.state.store import Store
 
+What = Literal["answer", "record", "product"]
 State = Literal["damaged", "missing", "differs", "repaired", "set aside"]
 MAX_SHOWN = 10
 BROKEN, DIFFERENT = 74, 3
 PRIVATE = 0o600
+_Call = tuple[Asset, CallReceipt]
 _ASSET = re.compile(r"([0-9a-f]{64})\.[a-z0-9]{1,12}")
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One file that is not what it should be: an `answer` among the assets, or a `product`."""
+    """One file that is not what it should be: an `answer`, the `record` of a paid call beside it, or a `product`."""
 
-    what: Literal["answer", "product"]
+    what: What
     path: str
     state: State
 
@@ -46,6 +51,7 @@ class Verified(Struct, frozen=True, kw_only=True):
     spool: str
     ledger: str | None
     answers: int
+    records: int
     products: int
     findings: tuple[Finding, ...]
     exit_code: int
@@ -63,12 +69,15 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         damaged = [(path, sha256) for path, sha256 in assets if digest_file(path) != sha256]
         products = {row: state for row in rows if (state := _product_state(row)) is not None}
         told = [_answer(spool, path, sha256, rows, is_repairing=is_repairing) for path, sha256 in damaged]
+        records = _Records(spool, is_known=not broken)
+        told += records.findings(spool, is_repairing=is_repairing)
     findings = (*told, *(_of_product(row, state) for row, state in products.items()))
     code = BROKEN if broken else DIFFERENT if any(item.state != "repaired" for item in findings) else 0
     made = Verified(
         spool=display_path(spool.root),
         ledger=broken,
         answers=len(assets),
+        records=records.count,
         products=len(rows),
         findings=findings,
         exit_code=code,
@@ -129,6 +138,47 @@ def _answer(spool: Spool, path: str, sha256: Sha256, rows: Sequence[ProductRow],
     return Finding(what="answer", path=display_path(os.path.relpath(path, spool.root)), state=state)
 
 
+class _Records:
+    """The records of paid calls: how many there are or should be, and the bad ones with what they should say.
+
+    None where the ledger does not know.
+    """
+
+    def __init__(self, spool: Spool, *, is_known: bool) -> None:
+        self._store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
+        known: set[str] = set()
+        bad: dict[str, _Call | None] = {}
+        for receipt, media in paid_calls(spool.ledger_path) if is_known else ():
+            asset = self._store.asset(receipt.asset, media, size=receipt.size)
+            if asset is not None:
+                path = record_path(asset.path, receipt)
+                known.add(path)
+                bad |= {} if _says(path, receipt) else {path: (asset, receipt)}
+        others = [path for path in below(spool.assets, CALL_SUFFIX) if path not in known]
+        self.count = len(known) + len(others)
+        self._bad = {**bad, **{path: None for path in others if read_record(path) is None}}
+
+    def findings(self, spool: Spool, *, is_repairing: bool) -> list[Finding]:
+        return [self._finding(spool, path, is_repairing=is_repairing) for path in sorted(self._bad)]
+
+    def _finding(self, spool: Spool, path: str, *, is_repairing: bool) -> Finding:
+        call = self._bad[path]
+        state: State = "damaged" if os.path.lexists(path) else "missing"
+        if is_repairing and call is not None:
+            self._store.note_call(*call)
+            state = "repaired"
+        elif is_repairing:
+            _set_aside(spool, path)
+            state = "set aside"
+        return Finding(what="record", path=display_path(os.path.relpath(path, spool.root)), state=state)
+
+
+def _says(path: str, receipt: CallReceipt) -> bool:
+    """Does the record say this of the call? The price may have been told after it was written."""
+    found = read_record(path)
+    return found is not None and msgspec.structs.replace(found, usd=receipt.usd) == receipt
+
+
 def _set_aside(spool: Spool, path: str) -> None:
     """Into quarantine, so that nobody takes it for the answer again and nothing is lost."""
     with border(path):
@@ -149,7 +199,8 @@ def _put_back(path: str, sha256: Sha256, rows: Sequence[ProductRow]) -> bool:
 
 
 def _lines(made: Verified, seat: Seat) -> Iterator[str]:
-    yield f"read {counted(made.answers, 'answer')} and {counted(made.products, 'product')} of {made.spool}"
+    read = (counted(made.answers, "answer"), counted(made.records, "record"))
+    yield f"read {', '.join(read)} and {counted(made.products, 'product')} of {made.spool}"
     if made.ledger is not None:
         yield f"the ledger is broken: {made.ledger}"
         yield f"next: move ledger.db away with its -wal and -shm, then {command('rebuild', seat.typed)}"
@@ -162,7 +213,7 @@ def _lines(made: Verified, seat: Seat) -> Iterator[str]:
         yield "everything is as it was made"
 
 
-def _kinds(findings: Sequence[Finding]) -> list[tuple[str, State]]:
+def _kinds(findings: Sequence[Finding]) -> list[tuple[What, State]]:
     return sorted({(item.what, item.state) for item in findings} & _ADVICE.keys())
 
 
@@ -170,9 +221,12 @@ def _commands(seat: Seat) -> Mapping[str, str]:
     return {verb: command(verb, seat.typed) for verb in ("run", "verify")}
 
 
-_ADVICE: Mapping[tuple[str, State], str] = {
+_ADVICE: Mapping[tuple[What, State], str] = {
     ("answer", "damaged"): "damaged answers: {verify} --repair puts back what a product holds and sets the rest aside",
     ("answer", "set aside"): "answers set aside are in quarantine/; a job that needs one makes its call again",
+    ("record", "damaged"): "damaged records of paid calls: {verify} --repair writes them anew from the ledger",
+    ("record", "missing"): "missing records of paid calls: {verify} --repair writes them anew from the ledger",
+    ("record", "set aside"): "records set aside are in quarantine/; the ledger knows nothing of their calls",
     ("product", "missing"): "missing products: {run} puts them back from the kept answers",
     ("product", "differs"): "products that differ were edited or damaged; run with --force to replace them",
     ("product", "damaged"): "products that cannot be read: check the disk and the system log",

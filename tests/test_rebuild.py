@@ -4,11 +4,14 @@ import json
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.model import CallReceipt
 from pipeline.rebuild import Rebuilt, rebuild
 from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import pack, unpack
 from pipeline.verify import Verified, verify
 from tests.cli.conftest import seat
 from tests.makers import Folder, verdicts
@@ -211,3 +214,67 @@ def test_a_spool_that_is_not_there_is_never_called_sound(folder: Folder) -> None
         with pytest.raises(ConfigError, match="there is no spool at"):
             verify(seat(folder), is_repairing=is_repairing)
     assert not folder.spool.exists()
+
+
+def records(folder: Folder) -> list[Path]:
+    return sorted((folder.spool / "assets").rglob("*.call"))
+
+
+def found_in(folder: Folder, *, repair: bool = False) -> list[tuple[str, str]]:
+    return [(item.what, item.state) for item in verified(folder, repair=repair).findings]
+
+
+def test_every_record_of_a_paid_call_is_compared_with_the_ledger(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    gone, cut, other = records(folder)
+    whole = cut.read_bytes()
+    gone.unlink()
+    cut.write_bytes(whole[:-1])
+    other.write_bytes(whole)
+    found = verify(seat(folder), is_repairing=False)
+    assert isinstance(found.record, Verified)
+    assert [(item.path, item.state) for item in found.record.findings] == [
+        (str(gone.relative_to(folder.spool)), "missing"),
+        (str(cut.relative_to(folder.spool)), "damaged"),
+        (str(other.relative_to(folder.spool)), "damaged"),
+    ]
+    assert (found.exit_code, "--repair writes them anew" in found.text) == (3, True)
+
+
+def test_damaged_and_missing_records_are_written_anew_and_prove_their_calls_again(
+    folder: Folder, standin: StandIn
+) -> None:
+    folder.run()
+    gone, cut, _ = records(folder)
+    gone.unlink()
+    cut.write_bytes(b"")
+    assert found_in(folder, repair=True) == [("record", "repaired")] * 2
+    assert found_in(folder) == []
+    lose_ledger(folder)
+    for path in (folder.root / "out").iterdir():
+        path.unlink()
+    assert rebuilt(folder).calls == 3
+
+
+def test_a_damaged_record_that_the_ledger_does_not_know_is_set_aside(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    stranger = records(folder)[0].with_suffix(".0123456789ab.call")
+    stranger.write_bytes(b"{")
+    assert found_in(folder) == [("record", "damaged")]
+    assert found_in(folder, repair=True) == [("record", "set aside")]
+    assert found_in(folder) == []
+    assert [path.name for path in (folder.spool / "quarantine").iterdir()] == [f"damaged-{stranger.name}"]
+
+
+def test_a_price_that_was_told_later_is_no_damage(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    record = records(folder)[0]
+    record.write_bytes(pack(msgspec.structs.replace(unpack(record.read_bytes(), CallReceipt), usd=None)))
+    assert found_in(folder) == []
+
+
+def test_nobody_misses_the_record_of_an_answer_that_was_cleaned_away(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    for path in list((folder.spool / "assets").rglob("*.*")):
+        path.unlink()
+    assert found_in(folder) == []

@@ -13,7 +13,16 @@ from msgspec import Struct
 from pipeline.core.model import CallReceipt, JobReceipt, Media, Place
 from pipeline.state import statements as sql
 from pipeline.state.database import Database
-from pipeline.state.ledger_rows import ProductRow, pack, product_row, to_blob, to_media, to_money
+from pipeline.state.ledger_rows import (
+    ProductRow,
+    call_receipt,
+    media_of,
+    pack,
+    product_row,
+    to_blob,
+    to_media,
+    to_money,
+)
 
 RUN = "rebuilt"
 """Stands for the run whose rows are gone."""
@@ -79,3 +88,16 @@ def all_products(path: str) -> list[ProductRow]:
         return database.all(product_row, sql.ALL_PRODUCTS)
     finally:
         database.close()
+
+
+def paid_calls(path: str) -> Iterator[tuple[CallReceipt, Media]]:
+    """Every finished call that was paid for and whose answer is remembered, with what that is, a row at a time."""
+    database = Database.view(path)
+    try:
+        yield from database.each(_paid_call, sql.PAID_RECEIPTS)
+    finally:
+        database.close()
+
+
+def _paid_call(body: bytes, media: bytes) -> tuple[CallReceipt, Media]:
+    return call_receipt(body), media_of(media)

@@ -67,6 +67,10 @@ STORE_RECEIPT = (
 )
 RECEIPT = "SELECT body FROM receipts WHERE call = ?"
 RECEIPT_MEDIA = "SELECT media FROM receipts WHERE call = ?"
+PAID_RECEIPTS = (
+    "SELECT body, media FROM receipts"
+    " WHERE call IN (SELECT call FROM attempts WHERE paid AND state = 'stored') ORDER BY asset, call"
+)
 REPRICE_RECEIPT = "UPDATE receipts SET body = ? WHERE call = ?"
 FORGET_CALL = "DELETE FROM receipts WHERE call = ?"
 FORGET_PARTS = "DELETE FROM parts WHERE call = ?"

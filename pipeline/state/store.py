@@ -36,10 +36,9 @@ from pipeline.state.durable import (
 )
 from pipeline.state.ledger_rows import pack
 from pipeline.state.linux import has_room
+from pipeline.state.proofs import record_path
 
 MAX_QUARANTINED = 100
-CALL_SUFFIX = ".call"
-CALL_NAME_CHARS = 12  # of the key; they only keep calls with equal answers apart
 PRODUCT_MODE, PRODUCT_FOLDER_MODE = 0o666, 0o777  # less the user's umask, like any file a program makes for its user
 _PART_PREFIX, _PART_SUFFIX = ".mediaspool-", ".part"
 
@@ -209,7 +208,7 @@ class Store:
 
     def note_call(self, asset: Asset, receipt: CallReceipt) -> None:
         """Lay the proof of a paid call beside its answer, durable on return: without a ledger it is not paid again."""
-        path = f"{os.path.splitext(asset.path)[0]}.{receipt.key[:CALL_NAME_CHARS]}{CALL_SUFFIX}"
+        path = record_path(asset.path, receipt)
         body, part = pack(receipt), f"{path}.part"
         with border(path):
             remove(part)
