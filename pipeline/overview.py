@@ -7,15 +7,17 @@ import os
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+import msgspec
 from msgspec import Struct
 
 from pipeline.answer import SCHEMA, Answer, counted, joined
 from pipeline.core.budget import CapUse
 from pipeline.core.confine import display, display_path
+from pipeline.core.decoding import from_json
 from pipeline.core.model import Outcome, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
 from pipeline.pacing import cap_uses, look_at_pace, used_line
-from pipeline.report import command, next_command
+from pipeline.report import EXIT_CODES, RunReport, command, left_jobs, next_command
 from pipeline.seat import Seat
 from pipeline.state.drops import is_manifest_name
 from pipeline.state.ledger_rows import JobRow
@@ -24,6 +26,7 @@ from pipeline.state.spool import Spool
 
 LAST_RUNS = 5
 MAX_LOCKS_BYTES = 16_000_000
+MAX_REPORT_BYTES = 256_000_000
 PROBLEMS: tuple[Verdict, ...] = ("failed", "suspect", "refused")
 _WAITING = ("incoming", "standing", "claimed", "failed")
 
@@ -37,6 +40,16 @@ class JobLine(Struct, frozen=True, kw_only=True):
     code: str | None
     reason: str
     settled_at: str
+    next: str
+
+
+class LeftLine(Struct, frozen=True, kw_only=True):
+    """Jobs of one manifest that the last run did not start, for one reason, and what takes them one step further."""
+
+    manifest: str
+    jobs: int
+    code: str
+    reason: str
     next: str
 
 
@@ -59,6 +72,7 @@ class Status(Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     manifests: dict[str, int]
     problems: tuple[JobLine, ...]
+    left: tuple[LeftLine, ...]
     held: tuple[HeldCall, ...]
     waiting: tuple[HeldCall, ...]
     open_attempts: int
@@ -71,12 +85,14 @@ def status(seat: Seat) -> Answer:
     """How everything stands. Works beside a running run, before the first one, and on a read-only disk."""
     spool = Spool(seat.root)
     with viewed(seat) as ledger:
+        last_runs = ledger.last_runs(LAST_RUNS)
         found = Status(
             spool=display_path(spool.root),
             running=_running(os.path.join(spool.root, "lock")),
             counts=dict(ledger.counts()),
             manifests={name: _count_manifests(os.path.join(spool.root, name)) for name in _WAITING},
             problems=tuple(_job_line(row, seat) for row in ledger.jobs_with(PROBLEMS)),
+            left=tuple(_left(spool, last_runs[0].id, seat)) if last_runs else (),
             held=tuple(held_call(ledger, row, seat) for row in ledger.held_attempts()),
             waiting=tuple(held_call(ledger, row, seat) for row in ledger.submitted_attempts()),
             open_attempts=len(ledger.open_attempts()),
@@ -84,7 +100,7 @@ def status(seat: Seat) -> Answer:
             caps=cap_uses(seat.settings.caps, look_at_pace(seat.world.environ, seat.world.look)),
             runs=tuple(
                 RunLine(id=run.id, started_at=run.started_at, finished_at=run.finished_at, exit_code=run.exit_code)
-                for run in ledger.last_runs(LAST_RUNS)
+                for run in last_runs
             ),
         )
     return Answer(text=joined(_status_lines(found, seat)), record=found)
@@ -101,6 +117,35 @@ def _job_line(row: JobRow, seat: Seat) -> JobLine:
         settled_at=row.settled_at,
         next=next_command(outcome, typed=seat.typed),
     )
+
+
+def _left(spool: Spool, run: str, seat: Seat) -> Iterator[LeftLine]:
+    """By the reports of that run, which are the newest; what was never started is in no ledger."""
+    for path in reversed(spool.kept_reports() if os.path.isdir(spool.reports) else []):
+        report = _read_report(path)
+        if report is None or report.run != run:
+            return
+        for same in left_jobs(report):
+            yield _left_line(same, report.manifest, seat)
+
+
+def _left_line(same: Sequence[Outcome], manifest: str | None, seat: Seat) -> LeftLine:
+    first = same[0]
+    return LeftLine(
+        manifest=manifest or "",
+        jobs=len(same),
+        code=first.code or "",
+        reason="; ".join(filter(None, (first.reason, first.hint))),
+        next=next_command(first, typed=seat.typed),
+    )
+
+
+def _read_report(path: str) -> RunReport | None:
+    try:
+        with open(path, "rb") as file:
+            return from_json(file.read(MAX_REPORT_BYTES), RunReport)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def _running(lock: str) -> int | None:
@@ -137,6 +182,7 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
         yield f"           next: {job.next}"
     if len(found.problems) > MAX_SHOWN:
         yield f"  and {len(found.problems) - MAX_SHOWN} more: {command('status --json', seat.typed)}"
+    yield from _left_lines(found.left, seat)
     yield from held_lines(found.held)
     yield from held_lines(found.waiting)
     if found.open_attempts and found.running is None:
@@ -148,13 +194,23 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
     yield from map(used_line, found.caps)
 
 
+def _left_lines(left: Sequence[LeftLine], seat: Seat) -> Iterator[str]:
+    for line in left[:MAX_SHOWN]:
+        yield f"  {'left':8} {counted(line.jobs, 'job')} of {line.manifest} [{line.code}]"
+        yield f"           {line.reason}"
+        yield f"           next: {line.next}"
+    if len(left) > MAX_SHOWN:
+        yield f"  and {len(left) - MAX_SHOWN} more: {command('status --json', seat.typed)}"
+
+
 def _doing(found: Status) -> str:
     if found.running is not None:
         return f"process {found.running} is at work"
     if not found.runs:
         return "no run yet"
     last = found.runs[0]
-    ended = f"ended with {last.exit_code}" if last.exit_code is not None else "was cut off"
+    meaning = f" ({EXIT_CODES[last.exit_code]})" if last.exit_code and last.exit_code in EXIT_CODES else ""
+    ended = f"ended with {last.exit_code}{meaning}" if last.exit_code is not None else "was cut off"
     return f"the last run, of {last.started_at}, {ended}"
 
 

@@ -301,12 +301,19 @@ def _duration(report: RunReport) -> str:
 
 def _stops(report: RunReport, typed: Typed) -> list[str]:
     """What ended the run, and each cap, route or trouble of the machine for which jobs were not started."""
-    told: dict[str, str] = {}
-    for outcome in report.outcomes:
-        if _is_left(outcome) and outcome.code in _BY_CODE and outcome.code != report.stopped_by:
-            told.setdefault(outcome.reason, _stop_line(outcome, report.manifest, typed))
+    others = [same[0] for same in left_jobs(report) if same[0].code != report.stopped_by]
     whole = f"stopped by {display(report.stopped_by or '')}; next: {_again('run', report.manifest, typed)}"
-    return [*([whole] if report.stopped_by else []), *told.values()][:MAX_SHOWN_WARNINGS]
+    told = [_stop_line(outcome, report.manifest, typed) for outcome in others]
+    return [*([whole] if report.stopped_by else []), *told][:MAX_SHOWN_WARNINGS]
+
+
+def left_jobs(report: RunReport) -> list[list[Outcome]]:
+    """The jobs that were not started for a cap, a route or a trouble of the machine, those of one reason together."""
+    found: dict[str, list[Outcome]] = {}
+    for outcome in report.outcomes:
+        if _is_left(outcome) and outcome.code in _BY_CODE:
+            found.setdefault(outcome.reason, []).append(outcome)
+    return list(found.values())
 
 
 def _stop_line(outcome: Outcome, manifest: str | None, typed: Typed) -> str:

@@ -1,6 +1,7 @@
 """Looking up and deciding: status, retry, resolve."""
 
 import os
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -88,6 +89,36 @@ def test_status_shows_counts_problems_and_the_last_run(failed: Folder) -> None:
     assert (problem.id, problem.verdict, problem.manifest) == (JOB, "failed", "notes")
     assert problem.next == f"mediaspool retry --spool {failed.spool} --config {failed.config} '{JOB}'"
     assert found.runs[0].exit_code == 3
+
+
+def test_status_says_why_jobs_were_left_by_the_last_run_and_what_the_exit_code_means(folder: Folder) -> None:
+    folder.configure({"fail": "StoreError:disk-full"})
+    folder.record("a.wav")
+    folder.record("b.wav")
+    assert set(verdicts(folder.run()).values()) == {"not-started"}
+    (left,) = status(folder).left
+    assert (left.manifest, left.jobs, left.code) == ("notes", 2, "disk-full")
+    assert left.next == f"mediaspool clean --spool {folder.spool} --config {folder.config}"
+    text = overview.status(seat(folder)).text
+    assert "ended with 74 (input/output error" in text
+    assert f"  left     2 jobs of notes [disk-full]\n           {left.reason}\n           next: {left.next}\n" in text
+
+
+def test_status_does_without_reports(folder: Folder) -> None:
+    folder.run()
+    shutil.rmtree(folder.spool / "reports")
+    assert status(folder).left == ()
+
+
+def test_what_an_earlier_run_left_is_not_told_after_one_that_made_it(folder: Folder) -> None:
+    folder.configure({"fail": "StoreError:disk-full"})
+    folder.record("a.wav")
+    folder.run()
+    folder.configure({})
+    folder.run()
+    assert status(folder).left == ()
+    folder.run()
+    assert status(folder).left == ()
 
 
 def test_status_works_beside_a_running_run_and_names_its_process(failed: Folder) -> None:
