@@ -101,6 +101,7 @@ class Gate:
             )
             if self._tempo.is_worn_out or (not self._is_reached and self._tempo.strikes >= MAX_TRIES):
                 what = f"{error.message}; no more calls in this run"
-                self.close(RouteBusy(what, code=error.code, hint="run again later"))
+                code = error.code if error.retryable else None  # what this call ends with may not be true of the next
+                self.close(RouteBusy(what, code=code, hint="run again later"))
         elif error.reach == "route" and error.settles == "rejected":
             self.close(error)

@@ -43,7 +43,7 @@ _ROWS: tuple[tuple[End, str], ...] = (
     (REJECTED, "413-html 422 422-detail echo video-failed video-failed-silently video-cancelled video-expired"),
     (THROTTLED, "402-in-flight 429-retry-after 429-date 429-body 429-metadata-headers 429-bare 429-negative"),
     (THROTTLED, "429-garbage 429-availability 429-absurd"),
-    (BUSY, "503-retry-after 503-availability 529"),
+    (THROTTLED, "503-retry-after 503-availability 529"),
     (DOUBT, "408 500 500-text 502 503 504 524 502-html 503-html 504-html 524-html html-200 error-200 error-200-among"),
     (DOUBT, "error-200-string-code chat-error-inside json-as-media slow-drip stall no-answer cut-in-chunk"),
     (DOUBT, "lying-length reset-after-body reset-midway close-after-body not-http redirect-302 redirect-loop"),
@@ -104,7 +104,7 @@ def _called(cell: Cell) -> End:
     if cell.dialect == "openai" and fault in _OPENAI:
         return _OPENAI[fault]
     if cell.dialect == "openrouter" and operation in _UNBILLED.get(fault, ()):
-        return BUSY  # the contract says of these that they are not billed
+        return THROTTLED if fault == "503" else BUSY  # the contract says of these that they are not billed
     if fault == "type-html" and operation != "speak":
         return DONE  # JSON, whatever it is called
     if fault == "cut-clean" and (cell.dialect, operation) == ("openrouter", "speak"):

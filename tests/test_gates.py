@@ -1,13 +1,14 @@
 """The gate of a route under the virtual clock: one cool-down for all, waits outside the seats, nothing into a wall."""
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from pipeline.core.errors import MediaspoolError, RouteClosed, Throttled, Unreachable
+from pipeline.core.errors import MediaspoolError, Overloaded, RouteClosed, Throttled, Unreachable
 from pipeline.core.model import Outcome
 from tests.rig import Act, Rig, Seen
 from tests.test_lanes import verdicts
@@ -63,6 +64,31 @@ async def test_a_route_that_goes_on_turning_calls_away_ends_for_this_run_after_a
     rig.begin_anew()
     rig.players["r"].mood = lambda _under_way: None
     assert set(verdicts(await rig.run(*(rig.job(f"j{number}", Act()) for number in range(50)))).values()) == {"done"}
+
+
+def full_until(moment: float, hint_s: float | None = None) -> Callable[[int], MediaspoolError | None]:
+    return lambda _under_way: Overloaded("full", retry_after_s=hint_s) if trio.current_time() < moment else None
+
+
+async def test_a_server_that_is_full_for_everybody_is_asked_a_few_times_and_the_doubt_stays_with_those_calls(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].mood = full_until(1e9)
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act()) for number in range(50)))
+    asked = len(rig.players["r"].turned_away)
+    told = [(outcome.verdict, outcome.code) for outcome in outcomes.values()]
+    assert asked == WIDTH + 7
+    assert (told.count(("held", "in-doubt")), told.count(("not-started", "rate-limited"))) == (asked, 50 - asked)
+
+
+async def test_a_server_that_was_full_for_a_while_has_every_cheap_call_in_the_end(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.allowance = (Decimal("0.10"), Decimal(100))
+    rig.players["r"].mood = full_until(20, 15)
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act(after_s=1)) for number in range(40)))
+    assert set(verdicts(outcomes).values()) == {"done"}
+    assert len(rig.players["r"].turned_away) == WIDTH + 1
 
 
 def gone(since: float, until: float) -> Callable[[int], MediaspoolError | None]:

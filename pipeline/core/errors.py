@@ -18,6 +18,7 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     ├─ RouteClosed                                theirs: nothing more on this route
     ├─ ContractError                              a reply that is not what was asked
     ├─ InDoubt                                    sent, no verdict: perhaps paid
+    │  └─ Overloaded                              and everybody on the route slows down
     ├─ Deferred                                   sent, and they work on it: the next run goes on
     ├─ EngineError                                a local child failed; free, so surely repeatable later
     ├─ PaceBroken                                 caps cannot be asked: nothing that they count is sent
@@ -267,6 +268,12 @@ class InDoubt(MediaspoolError):
     outcome: ClassVar[Ends] = "held"
     billed: ClassVar[Billed] = "maybe"
     default_code = "in-doubt"
+
+
+class Overloaded(InDoubt):
+    """The server has too much to do, and did not say that it left this call alone: it is spared the next ones."""
+
+    slows: ClassVar[bool] = True
 
 
 class Deferred(MediaspoolError):

@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, Rejected, RouteClosed, Throttled, Unavailable
+from pipeline.core.errors import (
+    ContractError,
+    InDoubt,
+    MediaspoolError,
+    Overloaded,
+    Rejected,
+    RouteClosed,
+    Throttled,
+    Unavailable,
+)
 from pipeline.core.retry import MAX_TOLD_S
 from pipeline.routes._json import JsonValue, as_object, as_text, read_json
 from pipeline.routes._waits import wait_s
@@ -41,6 +50,8 @@ _UNBILLED: dict[str, frozenset[int]] = {
     "/chat/completions": frozenset({502, 503, 529}),
 }
 _OVERLOAD = frozenset({503, 529})
+_SLOWED: Mapping[type[MediaspoolError], type[MediaspoolError]] = {Unavailable: Throttled, InDoubt: Overloaded}
+"""What is said of the whole server, not of one call. A question keeps its own patience."""
 _ABOUT_ONE_CALL = frozenset({"reasons", "flagged_input", "patterns", "model_slug"})
 _ONE_CALL_CODES = frozenset(
     {
@@ -109,8 +120,10 @@ def error_of(
     is_long = wait is not None and wait > MAX_TOLD_S
     if found.retryable and is_long and _ONE_MODEL_POOL not in told.marks:  # a later run takes what is left
         found = RouteClosed
+    if status in _OVERLOAD and is_post and not is_inside:
+        found = _SLOWED.get(found, found)
     message = _message(status, told, path=path, model=model, method="POST" if is_post else "GET", safe=safe)
-    retry_after_s = wait if found.retryable else None
+    retry_after_s = wait if found.retryable or found.slows else None
     return found(message, hint=_hint(found, status, told, is_page(body)), retry_after_s=retry_after_s)
 
 
@@ -264,7 +277,7 @@ def named(path: str) -> str:
 
 
 def _hint(found: type[MediaspoolError], status: int, told: Told, page: bool) -> str:
-    if found is InDoubt:
+    if found.settles == "in_doubt":
         return RESOLVE
     if found.retryable:
         again = "run again" if found is Throttled else "mediaspool retry"

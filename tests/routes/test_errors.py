@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, Rejected, RouteClosed, Throttled, Unavailable
+from pipeline.core.errors import (
+    ContractError,
+    InDoubt,
+    MediaspoolError,
+    Overloaded,
+    Rejected,
+    RouteClosed,
+    Throttled,
+    Unavailable,
+)
 from pipeline.core.retry import MAX_TOLD_S, delay_s
 from pipeline.routes._errors import error_inside, error_of, read_error
 from pipeline.routes._json import MAX_DEPTH, read_json
@@ -81,13 +90,14 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("daily", 429, DAILY, C, {}, RouteClosed, RouteClosed),
     ("quota", 429, err("insufficient_quota", type="insufficient_quota"), S, {}, RouteClosed, RouteClosed),
     ("a day", 429, err(429), S, {"Retry-After": "86400"}, RouteClosed, RouteClosed),
-    ("full", 503, available("temporarily_unavailable", retryable=True), V, {}, Unavailable, Unavailable),
+    ("full", 503, available("temporarily_unavailable", retryable=True), V, {}, Throttled, Unavailable),
     ("full, and for good", 503, available("model_unavailable_upstream", retryable=False), C, {}, Rejected, Rejected),
     ("busy, and for good", 429, available("of_tomorrow", retryable=False), S, {}, Rejected, Rejected),
-    ("full, with hint", 503, err(503), V, {"Retry-After": "3"}, Unavailable, Unavailable),
-    ("overloaded", 529, meta(529, error_type="provider_overloaded"), T, {}, Unavailable, Unavailable),
-    ("503 alone", 503, err(503), V, {}, InDoubt, Unavailable),
-    ("503 of a gateway", 503, PAGE, S, {"Retry-After": "3"}, InDoubt, Unavailable),
+    ("full, with hint", 503, err(503), V, {"Retry-After": "3"}, Throttled, Unavailable),
+    ("overloaded", 529, meta(529, error_type="provider_overloaded"), T, {}, Throttled, Unavailable),
+    ("503 alone", 503, err(503), V, {}, Overloaded, Unavailable),
+    ("503 of chat", 503, err(503), C, {}, Throttled, Unavailable),
+    ("503 of a gateway", 503, PAGE, S, {"Retry-After": "3"}, Overloaded, Unavailable),
     ("timeout", 408, err(408), S, {}, InDoubt, Unavailable),
     ("500", 500, err(500), C, {}, InDoubt, Unavailable),
     ("502 of speech", 502, err(502), S, {}, Unavailable, Unavailable),
@@ -100,7 +110,7 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("504", 504, err(504), P, {}, InDoubt, Unavailable),
     ("524", 524, PAGE, S, {}, InDoubt, Unavailable),
     ("524 in JSON", 524, err(524), S, {}, InDoubt, Unavailable),
-    ("529 alone", 529, err(529), S, {}, InDoubt, Unavailable),
+    ("529 alone", 529, err(529), S, {}, Overloaded, Unavailable),
     ("empty 500", 500, b"", S, {}, InDoubt, Unavailable),
     ("moved", 308, b"", S, {"Location": "/x"}, RouteClosed, RouteClosed),
     ("see there", 302, b"", S, {"Location": "/x"}, InDoubt, RouteClosed),
@@ -111,6 +121,7 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("200, word inside", 200, err("server_error"), C, {}, InDoubt, Unavailable),
     ("200, 502 inside", 200, err(502), P, {}, InDoubt, Unavailable),
     ("200, in a choice", 200, b'{"choices":[{"error":{"code":400,"message":"x"}}]}', C, {}, Rejected, Rejected),
+    ("200, 503 inside", 200, err(503), C, {}, InDoubt, Unavailable),
     ("200, nothing known", 200, b'{"error":"it broke"}', S, {}, InDoubt, Unavailable),
 )
 
@@ -123,7 +134,7 @@ def test_invariant_24_every_answer_has_its_class_for_a_post_and_for_a_get(
     _, status, body, path, headers, post, get = row
     assert type(error(status, body, path=path, headers=headers)) is post
     assert type(error(status, body, path=path, is_post=False, headers=headers)) is get
-    assert type(error(status, body, path=path, sent=False, headers=headers)) is not InDoubt
+    assert type(error(status, body, path=path, sent=False, headers=headers)).settles != "in_doubt"
 
 
 def test_invariant_24_the_table_is_whole() -> None:
@@ -142,7 +153,7 @@ def test_a_paid_call_is_told_not_executed_only_where_the_status_alone_says_so(bo
     found = {status: type(error(status, body)) for status in range(100, 600)}
     refused = {301, 307, 308, *range(400, 500)} - {408}
     assert {status for status, kind in found.items() if issubclass(kind, Unavailable)} == {425, 429}
-    assert {status for status, kind in found.items() if kind is InDoubt} == set(found) - refused
+    assert {status for status, kind in found.items() if issubclass(kind, InDoubt)} == set(found) - refused
 
 
 def test_the_words_of_the_provider_are_kept_with_path_and_model() -> None:
@@ -247,6 +258,11 @@ def test_a_wait_is_capped_and_a_longer_one_leaves_the_rest_to_a_later_run() -> N
     busy = error(429, pool)  # one model's provider is busy: the others are not
     assert isinstance(busy, Unavailable)
     assert delay_s(busy, tries=1, jitter=0.0) is None
+
+
+def test_a_call_in_doubt_takes_along_how_long_the_whole_route_shall_rest() -> None:
+    assert error(503, PAGE, headers={"Retry-After": "40"}).retry_after_s == 40
+    assert error(504, PAGE, headers={"Retry-After": "40"}).retry_after_s is None
 
 
 def test_nobody_asks_again_before_the_time_that_was_told() -> None:

@@ -221,7 +221,7 @@ async def test_a_paid_call_without_a_verdict_is_in_doubt_and_was_sent_once(how: 
 
 ONCE: dict[str, tuple[bytes, type[MediaspoolError]]] = {
     "429": (told({"error": {"code": 429, "message": "slow"}}, status=429, Retry_After="0"), Throttled),
-    "503 with a hint": (told({"error": {"code": 503}}, status=503, Retry_After="1"), Unavailable),
+    "503 with a hint": (told({"error": {"code": 503}}, status=503, Retry_After="1"), Throttled),
     "502 of speech": (told({"error": {"code": 502}}, status=502), Unavailable),
     "401": (told({"error": {"code": 401}}, status=401), RouteClosed),
     "301": (answer(b"", status=301, Location="/api/v1/audio/speech"), RouteClosed),
