@@ -121,7 +121,6 @@ async def _answer_or_error(ctx: JobContext, part: _Part, ask: Transcribe) -> Tra
     try:
         return await answer(ctx, ask, audio_seconds=part.audio_seconds)
     except MediaspoolError as error:
-        error.message = f"{_clock(part.stretch.begins)}-{_clock(part.stretch.ends)}: {error.message}"
         return error
 
 
@@ -138,7 +137,15 @@ def _raise_unless_enough(parts: Sequence[_Part], answers: Sequence[_Answer], *, 
     grave += [error for error in errors if error.outcome == "held"]
     grave += errors if all_or_nothing or is_nothing else []
     if grave:
-        raise grave[0]
+        raise _placed(grave[0], parts[answers.index(grave[0])])
+
+
+def _placed(error: MediaspoolError, part: _Part) -> MediaspoolError:
+    """The same error, with where it happened if that is its own: one for several jobs says the same to each of them."""
+    where = _span(part.stretch.begins, part.stretch.ends)
+    if error.reach == "call" and not error.message.startswith(where):
+        error.message = f"{where}: {error.message}"
+    return error
 
 
 def _told(survey: Survey, row: Hearing, parts: Sequence[_Part], answers: Sequence[_Answer]) -> Told:
@@ -149,10 +156,9 @@ def _told(survey: Survey, row: Hearing, parts: Sequence[_Part], answers: Sequenc
     joined = {side: join(mine, first_s=survey.first_s, has_times=row.times != "none") for side, mine in by_side.items()}
     missing = gaps(pieces, first_s=survey.first_s)
     transcript = _whole(survey, pieces, joined, missing)
-    errors = [answer for answer in answers if isinstance(answer, MediaspoolError)]
     return Told(
         transcript=transcript,
-        reason=_reason(missing, errors),
+        reason=_reason(missing, parts, answers),
         facts=_facts(survey, row, parts, joined, transcript),
     )
 
@@ -204,12 +210,18 @@ def _labelled(segments: Sequence[Segment], side: int | None, channels: int) -> S
     return [msgspec.structs.replace(segment, speaker=name) for segment in segments]
 
 
-def _reason(missing: Sequence[Span], errors: Sequence[MediaspoolError]) -> str:
+def _reason(missing: Sequence[Span], parts: Sequence[_Part], answers: Sequence[_Answer]) -> str:
+    """Where the gaps are, and why; of several reasons the first, with its place."""
     if not missing:
         return ""
-    where = ", ".join(f"{_clock(span.start)}-{_clock(span.end)}" for span in missing[:TOLD_GAPS])
+    where = ", ".join(_span(span.start, span.end) for span in missing[:TOLD_GAPS])
     more = f" and {len(missing) - TOLD_GAPS} more" if len(missing) > TOLD_GAPS else ""
-    return f"nothing is known of {where}{more}: {errors[0].message}; mediaspool retry asks for it again"
+    failed = [
+        (answer, part) for answer, part in zip(answers, parts, strict=True) if isinstance(answer, MediaspoolError)
+    ]
+    is_one = len({error.message for error, _ in failed}) == 1
+    why = (failed[0][0] if is_one else _placed(*failed[0])).message
+    return f"nothing is known of {where}{more}: {why}; mediaspool retry asks for it again"
 
 
 def _facts(
@@ -234,6 +246,10 @@ def _facts(
     if transcript.gaps:
         facts[GAP_FACT] = f"{sum(span.end - span.start for span in transcript.gaps):.2f}"
     return facts
+
+
+def _span(start_s: float, end_s: float) -> str:
+    return f"{_clock(start_s)}-{_clock(end_s)}"
 
 
 def _clock(seconds: float) -> str:

@@ -132,7 +132,37 @@ async def test_a_gap_says_from_where_to_where(tmp_path: Path) -> None:
     told = await hear(context(tmp_path, say=failing(ContractError("cut short"), at=0)), wish())
     (gap,) = told.transcript.gaps
     assert gap.start == 0.0
-    assert told.reason.startswith(f"nothing is known of 0:00:00-0:0{int(gap.end) // 60}:{int(gap.end) % 60:02}")
+    where = f"0:00:00-0:0{int(gap.end) // 60}:{int(gap.end) % 60:02}"
+    assert told.reason == f"nothing is known of {where}: cut short; mediaspool retry asks for it again"
+
+
+async def test_gaps_for_different_reasons_say_where_the_told_one_was(tmp_path: Path) -> None:
+    first, second = failing(ContractError("cut short"), at=0), failing(EngineError("gave up"), at=2)
+
+    def say(ask: Operation) -> bytes:
+        first(ask)
+        return second(ask)
+
+    told = await hear(context(tmp_path, say=say), wish())
+    spans = told.reason.removeprefix("nothing is known of ").split(": ")
+    assert spans[1] == spans[0].split(", ")[0]
+    assert spans[2].startswith("cut short")
+
+
+async def test_what_closes_a_route_is_told_in_its_own_words_however_many_parts_it_meets(tmp_path: Path) -> None:
+    closed = RouteClosed("no key")
+    for _ in range(2):
+        with pytest.raises(RouteClosed) as raised:
+            await hear(context(tmp_path, say=failing(closed, at=0)), wish())
+        assert raised.value.message == "no key"
+
+
+async def test_an_error_that_two_recordings_meet_names_a_stretch_once(tmp_path: Path) -> None:
+    doubt = InDoubt("no verdict")
+    for _ in range(2):
+        with pytest.raises(InDoubt) as raised:
+            await hear(context(tmp_path, say=failing(doubt, at=0)), wish())
+    assert raised.value.message.count("0:00:00-") == 1
 
 
 async def test_all_or_nothing_fails_the_job_and_keeps_what_is_paid_for(tmp_path: Path) -> None:
