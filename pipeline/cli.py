@@ -182,6 +182,8 @@ def resolve(
     """Decide calls that may have been paid for. Without a decision it lists them."""
     from pipeline import desk
 
+    for word in {"--pay-again", "--drop"}.intersection(jobs or ()):
+        raise typer.BadParameter(f"behind -- stand names of jobs only: put {word} before it")
     if pay_again and drop:
         raise typer.BadParameter("--pay-again and --drop exclude each other")
     decision: Literal["pay-again", "drop"] | None = "pay-again" if pay_again else "drop" if drop else None

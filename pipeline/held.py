@@ -72,7 +72,8 @@ def held_lines(calls: Sequence[HeldCall]) -> Iterator[str]:
         yield f"  {'held' if call.ticket is None else 'waiting':8} {call.job or call.attempt}"
         yield f"           {call.operation} by {call.route} {call.model}, sent {call.sent_at}, {price}"
         if call.ticket is None:
-            yield f"           next: {call.next}, with --pay-again or --drop"
+            where = " before the --" if call.job.startswith("-") else ""
+            yield f"           next: {call.next}, with --pay-again or --drop{where}"
         else:
             yield f"           ticket {call.ticket}; next: {call.next}"
     if len(calls) > MAX_SHOWN:

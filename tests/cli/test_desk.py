@@ -19,6 +19,15 @@ from tests.makers import Folder, outcomes, verdicts
 
 pytestmark = pytest.mark.real_time
 JOB = "notes/a.wav#text"
+ONE_JOB = """
+schema = 1
+name = "notes"
+[[job]]
+id = "{id}"
+kind = "transcription"
+input = "recordings/a.wav"
+out = "out/a.txt"
+"""
 
 
 def status(folder: Folder) -> Status:
@@ -261,6 +270,20 @@ def test_invariant_3_a_doubtful_call_of_a_killed_run_is_held_listed_and_resolvab
     assert call.job == JOB
     shell.type("resolve", JOB, "--pay-again", *shell.where(), code=0)
     shell.run(code=0)
+
+
+def test_the_way_to_decide_about_a_job_whose_name_begins_with_a_dash_is_told_and_works(shell: Shell) -> None:
+    folder = shell.folder
+    folder.manifest.write_text(ONE_JOB.format(id="-rf"))
+    folder.configure({"fail": "InDoubt", "paid": "0.10"})
+    folder.record("a.wav")
+    folder.run()
+    listed = shell.type("resolve", *shell.where(), code=0).err
+    assert "-- -rf, with --pay-again or --drop before the --\n" in listed
+    wrong = shell.type("resolve", *shell.where(), "--", "-rf", "--drop", code=2).err
+    assert "behind -- stand names of jobs only: put --drop before it" in wrong
+    shell.type("resolve", *shell.where(), "--drop", "--", "-rf", code=0)
+    assert status(folder).held == ()
 
 
 def test_deciding_needs_the_lock(failed: Folder) -> None:
