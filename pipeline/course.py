@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from pipeline.core.budget import Budget, counted
 from pipeline.core.drivers import Driver, Reply
-from pipeline.core.errors import Deferred, EngineError, InDoubt, MediaspoolError
+from pipeline.core.errors import Deferred, EngineError, InDoubt, MediaspoolError, ReplyTooLarge
 from pipeline.core.limits import Tab
 from pipeline.core.model import Asset, Binding, CallKey, CallReceipt, Estimate, Limits, Place
 from pipeline.core.operations import Operation, operation_name
@@ -102,10 +102,22 @@ class Course:
 
     def meaning(self, error: MediaspoolError) -> MediaspoolError:
         """What a driver's error says of the call. While a provider works, trouble on our way to it says nothing."""
+        if error.settles == "refused" and error.billed == "yes":
+            return self._beyond_our_bound(error)
         is_ours_to_tell = error.reach != "call" or error.outcome in ("refused", "not-started")
         if self.exchange.ticket is None or is_ours_to_tell or _is_final(error):
             return error
         return _deferred(error.message)
+
+    def _beyond_our_bound(self, error: MediaspoolError) -> MediaspoolError:
+        """Behind a ticket it can still be had; else whoever wants it has it made, and pays, once more."""
+        if self.exchange.ticket is not None:
+            hint = "raise max_output_mb, then run again: it is fetched then, and not paid for twice"
+            return Deferred(f"the answer is made, but too large for the limits: {error.message}", hint=hint)
+        if not self.call.binding.paid:
+            return error
+        hint = "raise max_output_mb before a retry, which pays again"
+        return ReplyTooLarge(f"{error.message}; it was made and is paid for", hint=hint, usd=error.usd)
 
     @property
     def is_waiting(self) -> bool:

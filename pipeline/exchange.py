@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from pipeline.core.drivers import Reply
-from pipeline.core.errors import ContractError, Deferred, InDoubt, LimitExceeded
+from pipeline.core.errors import ContractError, Deferred, InDoubt, ReplyTooLarge
 from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, decode_transcript
 from pipeline.core.limits import Meter, Tab
 from pipeline.core.model import AttemptId, Limits, Media, Reached, Runner
@@ -100,7 +100,7 @@ class Receiving:
         self._reached = reached
         self._allowed = allowed
         self._answers = answers
-        self._meter = Meter(limits.max_output_bytes, code="limit-bytes", unit="bytes of answer")
+        self._meter = Meter(limits.max_output_bytes, unit="bytes of answer")
 
     @property
     def recognised(self) -> Media | None:
@@ -151,7 +151,7 @@ class Receiving:
 
     async def next_part(self) -> None:
         if len(self.payloads) >= MAX_PARTS:
-            raise LimitExceeded(f"more than {MAX_PARTS} payloads in one answer")
+            raise ReplyTooLarge(f"more than {MAX_PARTS} payloads in one answer")
         await self._files(self._end_payload, None)
         self._reached("part")
         name = payload_name(self.attempt, len(self.payloads))
@@ -237,7 +237,7 @@ def _transcript(path: str) -> Media:
     with border(path), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_TRANSCRIPT_BYTES:
-            raise LimitExceeded("the transcript is larger than 256 MB", code="limit-bytes")
+            raise ReplyTooLarge("the transcript is larger than 256 MB")
         body = file.read(size)
     try:
         decode_transcript(body)

@@ -230,6 +230,8 @@ def _by_problem(outcome: Outcome, typed: Typed) -> str:
     """Typed the code says more than the verdict about what to do."""
     if outcome.code == "extra-missing":
         return _INSTALL
+    if outcome.code == "reply-too-large":
+        return f"{_about(outcome, 'retry', typed)}  # only once max_output_mb is raised: what is paid is paid again"
     verb = _VERBS.get(outcome.code or "")
     if verb is None:
         return ""

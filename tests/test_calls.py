@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from pipeline.app import RunRequest, run
+from pipeline.core.model import Limits
 from tests.makers import Folder, verdicts
 from tests.rig import HANG_S, Act, Rig, SlowRunner
 from tests.test_lanes import after
@@ -103,3 +104,38 @@ async def test_an_attempt_gets_its_verdict_however_long_the_ledger_is_busy(
     left = rig.ledger.open_attempts()
     rig.close()
     assert left == []
+
+
+SMALL, LARGE = Limits(max_output_bytes=500), Limits(max_output_bytes=5000)
+
+
+async def test_a_paid_answer_that_is_too_large_has_failed_was_paid_and_is_made_anew_only_when_a_person_says_so(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 1}, paid=True)
+    rig.job_limits = SMALL
+    outcome = (await rig.run(rig.job("a", Act())))["a"]
+    assert (outcome.verdict, outcome.code, outcome.usd) == ("failed", "reply-too-large", None)
+    assert outcome.reason == "more than 500 bytes of answer; it was made and is paid for"
+    assert [(row.calls, row.unknown) for row in rig.ledger.spend()] == [(1, 1)]
+    rig.begin_anew()
+    rig.job_limits = LARGE
+    assert (await rig.run(rig.job("a", Act())))["a"].verdict == "unchanged"
+    assert len(rig.sent()) == 1
+    rig.close()
+
+
+async def test_what_is_made_behind_a_ticket_and_too_large_is_fetched_once_the_limit_is_raised(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 1}, paid=True)
+    rig.job_limits = SMALL
+    film = rig.job("film", Act(is_deferred=True, after_s=5))
+    outcome = (await rig.run(film))["film"]
+    assert (outcome.verdict, outcome.code) == ("not-started", "deferred")
+    assert "max_output_mb" in outcome.hint
+    rig.begin_anew()
+    rig.job_limits = LARGE
+    assert (await rig.run(film))["film"].verdict == "done"
+    assert len(rig.sent()) == 1
+    rig.close()

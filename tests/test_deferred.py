@@ -180,7 +180,7 @@ async def test_each_payload_of_an_answer_is_kept_in_order(rig: Rig, autojump_clo
     ]
 
 
-@pytest.mark.parametrize("ends", ["InDoubt", "ContractError", "LimitExceeded"])
+@pytest.mark.parametrize("ends", ["InDoubt", "ContractError", "LimitExceeded", "ReplyTooLarge"])
 async def test_a_payload_that_is_whole_is_kept_whatever_happens_to_the_next(
     rig: Rig, ends: str, autojump_clock: MockClock
 ) -> None:

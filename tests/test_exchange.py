@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from pipeline.core.drivers import Reply
-from pipeline.core.errors import ContractError, InDoubt, LimitExceeded
+from pipeline.core.errors import ContractError, InDoubt, ReplyTooLarge
 from pipeline.core.limits import Tab
 from pipeline.core.model import CallKey, Limits, Media, Place, RunId, Runner, T, Ts
 from pipeline.exchange import MAX_PARTS, TEXT, Answers, Receiving
@@ -129,7 +129,7 @@ async def test_words_that_are_not_what_was_declared_are_refused(
 async def test_the_payloads_of_an_answer_are_counted_together(ledger: Ledger, tmp_path: Path) -> None:
     body = wav(0.05)
     receiving = _receiving(ledger, tmp_path, max_bytes=len(body) + 100)
-    with closing(receiving), pytest.raises(LimitExceeded):
+    with closing(receiving), pytest.raises(ReplyTooLarge):
         await _hand_over(receiving, body, body)
     assert [payload.staged.size for payload in receiving.whole] == [len(body)]
 
@@ -158,7 +158,7 @@ async def test_every_payload_is_examined_and_only_the_whole_ones_may_be_kept(led
 
 async def test_an_answer_of_endless_payloads_is_cut_off(ledger: Ledger, tmp_path: Path) -> None:
     receiving = _receiving(ledger, tmp_path)
-    with closing(receiving), pytest.raises(LimitExceeded, match="payloads"):
+    with closing(receiving), pytest.raises(ReplyTooLarge, match="payloads"):
         await _hand_over(receiving, *[wav(0.001)] * (MAX_PARTS + 1))
     assert len(receiving.payloads) == MAX_PARTS
 

@@ -41,7 +41,9 @@ async def test_by_default_it_stops(rig: Rig, act: Act, autojump_clock: MockClock
     assert "b" not in routes(rig)
 
 
-@pytest.mark.parametrize("ends", ["InDoubt", "ContractError", "Rejected", "EngineError", "LimitExceeded", "bug"])
+@pytest.mark.parametrize(
+    "ends", ["InDoubt", "ContractError", "Rejected", "EngineError", "LimitExceeded", "ReplyTooLarge", "bug"]
+)
 async def test_it_never_moves_after_anything_else(rig: Rig, ends: str, autojump_clock: MockClock) -> None:
     await rig.run(rig.job("j", Act(on="a", ends=ends), route=BOTH, on_failure="next-route"))
     assert routes(rig) == ["a"]

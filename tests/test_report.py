@@ -220,6 +220,10 @@ def test_every_code_in_the_precedence_is_published() -> None:
         (_outcome("refused", code="extra-missing"), 'pip install "mediaspool[local]"'),
         (_outcome("failed", code="disk-full"), "mediaspool clean"),
         (_outcome("not-started"), "mediaspool run notes.toml"),
+        (
+            _outcome("failed", code="reply-too-large"),
+            "mediaspool retry a  # only once max_output_mb is raised: what is paid is paid again",
+        ),
     ],
 )
 def test_each_outcome_has_its_next_command(outcome: Outcome, command: str) -> None:

@@ -7,6 +7,7 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     ├─ ConfigError, ManifestError, InputError     a person must change something
     │                             └─ InputChanging the file is still being written: the next run takes it
     ├─ LimitExceeded, UnsupportedOperation        our own bound on one call
+    ├─ ReplyTooLarge                              our own bound on an answer, which was made and paid for
     ├─ BudgetExhausted, RunBusy, Stopped          our own bound on the run
     │  ├─ CapReached                              a bound over all manifests: this route only
     │  └─ CapTooSmall                             a bound below what one call may take: that job only
@@ -89,6 +90,7 @@ CODES: dict[str, str] = {
     "route-closed": "the route takes nothing more in this run",
     "reply-type": "the reply is not of the type that was asked for",
     "reply-empty": "the reply has no content",
+    "reply-too-large": "the reply is larger than the limits allow; it was made, and paid for where the route is paid",
     "reply-damaged": "the reply is cut short, too short for what was asked, or cannot be read",
     "address-refused": "the reply leads to an address that is never fetched",
     "in-doubt": "the call was sent and no verdict came back; it may have been paid for",
@@ -175,6 +177,14 @@ class LimitExceeded(MediaspoolError):
     settles: ClassVar[Settles] = "refused"
     outcome: ClassVar[Ends] = "refused"
     default_code = "limit-bytes"
+
+
+class ReplyTooLarge(MediaspoolError):
+    """Ours to refuse, but they have made it: with a higher limit it is there for a ticket, and else paid once more."""
+
+    settles: ClassVar[Settles] = "refused"
+    billed: ClassVar[Billed] = "yes"
+    default_code = "reply-too-large"
 
 
 class UnsupportedOperation(MediaspoolError):

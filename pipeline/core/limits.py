@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from pipeline.core.errors import ConfigError, LimitExceeded
+from pipeline.core.errors import ConfigError, ReplyTooLarge
 from pipeline.core.model import Limits
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -112,16 +112,14 @@ class Doubt:
 
 
 class Meter:
-    """Counts the bytes of an answer towards their bound and raises LimitExceeded at the first one beyond it."""
+    """Counts the bytes of an answer towards their bound and raises ReplyTooLarge at the first one beyond it."""
 
-    def __init__(self, limit: float | None, *, code: str, unit: str) -> None:
+    def __init__(self, limit: float | None, *, unit: str) -> None:
         self.used = 0.0
         self._limit = limit
-        self._code = code
         self._unit = unit
 
     def add(self, amount: float) -> None:
         self.used += amount
         if self._limit is not None and self.used > self._limit:
-            hint = "raise max_output_mb if it may be so large"
-            raise LimitExceeded(f"more than {self._limit:.0f} {self._unit}", code=self._code, hint=hint)
+            raise ReplyTooLarge(f"more than {self._limit:.0f} {self._unit}", hint="raise max_output_mb")

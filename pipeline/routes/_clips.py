@@ -9,7 +9,7 @@ import os
 import trio
 
 from pipeline.core.drivers import Exchange, Reply
-from pipeline.core.errors import ContractError, Deferred, InDoubt, LimitExceeded, MediaspoolError, Rejected
+from pipeline.core.errors import ContractError, Deferred, InDoubt, MediaspoolError, Rejected, ReplyTooLarge
 from pipeline.media.containers import Examination, examine
 from pipeline.routes import _local, _video_wire
 from pipeline.routes._answers import object_of, read_object
@@ -58,7 +58,7 @@ async def _submit(request: JsonTree, model: str, *, way: Way, exchange: Exchange
     try:
         async with way.http.post("/videos", body, exchange=exchange, expect=JSON, model=model) as stream:
             ticket = _video_wire.ticket_of(await read_object(stream, max_bytes=MAX_POLL_BYTES))
-    except (ContractError, LimitExceeded) as error:
+    except (ContractError, ReplyTooLarge) as error:
         raise _untraceable(error.message) from error
     if ticket is None:
         raise _untraceable("it has no id")
@@ -125,7 +125,7 @@ async def _fetch(
                 seen = await _download(url, path, way=way)
                 break
             except MediaspoolError as error:
-                if error.reach in ("route", "run"):
+                if error.reach in ("route", "run") or error.settles == "refused":
                     raise
                 if not left:
                     raise await _later(error, ask) from error

@@ -13,7 +13,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from pipeline.core.drivers import Exchange
-from pipeline.core.errors import ContractError, LimitExceeded
+from pipeline.core.errors import ContractError, ReplyTooLarge
 from pipeline.core.model import Refusal
 from pipeline.core.operations import EditImage, MakeImage, MediaRef, Picture
 from pipeline.media.containers import examine
@@ -319,7 +319,7 @@ def look(body: bytes, *, max_pixels: int | None) -> Looked:
 
 async def _set_aside(bodies: Sequence[bytes], exchange: Exchange) -> None:
     """The first picture that is of no use was paid for all the same: the caller keeps it apart, for a person."""
-    with suppress(ContractError, LimitExceeded):
+    with suppress(ContractError, ReplyTooLarge):
         await exchange.write(next((body for body in bodies if body), b""))
 
 

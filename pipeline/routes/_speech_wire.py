@@ -164,7 +164,7 @@ async def receive(stream: Stream, form: str, *, lanes: Lanes, exchange: Exchange
         while chunk := await stream.receive_some():
             await exchange.write(chunk)
         return Sound(media_type=MEDIA_TYPES[form])
-    meter = Meter(min(max_bytes or MAX_SOUND_BYTES, MAX_SOUND_BYTES), code="limit-bytes", unit="bytes of sound")
+    meter = Meter(min(max_bytes or MAX_SOUND_BYTES, MAX_SOUND_BYTES), unit="bytes of sound")
     start = await _first(stream, meter)
     if len(start) < SMALL_BYTES:
         body = io.BytesIO(start)

@@ -14,7 +14,7 @@ from typing import Protocol
 import trio
 from msgspec import Struct
 
-from pipeline.core.errors import ContractError, InDoubt, LimitExceeded, MediaspoolError, Unavailable, Unreachable
+from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, ReplyTooLarge, Unavailable, Unreachable
 from pipeline.routes._errors import MAX_ERROR_BYTES, RESOLVE, error_inside, error_of, is_page, named
 from pipeline.routes._headers import Headers, MediaType, is_encoded
 from pipeline.routes._json import JsonValue, read_json
@@ -123,7 +123,7 @@ class Stream:
         return await self._more()
 
     async def read_all(self, max_bytes: int) -> bytes:
-        """The rest, whole. LimitExceeded, before reading where a length is declared, when it is more."""
+        """The rest, whole. ReplyTooLarge, before reading where a length is declared, when it is more."""
         declared = self.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > max_bytes:
             raise _too_long(max_bytes)
@@ -216,7 +216,5 @@ def _ensure_family(declared: MediaType, expect: frozenset[str] | None) -> None:
         raise ContractError(message, code="reply-type")
 
 
-def _too_long(max_bytes: int) -> LimitExceeded:
-    return LimitExceeded(
-        f"the answer has more than {max_bytes} bytes", hint="raise max_output_mb if it may be so large"
-    )
+def _too_long(max_bytes: int) -> ReplyTooLarge:
+    return ReplyTooLarge(f"the answer has more than {max_bytes} bytes", hint="raise max_output_mb")

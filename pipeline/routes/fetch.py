@@ -75,7 +75,7 @@ async def _receive(
     if stream.status in _GONE and not hop.keyed:
         raise _expired(stream.status, asked)
     await ensure_answer(stream, asked, expect)
-    meter = Meter(max_bytes, code="limit-bytes", unit="bytes of download")
+    meter = Meter(max_bytes, unit="bytes of download")
     _refuse_early(stream, max_bytes)
     while chunk := await stream.receive_some():
         meter.add(len(chunk))
@@ -105,4 +105,4 @@ def _refuse_early(stream: Stream, max_bytes: int | None) -> None:
     """A declared length beyond the bound needs no reading."""
     declared = stream.headers.get("content-length", "")
     if max_bytes is not None and declared.isdigit():
-        Meter(max_bytes, code="limit-bytes", unit="bytes of download").add(int(declared))
+        Meter(max_bytes, unit="bytes of download").add(int(declared))

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from pipeline.core.drivers import Timeouts
-from pipeline.core.errors import ContractError, LimitExceeded, MediaspoolError, Rejected, Unavailable
+from pipeline.core.errors import ContractError, MediaspoolError, Rejected, ReplyTooLarge, Unavailable
 from pipeline.routes._guard import Guard, is_public, refuse_host
 from pipeline.routes.fetch import MAX_REDIRECTS, Fetched, download
 from pipeline.routes.http import Http
@@ -324,7 +324,7 @@ BAD = {
     "an error with 200": (told({"error": {"code": 404, "message": "Job not found"}}), Rejected),
     "nothing": (answer(b""), ContractError),
     "packed": (answer(b"\x1f\x8b", Content_Encoding="gzip"), ContractError),
-    "too long, and says so": (answer(bytes(1_000_001), kind="video/mp4"), LimitExceeded),
+    "too long, and says so": (answer(bytes(1_000_001), kind="video/mp4"), ReplyTooLarge),
 }
 
 
@@ -348,7 +348,7 @@ async def test_invariant_13_an_endless_download_stops_at_the_cap() -> None:
 
     sink = Sink()
     async with serving(endless) as server, reaching(server.base, timeouts=PATIENT) as http:
-        with pytest.raises(LimitExceeded):
+        with pytest.raises(ReplyTooLarge):
             await download(f"{server.base}/x", http=http, write=sink, max_bytes=1_000_000)
     assert len(sink.body) <= 1_000_000
 

@@ -14,9 +14,9 @@ from pipeline.core.errors import (
     ContractError,
     InDoubt,
     InputChanging,
-    LimitExceeded,
     MediaspoolError,
     Rejected,
+    ReplyTooLarge,
     RouteClosed,
     Unavailable,
     Unreachable,
@@ -78,7 +78,7 @@ async def test_invariant_13_an_endless_answer_stops_at_the_cap() -> None:
         reaching(server.base, timeouts=PATIENT) as http,
         http.post("/x", BODY, exchange=RecordingExchange(), expect=SOUND) as stream,
     ):
-        with pytest.raises(LimitExceeded):
+        with pytest.raises(ReplyTooLarge):
             await stream.read_all(1_000_000)
         assert stream.received <= 1_000_000 + 65536
 
@@ -219,7 +219,7 @@ async def test_a_length_beyond_the_cap_needs_no_reading() -> None:
         await trio.sleep_forever()
 
     async with serving(large) as server, reaching(server.base, timeouts=PATIENT) as http:
-        with pytest.raises(LimitExceeded), trio.fail_after(2):
+        with pytest.raises(ReplyTooLarge), trio.fail_after(2):
             await http.get("/models", max_bytes=MEGABYTE)
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from pipeline.children.lanes import Lanes
-from pipeline.core.errors import ContractError, InDoubt, LimitExceeded, MediaspoolError, Unavailable
+from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, ReplyTooLarge, Unavailable
 from pipeline.core.model import Limits
 from pipeline.core.operations import Speak
 from pipeline.media.containers import examine
@@ -103,7 +103,7 @@ async def test_k38_samples_without_end_are_stopped_at_the_cap_and_leave_nothing(
     desk.standin.fault("endless")
     staging = Path(lanes.path(lanes.scratch(""))).parent
     before = sorted(staging.iterdir())
-    with pytest.raises(LimitExceeded, match="more than 3000000 bytes of sound") as wrong:
+    with pytest.raises(ReplyTooLarge, match="more than 3000000 bytes of sound") as wrong:
         await desk.ask(desk.openrouter(limits=Limits(max_output_bytes=3_000_000)), say("The quick brown fox."))
     assert "max_output_mb" in wrong.value.hint
     assert sorted(staging.iterdir()) == before
