@@ -66,6 +66,21 @@ async def test_a_drain_does_not_wait_for_what_only_a_provider_works_on(rig: Rig,
     assert (states(rig), len(rig.ledger.submitted_attempts())) == ({"open": 0, "held": 0}, 2)
 
 
+async def test_nor_for_a_job_that_only_waits_for_its_turn_at_the_call_of_another(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    outcomes = await rig.run_stopped(*(rig.job(name, LONG, shared="same") for name in ("a", "b", "c")), after_s=5)
+    assert trio.current_time() <= 5 + 2 * LOOK_EVERY_S
+    assert set(verdicts(outcomes).values()) == {"not-started"}
+    assert set(verdicts(await again(rig, "a", "b", "c", wait_s=500)).values()) == {"done"}
+    assert len(rig.sent()) == 1
+
+
+async def test_a_job_that_has_called_stays_for_its_turn_when_the_run_stops(rig: Rig, autojump_clock: MockClock) -> None:
+    jobs = [rig.job(f"j{number}", Act(after_s=40), Act(after_s=number), shared="same") for number in (1, 2)]
+    assert set(verdicts(await rig.run_stopped(*jobs, after_s=5)).values()) == {"done"}
+
+
 async def test_the_time_of_a_manifest_is_not_spent_on_what_only_a_provider_works_on(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
