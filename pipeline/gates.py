@@ -12,11 +12,13 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from pipeline.core.errors import MediaspoolError, RouteBusy
+from pipeline.core.errors import MediaspoolError, RouteBusy, RouteClosed
 from pipeline.core.retry import MAX_TRIES
 from pipeline.core.tempo import Tempo
 
 LOOK_EVERY_S = 1.0
+MAX_FORBIDDEN = 3
+"""Calls in a row that may be refused for the key: then it is the key."""
 
 
 class Gate:
@@ -28,6 +30,7 @@ class Gate:
         self._limiter = trio.CapacityLimiter(width)
         self._under_way: list[int] = []
         self._is_reached = False
+        self._forbidden = 0
         self._why: MediaspoolError | None = None
         self._closed = trio.Event()
 
@@ -43,6 +46,7 @@ class Gate:
         try:
             yield
             self._is_reached = True
+            self._forbidden = 0
             self._tempo.went_well(turn=turn)
         except MediaspoolError as error:
             self._learn(error, turn)
@@ -105,3 +109,8 @@ class Gate:
                 self.close(RouteBusy(what, code=code, hint="run again later"))
         elif error.reach == "route" and error.settles == "rejected":
             self.close(error)
+        elif error.doubts_key:
+            self._forbidden += 1
+            if self._forbidden >= MAX_FORBIDDEN:
+                what = f"{error.message}; so were {MAX_FORBIDDEN} calls in a row"
+                self.close(RouteClosed(what, hint="has the key of the route the right to do this?"))

@@ -81,7 +81,8 @@ NOT_THE_CALL = frozenset(names("chat-no-images chat-images-null key-unlimited ke
 _REDIRECTS = frozenset(name for name in FAULTS if name.startswith("redirect-"))
 # OpenAI's dialect has no word for these: neither whose limit it was, nor that nothing was billed.
 _OPENAI = {
-    **dict.fromkeys(names("402-in-flight 403-moderation 403-guardrail 429-absurd"), CLOSED),
+    **dict.fromkeys(names("402-in-flight 429-absurd"), CLOSED),
+    "403-permission": REJECTED,
     "429-free-daily": THROTTLED,
     "529": DOUBT,
 }

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from pipeline.core.errors import MediaspoolError, Overloaded, RouteClosed, Throttled, Unreachable
+from pipeline.core.errors import Forbidden, MediaspoolError, Overloaded, RouteClosed, Throttled, Unreachable
 from pipeline.core.model import Outcome
 from tests.rig import Act, Rig, Seen
 from tests.test_lanes import verdicts
@@ -128,6 +128,29 @@ async def test_a_route_that_closes_is_asked_no_more_than_its_width(rig: Rig, aut
     outcomes = await rig.run(*(rig.job(f"j{number}", Act(), Act()) for number in range(50)))
     assert {(outcome.verdict, outcome.code) for outcome in outcomes.values()} == {("not-started", "route-closed")}
     assert len(rig.players["r"].turned_away) <= WIDTH
+
+
+async def test_a_call_that_is_forbidden_among_others_that_come_through_costs_its_own_job_only(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    flagged = [rig.job(f"flagged{number}", Act(ends="Forbidden")) for number in range(2)]
+    outcomes = await rig.run(*flagged, *(rig.job(f"j{number}", Act(after_s=1)) for number in range(40)))
+    told = verdicts(outcomes)
+    assert [told.pop(f"flagged{number}") for number in range(2)] == ["failed", "failed"]
+    assert set(told.values()) == {"done"}
+
+
+async def test_a_route_on_which_everything_is_forbidden_closes_after_a_few_and_the_next_run_goes_on_behind_them(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].mood = lambda _under_way: Forbidden("the key may not do this, or what was asked")
+    jobs = [rig.job(f"j{number}", Act()) for number in range(50)]
+    told = [(outcome.verdict, outcome.code) for outcome in (await rig.run(*jobs)).values()]
+    assert set(told) == {("failed", "rejected"), ("not-started", "route-closed")}
+    assert len(rig.players["r"].turned_away) == told.count(("failed", "rejected")) <= WIDTH
+    rig.begin_anew()
+    rig.players["r"].mood = lambda _under_way: None
+    assert set(verdicts(await rig.run(*jobs)).values()) == {"done", "unchanged"}
 
 
 async def test_the_wait_for_a_route_lies_inside_the_deadline_of_the_job(rig: Rig, autojump_clock: MockClock) -> None:

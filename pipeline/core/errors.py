@@ -16,6 +16,7 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     │  └─ Unreachable                             no connection was made, to nobody's harm: everybody waits too
     ├─ RouteBusy                                  turned away or not reached too often: nothing more on this route
     ├─ Rejected                                   theirs: this job only
+    │  └─ Forbidden                               or the key, which nobody says: where all end so, the route
     ├─ RouteClosed                                theirs: nothing more on this route
     ├─ ContractError                              a reply that is not what was asked
     ├─ InDoubt                                    sent, no verdict: perhaps paid
@@ -113,8 +114,9 @@ class MediaspoolError(Exception):
     """Base of every expected failure. `code` is a key of CODES; `hint` says what a person can do.
 
     `settles` is the state of an attempt that ends with it, `outcome` the verdict on its job.
-    `slows` asks the whole route to slow down; `connected` is False where its host was never reached. `usd` is what the
-    call cost although it ended so, where the sender says it; None is unknown.
+    `slows` asks the whole route to slow down; `doubts_key` where it may lie with the key of the route; `connected` is
+    False where its host was never reached. `usd` is what the call cost although it ended so, where the sender says it;
+    None is unknown.
     """
 
     retryable: ClassVar[bool] = False
@@ -123,6 +125,7 @@ class MediaspoolError(Exception):
     settles: ClassVar[Settles] = "failed"
     outcome: ClassVar[Ends] = "failed"
     slows: ClassVar[bool] = False
+    doubts_key: ClassVar[bool] = False
     connected: ClassVar[bool] = True
     default_code: ClassVar[str] = "internal"
 
@@ -258,6 +261,12 @@ class RouteBusy(MediaspoolError):
 class Rejected(MediaspoolError):
     settles: ClassVar[Settles] = "rejected"
     default_code = "rejected"
+
+
+class Forbidden(Rejected):
+    """Refused, and nobody says whether for what was asked or for the key that asked."""
+
+    doubts_key: ClassVar[bool] = True
 
 
 class RouteClosed(MediaspoolError):

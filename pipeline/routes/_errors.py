@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from pipeline.core.errors import (
     ContractError,
+    Forbidden,
     InDoubt,
     MediaspoolError,
     Overloaded,
@@ -53,6 +54,9 @@ _OVERLOAD = frozenset({503, 529})
 _SLOWED: Mapping[type[MediaspoolError], type[MediaspoolError]] = {Unavailable: Throttled, InDoubt: Overloaded}
 """What is said of the whole server, not of one call. A question keeps its own patience."""
 _ABOUT_ONE_CALL = frozenset({"reasons", "flagged_input", "patterns", "model_slug"})
+_ABOUT_THE_KEY = frozenset(
+    {"permission_denied", "permission_error", "insufficient_permissions", "authentication_error", "invalid_api_key"}
+)
 _ONE_CALL_CODES = frozenset(
     {
         "content_policy_violation",
@@ -120,6 +124,8 @@ def error_of(
     is_long = wait is not None and wait > MAX_TOLD_S
     if found.retryable and is_long and _ONE_MODEL_POOL not in told.marks:  # a later run takes what is left
         found = RouteClosed
+    if found is Forbidden and not is_post:
+        found = RouteClosed  # nothing of a job is in a question: it can only be for the key
     if status in _OVERLOAD and is_post and not is_inside:
         found = _SLOWED.get(found, found)
     message = _message(status, told, path=path, model=model, method="POST" if is_post else "GET", safe=safe)
@@ -241,7 +247,7 @@ def _by_status(status: int, told: Told, *, may_be_done: bool) -> type[Mediaspool
         case 402:
             return Throttled if _IN_FLIGHT in told.marks else RouteClosed
         case 403:
-            return Rejected if _is_about_this_call(told) else RouteClosed
+            return _forbidden(told)
         case 429:
             return RouteClosed if told.marks & _QUOTA_GONE else Throttled
         case 425:
@@ -251,10 +257,11 @@ def _by_status(status: int, told: Told, *, may_be_done: bool) -> type[Mediaspool
     return None
 
 
-def _is_about_this_call(told: Told) -> bool:
-    """Moderation, a guardrail, a region or one model: the next call may go through."""
-    marked = told.marks & _ONE_CALL_CODES or _ABOUT_ONE_CALL & told.metadata.keys()
-    return bool(marked or told.availability)
+def _forbidden(told: Told) -> type[MediaspoolError]:
+    """Moderation, a guardrail, a region or one model: the next call may go through. OpenAI has no marks for it."""
+    if told.marks & _ONE_CALL_CODES or _ABOUT_ONE_CALL & told.metadata.keys() or told.availability:
+        return Rejected
+    return RouteClosed if told.marks & _ABOUT_THE_KEY or not told.is_json else Forbidden
 
 
 def _is_unbilled(status: int, told: Told, *, path: str, wait: float | None) -> bool:

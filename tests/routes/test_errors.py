@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import (
     ContractError,
+    Forbidden,
     InDoubt,
     MediaspoolError,
     Overloaded,
@@ -77,6 +78,8 @@ TABLE: tuple[tuple[str, int, bytes, str, dict[str, str], type[MediaspoolError], 
     ("guardrail", 403, meta(403, patterns=["email"]), C, {}, Rejected, Rejected),
     ("region", 403, available("region_restricted", retryable=False), C, {}, Rejected, Rejected),
     ("permission", 403, meta(403, error_type="permission_denied"), S, {}, RouteClosed, RouteClosed),
+    ("flagged, in words alone", 403, err(message="Your input was flagged"), P, {}, Forbidden, RouteClosed),
+    ("key, in a type", 403, err(type="permission_error"), P, {}, RouteClosed, RouteClosed),
     ("wall", 403, PAGE, S, {}, RouteClosed, RouteClosed),
     ("no endpoint", 404, available("no_endpoints", retryable=False), C, {}, Rejected, Rejected),
     ("wrong path", 404, PAGE, S, {}, Rejected, Rejected),
