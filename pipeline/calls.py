@@ -139,6 +139,8 @@ class Caller:
         await self._attempts.ensure_unchanged(path, sha256)
 
     def _known(self, key: CallKey) -> _Known:
+        if not self._ledger.is_known(key):
+            return _Known()
         made = self._from_receipt(key)
         if made is not None:
             return _Known(made=made)

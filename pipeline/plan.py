@@ -206,10 +206,10 @@ class Planner:
 
     def _knower(self, wanted: Decision) -> Callable[[Admission], bool] | None:
         """How to tell the route that has done a job or works on it: only a job that may change its route needs it."""
-        job, row = wanted.job, self._ledger.job(wanted.job.place)
+        job = wanted.job
         if job.on_failure == "stop" and job.place not in self._waiting:
             return None
-        kind = self._kinds[job.kind]
+        kind, row = self._kinds[job.kind], self._ledger.job(job.place)
 
         def has_done(answer: Admission) -> bool:
             if row is None or row.key is None or not _is_settled(row, answer.limits):
@@ -273,10 +273,9 @@ class Planner:
 
     def _obstacle(self, job: Job) -> Refusal | None:
         """A file that the new products would overwrite and that is not exactly what this job wrote there last."""
-        intended = {item.path: item.sha256 for item in self._ledger.intended(job.place)}
-        for product in job.products:
-            if not os.path.lexists(product.path):
-                continue
+        there = [product for product in job.products if os.path.lexists(product.path)]
+        intended = {item.path: item.sha256 for item in self._ledger.intended(job.place)} if there else {}
+        for product in there:
             ours = self._ledger.product_at(product.path)
             expected = {intended.get(product.path), ours.sha256 if ours and ours.place == job.place else None} - {None}
             shown = display_path(product.path)

@@ -276,7 +276,7 @@ def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> L
 def _assemble(
     settings: Settings, spool: Spool, world: World, *, run: RunId, redactor: Redactor, ledger: Ledger, lanes: Lanes
 ) -> Runtime:
-    runner, files, turns = LedgerRunner(ledger.group, ledger.part), ThreadRunner(FILE_THREADS), ThreadRunner()
+    runner, files, turns = LedgerRunner(ledger.group), ThreadRunner(FILE_THREADS), ThreadRunner()
     readers, warnings = ThreadRunner(READERS), list[str]()
     store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
     tools = driver_tools(lanes, world, redactor, spool.catalogues, warnings, files=readers)

@@ -131,21 +131,6 @@ class Database:
             if self._connection.in_transaction:
                 self._say("ROLLBACK")
 
-    @contextlib.contextmanager
-    def part(self) -> Iterator[None]:
-        """A piece of the transaction around it, which an error undoes alone."""
-        self._check_under_way()
-        self._say("SAVEPOINT part")
-        try:
-            yield
-        except BaseException:
-            if self._connection.in_transaction:  # a full disk ends the whole transaction at once
-                self._say("ROLLBACK TO part")
-            raise
-        finally:
-            if self._connection.in_transaction:
-                self._say("RELEASE part")
-
     def _say(self, sql: str) -> None:
         try:
             self._connection.execute(sql)

@@ -93,10 +93,6 @@ class Ledger:
         """Many writes in one transaction: all of them are durable when the block ends, or none if it raises."""
         return self._db.write()
 
-    def part(self) -> AbstractContextManager[None]:
-        """Some writes of a group, undone alone if the block raises."""
-        return self._db.part()
-
     def check(self) -> str | None:
         """What SQLite finds wrong with the file; None when nothing is."""
         verdict = self._db.one(str, sql.QUICK_CHECK)
@@ -268,6 +264,10 @@ class Ledger:
                 self._db.change(sql.REPRICE_RECEIPT, pack(priced), receipt.key)
 
     # receipts
+
+    def is_known(self, key: CallKey) -> bool:
+        """Is there a receipt of this call, or an attempt that nobody has a verdict on? One look for the usual no."""
+        return bool(self._db.one(int, sql.CALL_KNOWN, key, key, key))
 
     def call_receipt(self, key: CallKey) -> CallReceipt | None:
         return self._db.one(call_receipt, sql.RECEIPT, key)

@@ -9,7 +9,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -125,14 +125,14 @@ class LedgerRunner(ThreadRunner):
     """One at a time in the ledger, in the order of asking. What is asked through `together` or `wait` shares a
     transaction with what waits beside it.
 
-    `group` is that transaction, `part` a piece of it that is undone alone when its work fails. Nobody has an answer
-    before the commit; a commit that fails, fails for all of them. What does more than write to the ledger asks alone.
+    `group` is that transaction. Nobody has an answer before the commit; a commit that fails, fails for all of them.
+    Where one piece of work fails, all are undone and done again one by one: a mark before each, to go back to, would be
+    half of what the ledger is told. So what asks together can be done twice; what cannot, asks alone.
     """
 
-    def __init__(self, group: Scope, part: Scope) -> None:
+    def __init__(self, group: Scope) -> None:
         super().__init__(1)
         self._group = group
-        self._part = part
         self._waiting: deque[_Ask] = deque()
         self._turn = threading.Lock()
 
@@ -185,28 +185,32 @@ class LedgerRunner(ThreadRunner):
         return company
 
     def _do_together(self, asks: Sequence[_Ask]) -> None:
-        whole = outcome.capture(self._commit, asks)
-        for ask in asks:
-            if isinstance(whole, outcome.Error) and isinstance(ask.outcome, outcome.Value):
-                ask.outcome = outcome.Error(whole.error)  # each may be raised only once
+        if not self._commit(asks) and len(asks) > 1:
+            for ask in asks:
+                self._commit([ask])
 
-    def _commit(self, asks: Sequence[_Ask]) -> None:
-        if len(asks) == 1:  # nobody beside it: the end of the group undoes what its failure leaves
-            with suppress(_Undone), self._group():
-                asks[0].do()
-                if isinstance(asks[0].outcome, outcome.Error):
-                    raise _Undone
-            return
+    def _commit(self, asks: Sequence[_Ask]) -> bool:
+        """False where one of them failed: then nothing was done. What fails beside them, fails for all of them."""
+        whole = outcome.capture(self._do_all, asks)
+        if isinstance(whole, outcome.Value):
+            return True
+        if isinstance(whole.error, _Undone):
+            return False
+        for ask in asks:
+            if isinstance(ask.outcome, outcome.Value):
+                ask.outcome = outcome.Error(whole.error)  # each may be raised only once
+        return True
+
+    def _do_all(self, asks: Sequence[_Ask]) -> None:
         with self._group():
             for ask in asks:
-                with suppress(_Undone), self._part():
-                    ask.do()
-                    if isinstance(ask.outcome, outcome.Error):
-                        raise _Undone
+                ask.do()
+                if isinstance(ask.outcome, outcome.Error):
+                    raise _Undone
 
 
 class _Undone(Exception):
-    """Takes the failure of one ask through the end of its part."""
+    """Takes the failure of one ask through the end of its group."""
 
 
 def inline(work: Callable[[*Ts], T], *args: *Ts) -> T:

@@ -76,6 +76,11 @@ FORGET_CALL = "DELETE FROM receipts WHERE call = ?"
 FORGET_PARTS = "DELETE FROM parts WHERE call = ?"
 STORE_PART = "INSERT OR IGNORE INTO parts (call, asset) VALUES (?, ?)"
 ASSETS_IN_USE = "SELECT asset FROM receipts UNION SELECT asset FROM parts"
+CALL_KNOWN = (  # the conditions of the indexes, word for word
+    "SELECT EXISTS (SELECT 1 FROM receipts WHERE call = ?)"
+    f" OR EXISTS (SELECT 1 FROM attempts WHERE {_HELD} AND call = ?)"
+    " OR EXISTS (SELECT 1 FROM attempts WHERE state = 'submitted' AND call = ?)"
+)
 
 _JOB_COLUMNS = "place, job, manifest, verdict, code, reason, key, identity, receipt, settled_at"
 JOB = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE place = ?"

@@ -61,6 +61,7 @@ def test_the_ledger_and_its_log_are_readable_by_their_owner_only(file: str) -> N
         statements.HELD_ATTEMPTS,
         statements.HELD_ATTEMPTS_OF,
         statements.REPEATS,
+        statements.CALL_KNOWN,
         statements.UNPRICED,
     ],
 )

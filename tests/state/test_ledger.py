@@ -63,6 +63,24 @@ def test_a_call_nobody_made_has_no_receipt(ledger: Ledger) -> None:
     assert ledger.call_media(CallKey("k")) is None
 
 
+def test_a_call_is_known_by_its_receipt_and_while_an_attempt_has_no_verdict(ledger: Ledger, make: Make) -> None:
+    make.stored(ledger, "stored")
+    make.doubtful(ledger, "held")
+    make.doubtful(ledger, "decided")
+    ledger.resolve_attempt(make.doubtful(ledger, "paid-again"), "pay-again")
+    ticket = make.attempt(ledger, "submitted")
+    ledger.mark_sending(ticket)
+    ledger.mark_submitted(ticket, "ticket")
+    ledger.settle_attempt(make.attempt(ledger, "rejected"), "rejected", code="x", message="", usd=None)
+    make.attempt(ledger, "opened")
+    for row in ledger.held_attempts(CallKey("decided")):
+        ledger.resolve_attempt(row.id, "allowance")
+    calls = ("stored", "held", "submitted", "decided", "paid-again", "rejected", "opened", "new")
+    assert [call for call in calls if ledger.is_known(CallKey(call))] == ["stored", "held", "submitted"]
+    ledger.forget_call(CallKey("stored"))
+    assert not ledger.is_known(CallKey("stored"))
+
+
 def test_a_forgotten_call_has_no_receipt_but_its_cost_stays(ledger: Ledger, make: Make) -> None:
     make.stored(ledger, "k")
     ledger.forget_call(CallKey("k"))

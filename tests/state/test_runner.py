@@ -114,21 +114,17 @@ class Noting:
     @contextmanager
     def group(self) -> Iterator[None]:
         self.notes.append("begin")
-        yield
-        if self._fails:
-            raise OSError("no commit")
-        self.notes.append("commit")
-
-    @contextmanager
-    def part(self) -> Iterator[None]:
         try:
             yield
         except BaseException:
             self.notes.append("undo")
             raise
+        if self._fails:
+            raise OSError("no commit")
+        self.notes.append("commit")
 
     def runner(self) -> LedgerRunner:
-        return LedgerRunner(self.group, self.part)
+        return LedgerRunner(self.group)
 
 
 async def told(work: Callable[[], Awaitable[object]], into: list[object]) -> None:
@@ -166,7 +162,7 @@ async def test_work_that_fails_is_undone_alone() -> None:
     noting = Noting()
     with noting.runner() as runner:
         assert await all_at_once(runner, lambda: 1, lambda: 1 // 0, lambda: 3) == [1, ZeroDivisionError, 3]
-    assert noting.notes == ["begin", "undo", "commit"]
+    assert noting.notes == ["begin", "undo", "begin", "commit", "begin", "undo", "begin", "commit"]
 
 
 @pytest.mark.real_time
@@ -243,7 +239,7 @@ async def test_work_of_a_thread_that_fails_is_undone_and_told_to_it() -> None:
         with pytest.raises(ZeroDivisionError):
             await files(lambda: runner.wait(lambda: 1 // 0))
         assert await files(lambda: runner.wait(lambda: 2)) == 2
-    assert noting.notes == ["begin", "begin", "commit"]
+    assert noting.notes == ["begin", "undo", "begin", "commit"]
 
 
 @pytest.mark.real_time
@@ -263,30 +259,43 @@ async def test_work_alone_behind_that_of_a_thread_is_never_left_waiting() -> Non
 
 
 @pytest.mark.real_time
-async def test_a_full_disk_in_one_write_reaches_those_beside_it(tmp_path: Path) -> None:
-    """SQLite ends the whole transaction then: no other work of it may look as if it were kept."""
+async def test_a_write_that_ends_the_whole_transaction_takes_nothing_with_it(tmp_path: Path) -> None:
+    """SQLite does so when the disk is full: what was written beside it is written again."""
     ledger = Ledger.open(str(tmp_path / "ledger.db"), run=RunId("run"), clock=lambda: "2026-11-20T06:00:00Z")
 
     def lose() -> None:
         ledger._db._connection.execute("ROLLBACK")  # what SQLite does of itself when the disk is full
         raise OSError("full")
 
-    async def keep() -> None:
-        await runner.together(lambda: ledger.begin_run(manifest="m", version="1"))
+    def keep(table: str) -> None:
+        ledger._db.change(f"CREATE TABLE {table} (number INTEGER)")
 
-    with LedgerRunner(ledger.group, ledger.part) as runner:
+    with LedgerRunner(ledger.group) as runner:
+        kept: list[Callable[[], object]] = [partial(keep, "before"), lose, partial(keep, "behind")]
+        assert await all_at_once(runner, *kept) == [None, OSError, None]
+        assert [ledger._db.one(int, f"SELECT count(*) FROM {table}") for table in ("before", "behind")] == [0, 0]
+    ledger.close()
+
+
+@pytest.mark.real_time
+async def test_a_failure_that_nobody_told_of_is_told_to_everybody_whose_write_it_undid(tmp_path: Path) -> None:
+    ledger = Ledger.open(str(tmp_path / "ledger.db"), run=RunId("run"), clock=lambda: "2026-11-20T06:00:00Z")
+
+    def lose() -> None:
+        ledger._db._connection.execute("ROLLBACK")
+
+    async def asked(work: Callable[[], object]) -> None:
+        with pytest.raises(LedgerError, match="undid those beside it"):
+            await runner.together(work)
+
+    with LedgerRunner(ledger.group) as runner:
         gate = threading.Event()
-        undone = pytest.RaisesExc(LedgerError, match="undid those beside it")
-        with pytest.RaisesGroup(undone, OSError, undone):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(runner, lambda: gate.wait())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(runner, lambda: gate.wait())
+            await trio.testing.wait_all_tasks_blocked()
+            for work in (partial(ledger.begin_run, manifest="m", version="1"), lose):
+                nursery.start_soon(asked, work)
                 await trio.testing.wait_all_tasks_blocked()
-                nursery.start_soon(keep)
-                await trio.testing.wait_all_tasks_blocked()
-                nursery.start_soon(runner.together, lose)
-                await trio.testing.wait_all_tasks_blocked()
-                nursery.start_soon(keep)
-                await trio.testing.wait_all_tasks_blocked()
-                gate.set()
+            gate.set()
         assert ledger.last_runs(1) == []
     ledger.close()
