@@ -29,7 +29,6 @@ from pipeline.admission import (
     refused,
     until_closed,
 )
-from pipeline.core.confine import display_path
 from pipeline.core.drivers import Driver, carried_by
 from pipeline.core.errors import CODES, ConfigError, InputError, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
@@ -51,6 +50,7 @@ from pipeline.core.model import (
     refusal_identity,
 )
 from pipeline.intake import Intake
+from pipeline.obstacles import in_the_way
 from pipeline.publishing import product_path
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, JobRow
@@ -231,14 +231,12 @@ class Planner:
             return _settled(job, "unchanged", row, row.code, row.reason)
         if row is not None and row.key == decision.key and _is_settled(row, decision.limits) and not self.is_forced:
             return self._compare_products(decision, row)
-        obstacle = None if self.is_forced else self._obstacle(job)
+        known = None if self.is_forced or decision.key is None else self._ledger.job_by_key(decision.key)
+        obstacle = None if self.is_forced else in_the_way(self._ledger, self._intake, job, known)
         if obstacle is not None:
             return self._refused(job, (obstacle,))
-        known = decision.key is not None and self._ledger.job_by_key(decision.key) is not None
         reasons = (_REPEATED,) if doubtful else ()
-        return msgspec.structs.replace(
-            decision, choice="place" if known and not self.is_forced else "run", reasons=reasons
-        )
+        return msgspec.structs.replace(decision, choice="run" if known is None else "place", reasons=reasons)
 
     def _doubtful(self, decision: Decision) -> list[AttemptRow]:
         """What is in doubt of this job, and of the calls that it shares with others. Costs nothing while nothing is."""
@@ -261,7 +259,7 @@ class Planner:
         wanted = {product.name: product.path for product in decision.job.products}
         moved = row.verdict in _MADE and not all(_is_at(product, wanted, decision.job) for product in row.products)
         if "missing" in states or moved:
-            obstacle = self._obstacle(decision.job)
+            obstacle = in_the_way(self._ledger, self._intake, decision.job, row)
             if obstacle is not None:
                 return self._refused(decision.job, (obstacle,))
             return msgspec.structs.replace(decision, choice="place")
@@ -270,28 +268,6 @@ class Planner:
                 decision.job, "unchanged", row, "product-edited", "a product was edited by hand; it is kept"
             )
         return _settled(decision.job, "unchanged", row, row.code, row.reason)
-
-    def _obstacle(self, job: Job) -> Refusal | None:
-        """A file that the new products would overwrite and that is not exactly what this job wrote there last."""
-        there = [product for product in job.products if os.path.lexists(product.path)]
-        intended = {item.path: item.sha256 for item in self._ledger.intended(job.place)} if there else {}
-        for product in there:
-            ours = self._ledger.product_at(product.path)
-            expected = {intended.get(product.path), ours.sha256 if ours and ours.place == job.place else None} - {None}
-            shown = display_path(product.path)
-            if not expected:
-                return Refusal(
-                    code="output-exists",
-                    message=f"'{shown}' is there already and mediaspool does not remember writing it",
-                    hint="move it away, or run with --force to replace it",
-                )
-            if self._intake.sha256(product.path) not in expected:
-                return Refusal(
-                    code="product-edited",
-                    message=f"'{shown}' was edited by hand and the job has changed",
-                    hint="move your version away, or run with --force to replace it",
-                )
-        return None
 
     def _product_state(self, product: Product) -> str:
         try:

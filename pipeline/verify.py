@@ -64,7 +64,7 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         raise ConfigError(f"there is no spool at '{display_path(spool.root)}' yet", hint="name it with --spool DIR")
     with _allowed(spool, is_real=is_repairing):
         broken = _ledger_problem(seat)
-        rows = [] if broken else all_products(spool.ledger_path)
+        rows = [] if broken else list(_promised(seat, all_products(spool.ledger_path)))
         assets = list(_assets(spool))
         damaged = [(path, sha256) for path, sha256 in assets if digest_file(path) != sha256]
         products = {row: state for row in rows if (state := _product_state(row)) is not None}
@@ -113,6 +113,15 @@ def _assets(spool: Spool) -> Iterator[tuple[str, Sha256]]:
             match = _ASSET.fullmatch(name)
             if match is not None:
                 yield os.path.join(folder, name), Sha256(match.group(1))
+
+
+def _promised(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[ProductRow]:
+    """Without what lay in an earlier place: the result that its job has now lies elsewhere."""
+    with viewed(seat) as ledger:
+        for row in rows:
+            job = ledger.job(row.place)
+            if job is None or job.receipt is None or any(product.path == row.path for product in job.receipt.products):
+                yield row
 
 
 def _product_state(row: ProductRow) -> State | None:

@@ -83,6 +83,40 @@ def test_a_foreign_file_at_the_new_place_of_a_product_is_never_overwritten(folde
     assert folder.product("a.wav-text.txt").read_text() == "precious"
 
 
+def moved(folder: Folder) -> None:
+    """The folder of the products has another name, and the manifest says so."""
+    folder.product("").rename(folder.root / "kept")
+    folder.manifest.write_text(MANIFEST.replace('"out/', '"kept/'))
+
+
+def test_products_that_were_moved_are_known_by_their_bytes(folder: Folder) -> None:
+    folder.run()
+    moved(folder)
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    assert set(verdicts(folder.run()).values()) == {"unchanged"}
+    assert folder.calls() == 1
+    assert not folder.product("").exists()
+
+
+def test_products_that_were_renamed_with_their_recording_are_known_by_their_bytes(folder: Folder) -> None:
+    folder.run()
+    for path in [folder.root / "recordings/a.wav", *folder.product("").iterdir()]:
+        path.rename(path.with_name(f"b{path.name[1:]}"))
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    assert folder.calls() == 1
+
+
+def test_a_product_that_was_moved_and_edited_is_kept_and_told_as_that(folder: Folder) -> None:
+    folder.run()
+    folder.product("a.wav.text.txt").write_text("mine\n")
+    moved(folder)
+    outcome = outcomes(folder.run())[TEXT]
+    there = folder.root / "kept" / "a.wav.text.txt"
+    assert (outcome.verdict, outcome.code, there.read_text()) == ("refused", "output-exists", "mine\n")
+    made_at = f"what this job made at '{folder.product('a.wav.text.txt')}'"
+    assert outcome.reason == f"'{there}' is there already, and is not {made_at}"
+
+
 def test_force_replaces_what_is_there(folder: Folder) -> None:
     folder.product("").mkdir()
     folder.product("a.wav.text.txt").write_text("not ours")

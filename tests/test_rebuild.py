@@ -216,6 +216,16 @@ def test_a_spool_that_is_not_there_is_never_called_sound(folder: Folder) -> None
     assert not folder.spool.exists()
 
 
+def test_what_a_job_made_where_its_products_lay_before_is_promised_no_more(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    (folder.root / "out").rename(folder.root / "kept")
+    folder.manifest.write_text(PAID.replace('"out/', '"kept/'))
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    assert found_in(folder) == []
+    (folder.root / "kept" / "words.txt").unlink()
+    assert found_in(folder) == [("product", "missing")]
+
+
 def records(folder: Folder) -> list[Path]:
     return sorted((folder.spool / "assets").rglob("*.call"))
 

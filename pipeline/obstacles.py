@@ -1,0 +1,50 @@
+"""What is in the way of products: a file that would be overwritten though nobody agreed to lose it.
+
+Reads ledger and output folder, and decides nothing else. A file that is, byte for byte, what the job made is not in the
+way, wherever it was made: somebody moved it along.
+"""
+
+import os
+
+from pipeline.core.confine import display_path
+from pipeline.core.model import Job, Product, Refusal, Sha256
+from pipeline.intake import Intake
+from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import JobRow
+
+
+def in_the_way(ledger: Ledger, intake: Intake, job: Job, known: JobRow | None) -> Refusal | None:
+    """The first file in the way. `known` has made the very result that is wanted, here or elsewhere."""
+    there = [product for product in job.products if os.path.lexists(product.path)]
+    intended = {item.path: item.sha256 for item in ledger.intended(job.place)} if there else {}
+    made = {product.name: product for product in known.products} if known is not None and there else {}
+    for product in there:
+        ours = ledger.product_at(product.path)
+        expected = {intended.get(product.path), ours.sha256 if ours and ours.place == job.place else None} - {None}
+        reason = _against(intake, product.path, expected, made.get(product.name))
+        if reason is not None:
+            return reason
+    return None
+
+
+def _against(intake: Intake, path: str, expected: set[Sha256 | None], same: Product | None) -> Refusal | None:
+    """`expected` is what this job wrote there, or was about to when a run was killed; `same` the wanted result."""
+    if not expected and same is None:
+        return _foreign(path, "mediaspool does not remember writing it")
+    if intake.sha256(path) in expected | ({same.sha256} if same is not None else set()):
+        return None
+    if not expected and same is not None:
+        return _foreign(path, f"is not what this job made at '{display_path(same.path)}'")
+    return Refusal(
+        code="product-edited",
+        message=f"'{display_path(path)}' was edited by hand and the job has changed",
+        hint="move your version away, or run with --force to replace it",
+    )
+
+
+def _foreign(path: str, why: str) -> Refusal:
+    return Refusal(
+        code="output-exists",
+        message=f"'{display_path(path)}' is there already, and {why}",
+        hint="move it away, or run with --force to replace it",
+    )
