@@ -15,6 +15,7 @@ import trio
 
 from pipeline.core.confine import display
 from pipeline.core.errors import ContractError
+from pipeline.routes._hosts import is_home_name
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
@@ -35,18 +36,6 @@ _CLOSED_V6 = tuple(
     for text in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
 )
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_HOME_NAMES = (
-    "localhost",
-    "localdomain",
-    "local",
-    "internal",
-    "intranet",
-    "lan",
-    "home",
-    "corp",
-    "private",
-    "home.arpa",
-)
 
 
 def refuse_host(host: str) -> None:
@@ -57,8 +46,7 @@ def refuse_host(host: str) -> None:
         _refuse_address(literal, name)
         return
     last = name.rpartition(".")[2]
-    is_at_home = any(name == home or name.endswith(f".{home}") for home in _HOME_NAMES)
-    if ":" in name or "%" in name or _NUMBER.fullmatch(last) or last == name or is_at_home:
+    if ":" in name or "%" in name or _NUMBER.fullmatch(last) or last == name or is_home_name(name):
         raise _refusal(host)
 
 

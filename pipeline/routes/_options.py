@@ -1,10 +1,10 @@
-"""The options and words of capability that the drivers of remote routes know, and whose answers each bears on.
+"""The options and words of capability that each driver knows, and whose answers each bears on.
 
 Promises that a slip of the hand is refused, not passed over, and that an option names the calls whose answers it can
 change and no others: for a switch that concerns nobody's answer nothing is asked, and paid, again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
 from msgspec import Struct
@@ -24,10 +24,15 @@ class Option(Struct, frozen=True, kw_only=True):
 
 Known = Mapping[str, Option]
 
+KEY_OVER_HTTP = "key_over_http"
+FOLDER = "folder."
 _ASIDE = Option()  # who pays, where from, in what pieces: the same request has the same answer
 _SWITCH = Option(values=frozenset({"true", "false"}))
 _HEARING = frozenset({"transcribe"})
+NONE: Known = {}
+WHISPER: Known = {"multilingual": _SWITCH, FOLDER: _ASIDE}
 _BOTH: Known = {
+    KEY_OVER_HTTP: _SWITCH,
     **dict.fromkeys(("key.speak", "models", "result_origins", *BOUNDS), _ASIDE),
     "segments": Option(values=frozenset({"strict"}), bears_on=_HEARING),
 }
@@ -51,7 +56,7 @@ max_tokens max_completion_tokens no-effort"""
 OPENAI_WORDS = frozenset(_OPENAI_WORDS.split())
 
 
-def refuse_slips(route: RouteConfig, options: Known, words: frozenset[str]) -> None:
+def refuse_slips(route: RouteConfig, options: Known, words: frozenset[str] = frozenset()) -> None:
     """ConfigError for the first option, value or word of capability that the driver would pass over."""
     for name, value in route.options.items():
         option = options.get(_plain(name))
@@ -71,12 +76,15 @@ def shaping(route: RouteConfig, options: Known, operation: str) -> dict[str, str
 
 
 def _plain(name: str) -> str:
-    """Bounds may be said for one model, behind a dot."""
-    head = name.partition(".")[0]
-    return head if head in BOUNDS else name
+    """Bounds may be said for one model, behind a dot, and a folder must be."""
+    head, dot, model = name.partition(".")
+    if head in BOUNDS:
+        return head
+    return FOLDER if model and head + dot == FOLDER else name
 
 
-def _slip(what: str, word: str, known: Iterable[str]) -> ConfigError:
+def _slip(what: str, word: str, known: Collection[str]) -> ConfigError:
     near = get_close_matches(word[:64], known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(known))}"
+    there = f"there are: {', '.join(sorted(known))}" if known else "it knows none: take it out"
+    hint = f"did you mean '{near[0]}'?" if near else there
     return ConfigError(f"{what}, which its driver does not know", hint=hint)

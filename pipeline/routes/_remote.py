@@ -18,6 +18,8 @@ from pipeline.core.errors import ConfigError, RouteClosed
 from pipeline.core.origins import check_origins
 from pipeline.core.secret import Secret
 from pipeline.routes._body import JsonTree
+from pipeline.routes._hosts import is_near
+from pipeline.routes._options import KEY_OVER_HTTP
 from pipeline.routes._tools import Tools
 
 PROFILE = "w1"  # raise it when the same request would be sent or read in another way
@@ -49,7 +51,18 @@ def address_of(route: RouteConfig, default: str, real_hosts: frozenset[str]) -> 
     tail = next((tail for tail in _TAILS if parts.path.endswith(tail)), None)
     if tail is not None:
         raise ConfigError(f"base_url of route {route.id} ends with {tail}", hint=f"write {shown.removesuffix(tail)}")
+    if parts.scheme == "http" and not is_near(parts.hostname):
+        _refuse_open_key(route, shown)
     return Address(base_url=base, is_real=parts.scheme == "https" and parts.hostname in real_hosts)
+
+
+def _refuse_open_key(route: RouteConfig, shown: str) -> None:
+    """A key that crosses other people's networks in plain text can be read, and used, by anybody on the way."""
+    if (route.key or route.options.get("key.speak")) and not is_on(route.options, KEY_OVER_HTTP):
+        raise ConfigError(
+            f"base_url of route {route.id} would send its key unencrypted to {shown}",
+            hint=f'write https://; if the way there is safe by other means, set the option {KEY_OVER_HTTP} = "true"',
+        )
 
 
 def operations_of(route: RouteConfig, able: frozenset[str]) -> frozenset[str]:

@@ -10,7 +10,7 @@ from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteCon
 from pipeline.core.errors import UnsupportedOperation
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import Operation, Speak
-from pipeline.routes import _local, _speech
+from pipeline.routes import _local, _options, _speech
 from pipeline.routes._tools import Tools
 
 DISTRIBUTION = "hibari-tts"
@@ -36,6 +36,7 @@ class Hibari:
     """Implements `core.drivers.Driver`."""
 
     def __init__(self, route: RouteConfig, lanes: Lanes) -> None:
+        _options.refuse_slips(route, _options.NONE)
         self.route = route
         self.facts = FACTS
         self._lanes = lanes

@@ -26,7 +26,7 @@ from pipeline.core.operations import (
     operation_name,
 )
 from pipeline.core.wav import wrap_pcm
-from pipeline.routes import _remote
+from pipeline.routes import _options, _remote
 from pipeline.routes._tools import Tools
 
 MODEL = "loopback"
@@ -55,6 +55,7 @@ class Loopback:
     """Implements `core.drivers.Driver`."""
 
     def __init__(self, route: RouteConfig) -> None:
+        _options.refuse_slips(route, _options.NONE)
         self.route = route
         self.facts = msgspec.structs.replace(FACTS, operations=_remote.operations_of(route, FACTS.operations))
 

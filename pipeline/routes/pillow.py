@@ -14,7 +14,7 @@ from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteCon
 from pipeline.core.errors import InputError, UnsupportedOperation
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import Operation, Retouch
-from pipeline.routes import _local
+from pipeline.routes import _local, _options
 from pipeline.routes._tools import Tools
 
 DISTRIBUTION = "pillow"
@@ -38,6 +38,7 @@ class Pillow:
     """Implements `core.drivers.Driver`."""
 
     def __init__(self, route: RouteConfig, lanes: Lanes) -> None:
+        _options.refuse_slips(route, _options.NONE)
         self.route = route
         self.facts = FACTS
         self._lanes = lanes

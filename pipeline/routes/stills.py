@@ -27,7 +27,7 @@ from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteCon
 from pipeline.core.errors import UnsupportedOperation
 from pipeline.core.model import Binding, Estimate, Refusal
 from pipeline.core.operations import MakeVideo, MediaRef, Operation
-from pipeline.routes import _local
+from pipeline.routes import _local, _options
 from pipeline.routes._tools import Tools
 
 DISTRIBUTION = "av"
@@ -59,6 +59,7 @@ class Stills:
     """Implements `core.drivers.Driver`."""
 
     def __init__(self, route: RouteConfig, lanes: Lanes) -> None:
+        _options.refuse_slips(route, _options.NONE)
         self.route = route
         self.facts = FACTS
         self._lanes = lanes

@@ -19,14 +19,13 @@ from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES
 from pipeline.core.model import Binding, Estimate, Limits, Refusal
 from pipeline.core.operations import Operation, Transcribe
 from pipeline.media.av import demuxer_of
-from pipeline.routes import _local
+from pipeline.routes import _local, _options
 from pipeline.routes._tools import Tools
 
 DISTRIBUTION = "faster-whisper"
 PROFILE = "p3"  # raise it when the stage would give another transcript of the same recording
 DEFAULT_MODEL = "base"
 ENGLISH_ONLY = ".en"
-FOLDER_OPTION = "folder."
 SLACK_SHARE, SLACK_S = 1.1, 30.0
 UNKNOWN_LENGTH_S = 24 * 3600.0
 _CODES = (
@@ -62,12 +61,13 @@ class Whisper:
     """Implements `core.drivers.Driver`."""
 
     def __init__(self, route: RouteConfig, lanes: Lanes) -> None:
+        _options.refuse_slips(route, _options.WHISPER)
         self.route = route
         self._lanes = lanes
         self._folders = {
-            name.removeprefix(FOLDER_OPTION): path
+            name.removeprefix(_options.FOLDER): path
             for name, path in route.options.items()
-            if name.startswith(FOLDER_OPTION)
+            if name.startswith(_options.FOLDER)
         }
         self._multilingual = route.options.get("multilingual", "").lower() != "false"
         self.facts = DriverFacts(

@@ -51,8 +51,38 @@ async def test_a_slash_at_the_end_of_the_address_does_no_harm(desk: Desk) -> Non
 
 @pytest.mark.parametrize("base_url", ["http://openrouter.ai/api/v1", "https://openrouter.ai.example.org/v1"])
 def test_g20_o20_v16_only_the_real_host_over_tls_is_the_real_host(base_url: str) -> None:
-    route = msgspec.structs.replace(at("openrouter", None), base_url=base_url)
+    route = msgspec.structs.replace(at("openrouter", None), base_url=base_url, key=None)
     assert not _remote.address_of(route, BASE_URL, REAL_HOSTS).is_real
+
+
+FAR = ("api.example.com", "8.8.8.8", "[2a00::1]", "[::ffff:8.8.8.8]", "0x08080808", "134744072", "local.example.com")
+NEAR = (
+    "localhost",
+    "127.0.0.2",
+    "10.1.2.3",
+    "192.168.7.7",
+    "100.101.102.103",
+    "[::1]",
+    "[fd00::1]",
+    "gpu",
+    "gpu.local",
+)
+
+
+@pytest.mark.parametrize("host", FAR)
+def test_a_key_is_not_sent_in_plain_text_over_networks_of_others(lanes: Lanes, host: str) -> None:
+    for named in ({"key": "TEST_KEY"}, {"key": None, "options": {"key.speak": "TEST_KEY"}}):
+        with pytest.raises(ConfigError, match="unencrypted") as wrong:
+            opened(lanes, base_url=f"http://{host}/v1", **named)
+        assert "https://" in wrong.value.hint
+    opened(lanes, base_url=f"http://{host}/v1", key=None)
+    opened(lanes, base_url=f"http://{host}/v1", options={"key_over_http": "true"})
+    opened(lanes, base_url=f"https://{host}/v1")
+
+
+@pytest.mark.parametrize("host", NEAR)
+def test_a_key_goes_in_plain_text_to_a_server_of_ones_own(lanes: Lanes, host: str) -> None:
+    opened(lanes, base_url=f"http://{host}:8000/v1")
 
 
 @pytest.mark.parametrize(("base_url", "expected"), [(None, OWN), ("http://127.0.0.1:9/api/v1", {})])

@@ -1,10 +1,18 @@
-"""Options and words of remote routes: a slip is refused, and what cannot change an answer pays for nothing twice."""
+"""Options and words of routes: a slip is refused, and what cannot change an answer pays for nothing twice."""
+
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+from pipeline.children.lanes import Lanes
 from pipeline.core.errors import ConfigError
+from pipeline.routes import DRIVERS
 from pipeline.routes.openai import OpenAi
 from pipeline.routes.openrouter import OpenRouter
+from tests.exchanges import tools
+from tests.makers import Folder, outcomes
+from tests.routes.conftest import route
 from tests.routes.remote import Desk
 
 OPERATIONS = ("speak", "transcribe", "make_image", "edit_image", "complete")
@@ -52,6 +60,34 @@ async def test_an_option_that_the_driver_does_not_know_is_refused(
         _open(desk, driver, options=options)
     assert caught.value.hint.startswith(hint)
     assert next(iter(options)) in caught.value.message
+
+
+EMBEDDED_SLIPS = [
+    ("whisper", {"multilingal": "false"}, "did you mean 'multilingual'?"),
+    ("whisper", {"multilingual": "no"}, "it takes: false, true"),
+    ("whisper", {"folder": "/srv/models/one"}, "did you mean 'folder.'?"),
+    *((driver, {"speed": "2"}, "it knows none") for driver in ("hibari", "pico", "pillow", "stills", "loopback")),
+]
+
+
+@pytest.mark.parametrize(("driver", "options", "hint"), EMBEDDED_SLIPS)
+def test_an_option_that_an_embedded_engine_does_not_know_is_refused(
+    lanes: Lanes, driver: str, options: dict[str, str], hint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        import_module(DRIVERS[driver].partition(":")[0]).open_driver(route(driver, **options), tools(lanes))
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_slip_in_the_options_of_an_embedded_engine_costs_only_the_jobs_of_its_route(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.record("a.wav")
+    folder.configure({}, extra='[routes.other]\ndriver = "loopback"\noptions = { sped = "2" }\n')
+    extra = '[[job]]\nid = "slip"\nkind = "tts"\ntext = "One."\nroute = "other"\nout = "out/slip.wav"\n'
+    folder.manifest.write_text(folder.manifest.read_text() + extra)
+    found = outcomes(folder.run())
+    assert (found["slip"].verdict, found["slip"].code) == ("refused", "config-invalid")
+    assert found["notes/a.wav#text"].verdict == "done"
 
 
 @pytest.mark.parametrize(("driver", "words"), [("openai", "verbose-json wav"), ("openrouter", "verbose_json")])
