@@ -236,7 +236,10 @@ _ADVICE: Mapping[tuple[What, State], str] = {
     ("record", "damaged"): "damaged records of paid calls: {verify} --repair writes them anew from the ledger",
     ("record", "missing"): "missing records of paid calls: {verify} --repair writes them anew from the ledger",
     ("record", "set aside"): "records set aside are in quarantine/; the ledger knows nothing of their calls",
-    ("product", "missing"): "missing products: {run} puts them back from the kept answers",
+    (
+        "product",
+        "missing",
+    ): "missing products: {run} puts back those that a manifest asks for there, from the kept answers",
     ("product", "differs"): "products that differ were edited or damaged; run with --force to replace them",
     ("product", "damaged"): "products that cannot be read: check the disk and the system log",
 }
