@@ -132,9 +132,19 @@ def _has(job: Job, path: str) -> bool:
 def _collide(jobs: Sequence[Job], number: int, other: int, path: str, reasons: Reasons) -> None:
     for one, two in {(number, other), (other, number)}:
         message = f"'{display(path)}' would also be written by the job '{display(jobs[two].id)}'"
-        reason = _refusal("output-collision", message, "use {step}, {name} or {id} in `out`")
+        hint = "use {step}, {name} or {id} in `out`"
+        if _are_twins(jobs[one], jobs[two]):
+            message += ", in another encoding of the same letters"
+            hint = "rename one of them, or use {hash8} in `out`"
+        reason = _refusal("output-collision", message, hint)
         if reason not in reasons[one]:
             reasons[one].append(reason)
+
+
+def _are_twins(one: Job, two: Job) -> bool:
+    """Do names of theirs look the same and differ in their bytes? `{name}` cannot tell such apart."""
+    paths = {_same(product.path): product.path for product in one.products}
+    return any(paths.get(_same(product.path), product.path) != product.path for product in two.products)
 
 
 def _check_inputs(jobs: Sequence[Job], reasons: Reasons) -> None:

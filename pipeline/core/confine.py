@@ -16,6 +16,7 @@ from pipeline.core.errors import InputError
 
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4095
+TOO_LONG = "is too long"
 MAX_SHOWN = 300
 MAX_SHOWN_PATH = 4096
 OPEN_TRIES = 32
@@ -59,15 +60,21 @@ def open_beneath(root: str, relative: str, flags: int = os.O_RDONLY) -> int:
 
 def is_safe_name(text: str) -> bool:
     """May this name or path be read or written at all? False for control characters and over-long components."""
+    return not why_unsafe(text)
+
+
+def why_unsafe(text: str) -> str:
+    """Why a name or path is never read or written; empty where it may be."""
     if not text or _CONTROL.search(text):
-        return False
+        return "has control characters" if text else "is empty"
     if len(text) <= MAX_NAME_BYTES and text.isascii():
-        return True
+        return ""
     try:
         encoded = os.fsencode(text)
-    except UnicodeEncodeError:  # a surrogate that stands for no byte
-        return False
-    return len(encoded) <= MAX_PATH_BYTES and all(len(part) <= MAX_NAME_BYTES for part in encoded.split(b"/"))
+    except UnicodeEncodeError:
+        return "has characters that stand for no byte"
+    is_short = len(encoded) <= MAX_PATH_BYTES and all(len(part) <= MAX_NAME_BYTES for part in encoded.split(b"/"))
+    return "" if is_short else TOO_LONG
 
 
 def display(text: str, limit: int = MAX_SHOWN) -> str:

@@ -9,10 +9,11 @@ import os
 import stat
 from collections.abc import Sequence
 
-from pipeline.core.confine import MAX_NAME_BYTES, display, is_safe_name, open_beneath, way_below
+from pipeline.core.confine import MAX_NAME_BYTES, TOO_LONG, display, open_beneath, way_below, why_unsafe
 from pipeline.core.errors import ConfigError, InputError
 from pipeline.state.drops import RECEIPT_SUFFIX
 
+HEAD_CHARS = 60
 MAX_OUTPUT_NAME_BYTES = MAX_NAME_BYTES - len(RECEIPT_SUFFIX)
 
 
@@ -53,7 +54,9 @@ class Roots:
         """As `resolve_output`, for a folder that `resolve_folder` gave."""
         _check_name(name)
         if len(os.fsencode(name)) > MAX_OUTPUT_NAME_BYTES:
-            raise _unsafe(name, f"is longer than the {MAX_OUTPUT_NAME_BYTES} bytes that leave room for a receipt")
+            raise _unsafe(
+                _head(name), f"is longer than the {MAX_OUTPUT_NAME_BYTES} bytes that leave room for a receipt"
+            )
         real, _ = self._entry(folder, name)
         return real
 
@@ -140,8 +143,14 @@ def _check_folder(real: str, asked: str) -> None:
 
 
 def _check_name(path: str) -> None:
-    if not is_safe_name(path):
-        raise _unsafe(path, "has control characters or is too long")
+    why = why_unsafe(path)
+    if why:
+        raise _unsafe(_head(path) if why == TOO_LONG else path, why)
+
+
+def _head(path: str) -> str:
+    """As much of a long name as leaves room for what is wrong with it."""
+    return display(path, HEAD_CHARS)
 
 
 def _unsafe(path: str, why: str) -> InputError:

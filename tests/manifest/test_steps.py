@@ -169,6 +169,20 @@ def test_invariant_28_odd_names_are_taken_or_refused_and_always_shown_harmless(d
     }
 
 
+def test_names_that_look_the_same_are_told_as_that_and_rename_one_is_the_advice(desk: Desk) -> None:
+    for name in ("caf\u00e9.wav", "cafe\u0301.wav"):
+        desk.file(f"in/{name}")
+    told = hints(desk.toml(folder(keys=AUDIO + 'out = "t/{name}.{step}.{ext}"'))).splitlines()
+    assert len(told) == 2
+    assert all("in another encoding of the same letters" in line and "| rename one of them" in line for line in told)
+
+
+def test_a_name_that_is_too_long_says_so_before_its_own_length_hides_it(desk: Desk) -> None:
+    desk.file(f"in/{'x' * 251}.wav")
+    told = hints(desk.toml(folder(keys=AUDIO + 'out = "t/{name}.{step}.{ext}"')))
+    assert "x…' is too long" in told[:120]
+
+
 @settings(max_examples=150, deadline=None)
 @given(names=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=4, unique=True))
 def test_invariant_28_any_file_name_gives_harmless_ids_and_messages(
