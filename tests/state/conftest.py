@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -51,11 +52,11 @@ class Make:
     def view(self, folder: Path) -> Ledger:
         return Ledger.view(str(folder / "ledger.db"), clock=clock)
 
-    def store(self, folder: Path) -> Store:
-        names = {name: str(folder / name) for name in ("staging", "assets", "quarantine")}
-        for path in names.values():
+    def store(self, folder: Path, *, steady: Callable[[], float] = time.monotonic) -> Store:
+        staging, assets, quarantine = (str(folder / name) for name in ("staging", "assets", "quarantine"))
+        for path in (staging, assets, quarantine):
             os.makedirs(path, exist_ok=True)
-        return Store(**names)
+        return Store(staging=staging, assets=assets, quarantine=quarantine, steady=steady)
 
     def attempt(self, ledger: Ledger, key: str = "call", place: str = "place", *, paid: bool = True) -> AttemptId:
         return ledger.open_attempt(

@@ -121,6 +121,19 @@ def test_room_for_a_little_is_there_and_leaves_no_file(store: Store, tmp_path: P
     assert names(tmp_path / "staging") == []
 
 
+def test_room_that_was_granted_a_moment_ago_is_not_asked_for_again(tmp_path: Path, make: Make) -> None:
+    now = [0.0]
+    store, asked = make.store(tmp_path, steady=lambda: now[0]), list[bool]()
+    store.ensure_room(1000)
+    assert store._probe is not None
+    for size, at in ((1000, 0.1), (500, 0.4), (2000, 0.4), (2000, 0.8), (2000, 0.9)):
+        now[0] = at
+        os.utime(store._probe, ns=(0, 0))
+        store.ensure_room(size)
+        asked.append(os.fstat(store._probe).st_mtime_ns != 0)  # given back by a cut, which is a change
+    assert asked == [False, False, True, False, True]
+
+
 def test_invariant_17_room_for_more_than_the_disk_has_is_refused_before_paying(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreError) as error:
         store.ensure_room(1 << 60)
