@@ -140,7 +140,8 @@ class Course:
         if not self.exchange.is_sent:
             return "failed"
         settles = self.error.settles
-        if settles == "in_doubt" or settles == "submitted" or self.error.reach == "run":
+        is_ours = self.error.reach == "run" or (settles == "failed" and not self.error.retryable)
+        if is_ours or settles == "in_doubt" or settles == "submitted":
             return "in_doubt" if self.call.binding.paid else "failed"
         return settles
 

@@ -158,8 +158,11 @@ class Pacer:
 
     def _enter(self, pace: Pace, ledger: Ledger) -> None:
         spent = [
-            (row.day, Estimate(usd=row.usd + row.doubtful_usd, requests=row.calls + row.doubtful))
-            for row in ledger.spend()
+            *(
+                (row.day, Estimate(usd=row.usd + row.doubtful_usd, requests=row.calls + row.doubtful))
+                for row in ledger.spend()
+            ),
+            *((day, Estimate(usd=None if usd is None else usd * calls)) for day, usd, calls in ledger.unpriced_worst()),
         ]
         if pace.enter(spent) and spent:
             self._warn("this spool is new to pace.db: what it spent in this month was counted in from its ledger")
@@ -229,7 +232,7 @@ def caps_values(caps: Caps) -> tuple[object, ...]:
 def _close_tab(pace: Pace, ledger: Ledger, attempt: AttemptId) -> None:
     """What the ledger knows of it decides: surely not executed, priced, or still counted with its worst case."""
     row = ledger.attempt(attempt)
-    if row is None or row.state in _SURELY_FREE:
+    if row is None or (row.state in _SURELY_FREE and not row.is_billed):
         pace.settle(attempt, Estimate())
     elif row.usd is not None:
         pace.price(attempt, row.usd)

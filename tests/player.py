@@ -58,7 +58,7 @@ class Player:
         )
         self.sent: list[Played] = []
         self.resumed: list[Played] = []
-        self.usd = Decimal("0.10") if paid else Decimal(0)
+        self.usd: Decimal | None = Decimal("0.10") if paid else Decimal(0)
         self.worst_usd: Decimal | Literal["usd"] | None = "usd"
         self.now = self.most = 0
         self.turned_away: list[float] = []

@@ -204,6 +204,39 @@ async def test_a_file_that_is_gone_is_begun_anew_with_what_the_ledger_knows_and_
     assert any("counted in from its ledger" in warning for warning in rig.warnings)
 
 
+async def test_a_paid_call_after_which_our_own_machine_fails_is_in_doubt_and_counts_everywhere_with_its_worst_case(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.day = Caps(max_spend_usd=2 * DIME)
+    assert (await rig.run(rig.job("broken", Act(ends="EngineError"))))["broken"].verdict == "held"
+    (spent,) = rig.ledger.spend()
+    assert (spent.calls, spent.doubtful, spent.doubtful_usd) == (0, 1, DIME)
+    rig.begin_anew()
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act()) for number in range(2)))
+    assert sorted(verdicts(outcomes).values()) == ["done", "not-started"]
+
+
+@pytest.mark.parametrize("ends", ["ContractError", "ReplyTooLarge"])
+async def test_a_paid_answer_that_is_of_no_use_counts_in_the_runs_to_come_too(
+    rig: Rig, ends: str, autojump_clock: MockClock
+) -> None:
+    rig.day = Caps(max_spend_usd=2 * DIME)
+    await rig.run(rig.job("useless", Act(ends=ends)))
+    rig.begin_anew()
+    outcomes = await rig.run(*(rig.job(f"j{number}", Act()) for number in range(2)))
+    assert sorted(verdicts(outcomes).values()) == ["done", "not-started"]
+
+
+async def test_calls_without_a_price_are_counted_in_with_their_worst_case_where_the_file_is_new(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].usd, rig.players["r"].worst_usd = None, DIME
+    await rig.run(rig.job("a", Act()))
+    rig.day = Caps(max_spend_usd=DIME)
+    rig.begin_anew()
+    assert codes(await rig.run(rig.job("b", Act()))) == {("not-started", "budget-spend")}
+
+
 async def test_what_was_spent_before_there_was_a_cap_counts(rig: Rig, autojump_clock: MockClock) -> None:
     await rig.run(rig.job("a", Act()))
     assert not rig.state.exists()

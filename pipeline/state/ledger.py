@@ -50,6 +50,7 @@ from pipeline.state.ledger_rows import (
     intended_values,
     job_row,
     media_of,
+    money,
     new_attempt_id,
     pack,
     product_row,
@@ -113,6 +114,10 @@ class Ledger:
     def spend(self) -> list[SpendRow]:
         """Money by UTC day and route, oldest first. A doubtful call counts with its worst case, also once resolved."""
         return spend_rows(self.spent())
+
+    def unpriced_worst(self) -> list[tuple[str, Decimal | None, int]]:
+        """What calls without a known price cost at worst: day, amount of one, how many. Such a call may have none."""
+        return self._db.all(lambda day, usd, count: (str(day), money(usd), int(count)), sql.UNPRICED_WORST)
 
     def spent(self) -> list[Spent]:
         """The same by day, route, kind and manifest, in no order."""

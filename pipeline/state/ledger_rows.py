@@ -48,7 +48,7 @@ S = TypeVar("S", bound=Struct)
 class AttemptRow(Struct, frozen=True, kw_only=True):
     """One try at a call. `staged` is the name under `staging/` of a whole answer, `receipt` its proof to be.
 
-    `ticket` finds the work again that a provider goes on with.
+    `ticket` finds the work again that a provider goes on with. `is_billed`: it ended badly, and cost something.
     """
 
     id: AttemptId
@@ -72,6 +72,7 @@ class AttemptRow(Struct, frozen=True, kw_only=True):
     usd: Decimal | None
     resolved: Resolution | None
     ticket: str | None
+    is_billed: bool
 
 
 class JobRow(Struct, frozen=True, kw_only=True):
@@ -234,6 +235,7 @@ def attempt_row(
     usd: str | None,
     resolved: Resolution | None,
     ticket: str | None,
+    is_billed: int,
 ) -> AttemptRow:
     return AttemptRow(
         id=id,
@@ -257,6 +259,7 @@ def attempt_row(
         usd=money(usd),
         resolved=resolved,
         ticket=ticket,
+        is_billed=bool(is_billed),
     )
 
 

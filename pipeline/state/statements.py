@@ -47,9 +47,14 @@ REPEATS = "SELECT count(*) FROM attempts WHERE call = ? AND resolved = 'allowanc
 _PRICELESS = "paid AND usd IS NULL AND request_id IS NOT NULL AND (state = 'stored' OR is_billed)"
 SET_PRICE = f"UPDATE attempts SET usd = ?, price_asks = price_asks + 1 WHERE id = ? AND {_PRICELESS}"
 
+UNPRICED_WORST = (
+    "SELECT substr(changed_at, 1, 10), worst_usd, count(*) FROM attempts"
+    " WHERE paid AND usd IS NULL AND (state = 'stored' OR is_billed) GROUP BY 1, 2"
+)
+
 _ATTEMPTS = (
     "SELECT id, run, call, place, route, model, operation, paid, worst_usd, state, opened_at, changed_at,"
-    " request_id, staged, media, receipt, code, message, usd, resolved, ticket FROM attempts WHERE "
+    " request_id, staged, media, receipt, code, message, usd, resolved, ticket, is_billed FROM attempts WHERE "
 )
 ATTEMPT = f"{_ATTEMPTS} id = ?"
 # A plain rowid would have the whole table read in its order, for the few that an index knows: hence the plus.
