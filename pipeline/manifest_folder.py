@@ -141,6 +141,14 @@ def _matches(pattern: Pattern, parts: Sequence[str], *, is_prefix_enough: bool =
     return end in states
 
 
+def _may_lead(pattern: Pattern, parts: Sequence[str]) -> bool:
+    """Can anything below this folder match?"""
+    states = _skip(pattern, {0})
+    for part in parts:
+        states = _skip(pattern, _after(pattern, states, part))
+    return bool(states - {len(pattern.segments)})
+
+
 def _after(pattern: Pattern, states: set[int], part: str) -> set[int]:
     reached = set()
     for state in states - {len(pattern.segments)}:
@@ -217,8 +225,6 @@ class _Walker:
         self._roots = roots
         self._is_settled = is_settled
         self._left = max_entries
-        is_deep = None in selection.pattern.segments
-        self._max_depth = None if is_deep else len(selection.pattern.segments)
 
     def visit(self, folder: str, above: tuple[str, ...]) -> None:
         try:
@@ -260,7 +266,7 @@ class _Walker:
             self._take(folder, parts)
 
     def _enter(self, entry: os.DirEntry[str], parts: tuple[str, ...]) -> None:
-        if self._max_depth is not None and len(parts) >= self._max_depth:
+        if not _may_lead(self._selection.pattern, parts):
             return
         (self._links if entry.is_symlink() else self.waiting).append((entry.path, parts))
 

@@ -213,6 +213,21 @@ def test_a_link_inside_the_roots_is_followed_once_under_its_first_name(desk: Des
     assert taken(desk, manifest) == ["other/b.wav", "in/real/a.wav", "other/b.wav"]
 
 
+def test_a_link_whose_name_is_wanted_is_followed_though_the_name_of_its_folder_is_not(desk: Desk) -> None:
+    desk.file("real/a.wav")
+    (desk.base / "linked").symlink_to("real")
+    assert taken(desk, desk.toml(folder("li*/**/*"))) == ["real/a.wav"]
+
+
+@pytest.mark.parametrize("glob", ["li*/**/*", "li*/*/*", "li*/deep/**"])
+def test_a_folder_that_leads_to_nothing_wanted_is_nobody_s_trouble(desk: Desk, glob: str) -> None:
+    desk.file("live/deep/a.wav")
+    (desk.base / "away").symlink_to("/tmp")
+    (desk.base / "live" / "deep" / "further").mkdir()
+    manifest = desk.toml(folder(glob))
+    assert (codes(manifest), taken(desk, manifest)) == ({}, ["live/deep/a.wav"])
+
+
 def test_what_cannot_be_used_is_told_if_its_name_is_wanted(desk: Desk) -> None:
     (desk.base / "in").mkdir()
     os.mkfifo(desk.base / "in" / "pipe.wav")
