@@ -6,13 +6,13 @@ month are left to a later run; rates are then kept by this run alone, and said s
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from decimal import Decimal
 
 import trio
 from msgspec.structs import replace
 
-from pipeline.core.budget import Budget, CapUse, known, together, touches, uses
+from pipeline.core.budget import Budget, CapUse, Reserved, known, together, touches, uses
 from pipeline.core.drivers import RouteConfig
 from pipeline.core.errors import PaceBroken, RouteBusy
 from pipeline.core.model import AttemptId, Caps, Estimate, Runner
@@ -88,16 +88,7 @@ class Pacer:
         if not route.rates and not self._is_counted(estimate):
             await self._ask_for_rest(route)
             return False
-        order = Order(
-            attempt=attempt,
-            route=route.id,
-            rates=route.rates,
-            load=load_of(operation) if route.rates else {},
-            estimate=estimate,
-            day=self._day,
-            month=self._month,
-        )
-        wait_s = await self._runner(self._take, order)
+        wait_s = await self._runner(self._take, self._order(attempt, route, operation, estimate))
         if wait_s > self._patience_s:
             raise RouteBusy(
                 f"route {route.id} has no room for {wait_s:,.0f} s by its rates",
@@ -106,6 +97,12 @@ class Pacer:
         if wait_s > 0:
             raise NotYet(wait_s)
         return True
+
+    async def ensure_room(self, attempt: AttemptId, route: RouteConfig, operation: Operation, more: Estimate) -> None:
+        """What `take` raises where day or month have no room, whatever calls under way will cost. Books nothing."""
+        if self._is_counted(more):
+            with suppress(Reserved):
+                await self._runner(self._ensure_room, self._order(attempt, route, operation, more))
 
     async def settle(self, attempt: AttemptId, used: Estimate) -> None:
         """A tab that cannot be settled counts with its worst case, and the next run sees to it."""
@@ -139,10 +136,27 @@ class Pacer:
             self._pace = Pace.open(self._path, spool=self._spool, look=self._look)
         return self._pace
 
+    def _order(self, attempt: AttemptId, route: RouteConfig, operation: Operation, estimate: Estimate) -> Order:
+        return Order(
+            attempt=attempt,
+            route=route.id,
+            rates=route.rates,
+            load=load_of(operation) if route.rates else {},
+            estimate=estimate,
+            day=self._day,
+            month=self._month,
+        )
+
+    def _ensure_room(self, order: Order) -> None:
+        self._opened().ensure_room(self._among_others(order))
+
+    def _among_others(self, order: Order) -> Order:
+        """What this run has booked can be told only where it is booked and settled in one order."""
+        return replace(order, under_way=together(self._booked.values()))
+
     def _take(self, order: Order) -> float:
-        """What this run has booked can be told only here, where it is booked and settled in one order."""
         try:
-            wait_s = self._opened().take(replace(order, under_way=together(self._booked.values())))
+            wait_s = self._opened().take(self._among_others(order))
             self._booked |= {} if wait_s else {order.attempt: known(order.estimate)}
             return wait_s
         except PaceBroken as error:

@@ -5,7 +5,7 @@ worst case: a cap is reached by what was spent. Who waits holds no seat and no m
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import trio
 
@@ -44,7 +44,8 @@ class Till:
     @asynccontextmanager
     async def taken(self, call: Call) -> AsyncIterator[Bill]:
         """Raises Later, NotYet, or what ends the call: BudgetExhausted, LimitExceeded, RouteBusy, PaceBroken."""
-        bill, reserved, is_booked = Bill(), self._reserve(call), False
+        bill = Bill()
+        reserved, is_booked = await self._reserve(bill, call), False
         try:
             is_booked = await self._book(bill, call, reserved)
             yield bill
@@ -54,9 +55,14 @@ class Till:
             if is_booked:
                 await self._settle(bill)
 
-    def _reserve(self, call: Call) -> Estimate:
+    async def _reserve(self, bill: Bill, call: Call) -> Estimate:
+        """Nobody waits here for a price where day or month have no room anyway."""
+        budget, worst = call.owner.budget, call.worst()
+        with suppress(Reserved):
+            return budget.reserve(worst)
+        await self._pacer.ensure_room(bill.attempt, call.driver.route, call.operation, budget.stated(worst))
         try:
-            return call.owner.budget.reserve(call.worst())
+            return budget.reserve(worst)  # once more: a price may have come while that was asked
         except Reserved:
             raise Later(self._reserved) from None
 

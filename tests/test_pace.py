@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from trio.testing import MockClock
 
 from pipeline.core.errors import MediaspoolError, Throttled
-from pipeline.core.model import Caps, Outcome
+from pipeline.core.model import Caps, Outcome, RouteId
 from pipeline.core.rates import Rate, Span
+from tests.player import Player
 from tests.rig import Act, Rig
 from tests.test_lanes import verdicts
 
@@ -274,3 +275,20 @@ async def test_work_that_a_provider_went_on_with_is_booked_at_its_price_once_it_
     rig.begin_anew()
     outcomes = await rig.run(*(rig.job(f"k{number}", Act()) for number in range(5)))
     assert sorted(verdicts(outcomes).values()) == ["done"] * 4 + ["not-started"]
+
+
+async def test_a_day_that_is_used_up_is_told_at_once_to_who_would_wait_for_room_in_its_manifest(
+    rig: Rig, other: Rig, autojump_clock: MockClock
+) -> None:
+    rig.caps, rig.day = Caps(max_spend_usd=10 * DIME), Caps(max_spend_usd=15 * DIME)
+    other.day = rig.day
+    rig.players["r"].usd, other.players["r"].usd = 9 * DIME, 6 * DIME
+    rig.players["dear"] = Player(replace(rig.players["r"].route, id=RouteId("dear")), paid=True)
+    rig.players["dear"].worst_usd = Decimal("0.95")
+    first = rig.job("first", Act(after_s=2), route="free")
+    dear = rig.job("dear", Act(), route=("dear", "free"), on_failure="next-route", needs=("first",))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other.run, other.job("elsewhere", Act(after_s=1)))
+        outcomes = await rig.run(rig.job("long", Act(after_s=1000)), first, dear)
+    assert set(verdicts(outcomes).values()) == {"done"}
+    assert [(played.route, played.at) for played in rig.sent() if played.text == "dear"] == [("free", 2)]

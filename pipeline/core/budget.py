@@ -200,13 +200,17 @@ class Budget:
 
         BudgetExhausted, Reserved, or LimitExceeded for a price that is unknown, with nothing taken anywhere.
         """
-        stated = self.caps.unknown_price_usd
-        wanted = replace(estimate, usd=stated) if estimate.usd is None and stated is not None else estimate
+        wanted = self.stated(estimate)
         levels = self._levels()
         ensure_room([budget.shelf for budget in levels], wanted)
         for budget in levels:
             budget._take(known(wanted))
         return wanted
+
+    def stated(self, estimate: Estimate) -> Estimate:
+        """It, with the price that the manifest states where it has none."""
+        usd = self.caps.unknown_price_usd
+        return replace(estimate, usd=usd) if estimate.usd is None and usd is not None else estimate
 
     @property
     def shelf(self) -> Shelf:

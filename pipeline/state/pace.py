@@ -109,12 +109,7 @@ class Pace:
                 more = order.load.get(rate.unit, 0.0)
                 wait = max(wait, _wait(rate, live, at, more))
                 windows[name] = taken(rate, live, at, more)
-            used = self._used(day_of(at))
-            shelves = [
-                Shelf(level="day", caps=order.day, used=used.of_day, reserved=order.under_way),
-                Shelf(level="month", caps=order.month, used=used.of_month, reserved=order.under_way),
-            ]
-            ensure_room(shelves, order.estimate)
+            _ensure_room(order, self._used(day_of(at)))
         except (BudgetExhausted, LimitExceeded) as refusal:
             return refusal
         if wait > 0:
@@ -123,6 +118,10 @@ class Pace:
             self._put_route(order.route, rest_until, windows)
         self._open_tab(order.attempt, day_of(at), order.estimate)
         return 0.0
+
+    def ensure_room(self, order: Order) -> None:
+        """What `take` raises for the caps of day and month. Books and writes nothing."""
+        _ensure_room(order, self.used())
 
     def settle(self, attempt: AttemptId, used: Estimate) -> None:
         """What the attempt really used. While its price is unknown it counts with its worst case, and the tab stays."""
@@ -247,6 +246,14 @@ class Pace:
     def _book(self, day: str, amounts: Sequence[int | None], *, unknown: int) -> None:
         usd, *others = amounts
         self._db.execute(_BOOK, (day, usd or 0, *others, unknown))
+
+
+def _ensure_room(order: Order, used: Used) -> None:
+    shelves = [
+        Shelf(level="day", caps=order.day, used=used.of_day, reserved=order.under_way),
+        Shelf(level="month", caps=order.month, used=used.of_month, reserved=order.under_way),
+    ]
+    ensure_room(shelves, order.estimate)
 
 
 def _wait(rate: Rate, live: Slots, at: float, more: float) -> float:
