@@ -9,6 +9,7 @@ MANIFEST_SUFFIXES = (".toml", ".json", ".jsonl", ".ndjson")
 REPORT_SUFFIX = ".report.json"
 PAGE_SUFFIX = ".report.html"
 RECEIPT_SUFFIX = ".receipt.json"
+FAR_AHEAD_S = 86_400.0
 _ENDINGS = (".part", ".tmp", ".crdownload", RECEIPT_SUFFIX)
 _BEGINNINGS = (".", "~syncthing~")
 
@@ -27,7 +28,9 @@ def stood_still(found: os.stat_result, *, now: float, settle_s: float) -> bool:
     """Has the file been left alone for `settle_s`?
 
     The change time is the kernel's own and follows every write. The modification time may be set at will: one in the
-    future, as a copy from a machine with a fast clock brings it, says nothing.
+    future, as a copy from a machine with a fast clock brings it, says nothing. A change more than a day ahead was
+    before the clock was set back, and nothing has been since; by less, the clock of a file server may be ahead.
     """
-    is_old_enough = now - found.st_ctime >= settle_s
+    since_s = now - found.st_ctime
+    is_old_enough = since_s >= settle_s or since_s < -FAR_AHEAD_S
     return is_old_enough and (found.st_mtime > now or now - found.st_mtime >= settle_s)

@@ -223,8 +223,16 @@ def test_a_manifest_is_known_by_its_extension(name: str, is_one: bool) -> None:
 
 @pytest.mark.parametrize(
     ("mtime", "ctime", "is_still"),
-    [(90, 90, True), (90, 99, False), (99, 90, False), (99, 99, False), (500, 90, True), (90, 500, False)],
-    ids=["rested", "just changed", "just written", "both", "mtime from a fast clock", "clock was set back"],
+    [
+        pytest.param(90, 90, True, id="rested"),
+        pytest.param(90, 99, False, id="just changed"),
+        pytest.param(99, 90, False, id="just written"),
+        pytest.param(99, 99, False, id="both"),
+        pytest.param(500, 90, True, id="mtime from a fast clock"),
+        pytest.param(90, 500, False, id="clock was set back"),
+        pytest.param(90, 90_000, True, id="clock was set back by more than a day"),
+        pytest.param(90_000, 90_000, True, id="written before the clock was set back by more than a day"),
+    ],
 )
 def test_a_file_has_settled_when_nothing_touched_it_for_a_while(mtime: int, ctime: int, is_still: bool) -> None:
     found = os.stat_result((0o100644, 1, 1, 1, 0, 0, 1, 0, mtime, ctime))
