@@ -196,14 +196,14 @@ def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
 def _within_caps(batch: Batch) -> tuple[list[Decision], BudgetExhausted | None]:
     """Spend the estimates: what a run would refuse for its price, and the first cap that it would meet at the worst.
 
-    Jobs that wait for others have no estimate yet.
+    A job may be many calls, of which a run makes as many as fit. Jobs that wait for others have no estimate yet.
     """
     decisions: list[Decision] = list(batch.decisions)
     cap: BudgetExhausted | None = None
     for number, decision in enumerate(decisions):
         try:
             if decision.choice == "run":
-                batch.budget.settle(batch.budget.reserve(decision.estimate), decision.estimate)
+                batch.budget.settle(batch.budget.reserve(decision.estimate, taker="job"), decision.estimate)
         except BudgetExhausted as error:
             cap = cap or error
         except LimitExceeded as error:

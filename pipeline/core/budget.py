@@ -17,6 +17,7 @@ from pipeline.core.operations import EditImage, MakeImage, Operation
 from pipeline.core.pricing import total
 
 Level = Literal["manifest", "run", "day", "month"]
+Taker = Literal["call", "job"]
 
 _AGAIN: Mapping[Level, str] = {
     "manifest": "run again",
@@ -81,21 +82,21 @@ class Shelf(Struct, frozen=True, kw_only=True):
     reserved: Estimate = Estimate()
 
 
-def ensure_room(shelves: Sequence[Shelf], more: Estimate) -> None:
+def ensure_room(shelves: Sequence[Shelf], more: Estimate, *, taker: Taker = "call") -> None:
     """BudgetExhausted where some cap has no room for it whatever calls under way will cost, Reserved where it may yet.
 
-    What takes nothing of a unit always fits.
+    What takes nothing of a unit always fits. `taker` is who an error says would take it.
     """
     for shelf in shelves:
-        _ensure_room(shelf, less(shelf.used, shelf.reserved), more)
+        _ensure_room(shelf, less(shelf.used, shelf.reserved), more, taker=taker)
     try:
         for shelf in shelves:
-            _ensure_room(shelf, shelf.used, more)
+            _ensure_room(shelf, shelf.used, more, taker=taker)
     except BudgetExhausted:
         raise Reserved from None
 
 
-def _ensure_room(shelf: Shelf, used: Estimate, more: Estimate) -> None:
+def _ensure_room(shelf: Shelf, used: Estimate, more: Estimate, *, taker: Taker) -> None:
     if shelf.caps.max_spend_usd is not None and more.usd is None:
         raise LimitExceeded(
             "the price of the call is unknown and spending is capped",
@@ -105,7 +106,7 @@ def _ensure_room(shelf: Shelf, used: Estimate, more: Estimate) -> None:
         )
     for cap in _caps(shelf.caps, used, more):
         if cap.most is not None and cap.more > 0 and cap.used + cap.more > cap.most:
-            raise _reached(shelf.level, cap)
+            raise _reached(shelf.level, cap, taker=taker)
 
 
 class CapUse(Struct, frozen=True, kw_only=True):
@@ -159,16 +160,16 @@ def _minutes(estimate: Estimate) -> Decimal:
     return Decimal(str(round(estimate.audio_seconds, 6))) / 60
 
 
-def _reached(level: Level, cap: _Cap) -> BudgetExhausted:
+def _reached(level: Level, cap: _Cap, *, taker: Taker) -> BudgetExhausted:
     """What is more than the whole cap would find no room in any run: it is left alone. A cap of nothing is reached."""
     assert cap.most is not None
     is_own = level == "manifest"
     most = f"{_short(cap.most)} {cap.unit}" + ("" if is_own else f" per {level}")
     name = f"limits.{cap.name} in the manifest" if is_own else f"caps.{cap.name}_per_{level} in the settings"
     if 0 < cap.most < cap.more:
-        what = f"the call may take {_short(cap.more)} {cap.unit}, and the cap is {most}"
+        what = f"the {taker} may take {_short(cap.more)} {cap.unit}, and the cap is {most}"
         return CapTooSmall(what, code=cap.code, hint=f"raise {name}, or ask for less")
-    left = f"the next call may take {_short(cap.more)}, {_short(max(cap.most - cap.used, Decimal(0)))} are left"
+    left = f"the next {taker} may take {_short(cap.more)}, {_short(max(cap.most - cap.used, Decimal(0)))} are left"
     kind = BudgetExhausted if is_own else CapReached
     return kind(f"the cap of {most} is reached: {left}", code=cap.code, hint=f"raise {name}, or {_AGAIN[level]}")
 
@@ -195,14 +196,14 @@ class Budget:
         self._reserved = Estimate()
         self._under_way = 0
 
-    def reserve(self, estimate: Estimate) -> Estimate:
+    def reserve(self, estimate: Estimate, *, taker: Taker = "call") -> Estimate:
         """Take the worst case before dispatch: what was taken, with its stated price where it had none.
 
         BudgetExhausted, Reserved, or LimitExceeded for a price that is unknown, with nothing taken anywhere.
         """
         wanted = self.stated(estimate)
         levels = self._levels()
-        ensure_room([budget.shelf for budget in levels], wanted)
+        ensure_room([budget.shelf for budget in levels], wanted, taker=taker)
         for budget in levels:
             budget._take(known(wanted))
         return wanted

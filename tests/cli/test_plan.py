@@ -179,7 +179,7 @@ def test_the_plan_names_the_cap_of_the_settings_that_stops_it_at_worst(folder: F
     folder.configure({"paid": "0.5"}, extra="[caps]\nmax_spend_usd_per_run = 0.4\n")
     (manifest,) = plan(folder).manifests
     assert manifest.cap is not None
-    assert "0.4 USD per run" in manifest.cap.message
+    assert manifest.cap.message == "the job may take 0.5 USD, and the cap is 0.4 USD per run"
     told = preview.plan(seat(folder), [str(folder.manifest)]).text
     assert f"at worst it stops before the end: {manifest.cap.message} [budget-spend]" in told
 
@@ -193,7 +193,7 @@ def test_the_plan_reckons_with_what_the_day_has_used_already(folder: Folder) -> 
     folder.record("b.wav", 2.0)
     (manifest,) = plan(folder).manifests
     assert manifest.cap is not None
-    assert "0.7 USD per day" in manifest.cap.message
+    assert "0.7 USD per day is reached: the next job may take 0.5, 0.2 are left" in manifest.cap.message
     assert outcomes(folder.run())["notes/b.wav#text"].code == "budget-spend"
 
 
