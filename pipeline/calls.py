@@ -224,9 +224,12 @@ class Caller:
                         return await self._gone_on_with(call, resumed)
                     return await self._taken(call, number)
             except NotYet as later:
-                await gate.sleep(later.wait_s, call.owner.may_begin)
+                wait = gate.sleep(later.wait_s, call.owner.may_begin)
             except Later as later:
-                await gate.until(later.parked, call.owner.may_begin)
+                wait = gate.until(later.parked, call.owner.may_begin)
+            call.owner.tab.in_line += 1
+            await wait
+            call.owner.tab.in_line -= 1  # only here: one that was cut off is asked for afterwards
 
     async def _gone_on_with(self, call: Call, row: AttemptRow) -> Made:
         call.owner.tab.has_called = True

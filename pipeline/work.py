@@ -18,7 +18,7 @@ from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
 from pipeline.children.stage import StageLimits
 from pipeline.core.budget import Budget
-from pipeline.core.errors import InputChanging, InputError
+from pipeline.core.errors import InputChanging, InputError, MediaspoolError
 from pipeline.core.hearing import Cut, Hearing, Survey
 from pipeline.core.kinds import Answered, ClipFacts, Kind, PictureFacts, Sources
 from pipeline.core.limits import Tab
@@ -153,10 +153,16 @@ class Work:
         self._calls.append(None)
         owner = msgspec.structs.replace(self._owner, audio_seconds=audio_seconds)
         self.tab.calls += 1
+        is_cut = True
         try:
             made = await self._bench.caller.make_call(operation, binding, owner)
+            is_cut = False
+        except MediaspoolError:
+            is_cut = False
+            raise
         finally:
             self.tab.calls -= 1
+            self.tab.cut += is_cut
         self._calls[number] = made
         return made
 

@@ -12,8 +12,9 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.core.errors import CapTooSmall, Deferred, EngineError, InputError, MediaspoolError
+from pipeline.core.errors import CapTooSmall, Deferred, EngineError, InputError, MediaspoolError, Stopped
 from pipeline.core.kinds import REPORTED, KindResult
+from pipeline.core.limits import Tab
 from pipeline.core.model import (
     SETTLED,
     Decision,
@@ -77,7 +78,7 @@ async def _run(bench: Bench, work: Work) -> Outcome:
         bench.reached("made")
         return await _publish(bench, work, result)
     except trio.TooSlowError as error:
-        raise await _too_late(bench, decision) from error
+        raise await _too_late(bench, decision, work.tab) from error
     except InputError as error:
         if error.code != "input-missing":
             await work.ensure_inputs_unchanged()  # other bytes than those that were planned: theirs is another story
@@ -89,12 +90,15 @@ async def _run(bench: Bench, work: Work) -> Outcome:
                 await bench.files(work.tidy)
 
 
-async def _too_late(bench: Bench, decision: Decision) -> MediaspoolError:
-    """The job's deadline passed. Where a provider still works for it, the next run goes on."""
+async def _too_late(bench: Bench, decision: Decision, tab: Tab) -> MediaspoolError:
+    """The job's deadline passed. Where a provider works for it, or it only stood in line, the next run goes on."""
     with trio.CancelScope(shield=True):
         if decision.job.place in await bench.caller.waiting_places():
             return still_waiting("the job's deadline passed")
     hint = "raise job_timeout, or max_runtime in the job's limits"
+    if tab.only_stood_in_line:
+        what = "the job's deadline passed while it waited for room under a cap or a rate"
+        return Stopped(what, code="limit-time", hint=f"run again, or {hint}")
     return EngineError("the job's deadline passed", code="limit-time", hint=hint)
 
 

@@ -13,7 +13,7 @@ from pipeline.core.drivers import RouteConfig
 from pipeline.core.model import Binding, Caps, Estimate, RouteId
 from pipeline.core.operations import Operation, Speak
 from tests.player import Player
-from tests.rig import Act, Rig, SlowRunner
+from tests.rig import HANG_S, Act, Rig, SlowRunner
 from tests.test_lanes import verdicts
 
 
@@ -128,6 +128,32 @@ async def test_who_waits_for_room_under_a_cap_is_stopped_with_the_run(rig: Rig, 
     outcomes = await rig.run_stopped(*(rig.job(f"j{number}", Act(after_s=10)) for number in range(3)), after_s=5)
     assert sorted(verdicts(outcomes).values()) == ["done", "not-started", "not-started"]
     assert (len(rig.sent()), trio.current_time()) == (1, 10)
+
+
+@pytest.mark.parametrize("level", ["manifest", "day"])
+async def test_a_job_whose_time_passes_while_it_only_waits_for_room_is_left_to_the_next_run(
+    rig: Rig, level: str, autojump_clock: MockClock
+) -> None:
+    caps = Caps(max_spend_usd=Decimal(1))
+    rig.caps, rig.day = (caps, Caps()) if level == "manifest" else (Caps(), caps)
+    rig.players["r"].usd, rig.players["r"].worst_usd = Decimal("0.10"), Decimal("0.60")
+    rig.players["here"] = Player(RouteConfig(id=RouteId("here"), driver="player", width=1), paid=False)
+    first, twice = rig.job("first", Act(after_s=1), route="here"), rig.job("twice", Act(), Act(), needs=("first",))
+    waits = rig.job("waits", Act(), needs=("first",), max_job_s=50)
+    outcomes = await rig.run(rig.job("long", Act(after_s=100)), first, waits, twice)
+    assert verdicts(outcomes) == {"long": "done", "first": "done", "waits": "not-started", "twice": "done"}
+    assert (outcomes["waits"].code, "waited" in outcomes["waits"].reason) == ("limit-time", True)
+    rig.begin_anew()
+    assert (await rig.run(first, waits))["waits"].verdict == "done"
+
+
+async def test_a_job_whose_time_passes_while_one_call_waits_and_another_hangs_has_failed(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.caps = Caps(max_audio_minutes=1.5)
+    rig.players["here"] = Player(RouteConfig(id=RouteId("here"), driver="player", width=4), paid=False)
+    outcomes = await rig.run(rig.job("hangs", *[Act(after_s=HANG_S)] * 2, route="here", max_job_s=50))
+    assert (outcomes["hangs"].verdict, outcomes["hangs"].code) == ("failed", "limit-time")
 
 
 async def test_a_call_of_unknown_price_is_refused_alone_and_taken_up_again_once_it_is_allowed(

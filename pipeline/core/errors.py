@@ -216,7 +216,7 @@ class CapTooSmall(BudgetExhausted):
 
 
 class Stopped(MediaspoolError):
-    """The run drains: this job has sent nothing yet, or the next run goes on with the parts that are left."""
+    """The run drains, or there was no room in time: nothing was sent, or the next run goes on with what is left."""
 
     outcome: ClassVar[Ends] = "not-started"
     default_code = "stopped"

@@ -59,20 +59,26 @@ class Tab:
     """What one job has cost in this run so far: what is known of it, and how many calls have a price nobody knows.
 
     `has_called` from its first attempt on: such a job goes on to its end, where others wait for the next run. Of the
-    `calls` that it is at, `waits` only wait for a provider; `has_left` once one of them did not any longer.
+    `calls` that it is at, `waits` only wait for a provider; `has_left` once one of them did not any longer. Of those
+    that were `cut` off, `in_line` had only waited until caps or rates have room for them.
     """
 
     def __init__(self) -> None:
         self.known_usd = Decimal(0)
         self.unpriced = 0
         self.has_called = False
-        self.calls = self.waits = 0
+        self.calls = self.waits = self.cut = self.in_line = 0
         self.has_left = False
 
     @property
     def only_waits(self) -> bool:
         """Is a provider all that it waits for?"""
         return self.has_left or 0 < self.calls == self.waits
+
+    @property
+    def only_stood_in_line(self) -> bool:
+        """Was nothing cut off but waits for room that others had taken?"""
+        return 0 < self.cut == self.in_line
 
     @property
     def is_free(self) -> bool:
