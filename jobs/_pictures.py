@@ -4,8 +4,10 @@ Owned by no kind. Promises that a picture that cannot be decoded, is too large o
 sent. Decodes nothing itself.
 """
 
+import os
 from collections.abc import Sequence
 
+from pipeline.core.confine import display_path
 from pipeline.core.errors import InputError
 from pipeline.core.kinds import JobContext, Sources
 from pipeline.core.model import Refusal, Source
@@ -31,14 +33,15 @@ def listed(field: str, more: Sources) -> list[Source]:
 
 
 def against_pictures(pictures: Sequence[Source], what: str) -> list[Refusal]:
-    """Why these cannot be sent as pictures."""
+    """Why these cannot be sent as pictures; `what` they are to the job. Of several, which one is told."""
     reasons = []
     for picture in pictures:
+        named = f"{what} '{display_path(os.path.basename(picture.path))}'"
         if picture.media.media_type not in SENT_TYPES:
-            message = f"{what} is {picture.media.media_type}, no picture"
+            message = f"{named} is {picture.media.media_type}, no picture"
             reasons.append(Refusal(code="input-type", message=message, hint="give png, jpeg, webp or gif"))
         elif picture.size > MAX_PICTURE_BYTES:
-            message = f"{what} has {picture.size} bytes, {MAX_PICTURE_BYTES} allowed"
+            message = f"{named} has {picture.size} bytes, {MAX_PICTURE_BYTES} allowed"
             reasons.append(Refusal(code="limit-bytes", message=message, hint="make it smaller first"))
     return reasons
 

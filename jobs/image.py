@@ -85,7 +85,7 @@ class Image:
     def check(self, spec: msgspec.Struct, source: Source | None, more: Sources = NO_SOURCES) -> list[Refusal]:
         mine = _mine(spec)
         read = [*([source] if source is not None else []), *more.values()]
-        reasons = against_pictures(read, "an input")
+        reasons = against_pictures(read, "the picture")
         if mine.steps:
             return reasons + _against_steps(mine, source)
         if mine.prompt is None or not mine.prompt.strip():

@@ -68,7 +68,7 @@ class Text:
     def check(self, spec: msgspec.Struct, source: Source | None, more: Sources = NO_SOURCES) -> list[Refusal]:
         mine = _mine(spec)
         reasons = [] if mine.prompt and mine.prompt.strip() else [_NO_PROMPT]
-        reasons += against_pictures(_pictures(source, more), "an image")
+        reasons += against_pictures(_pictures(source, more), "the picture")
         if source is not None and source.media.family != IMAGE:
             reasons += _against_document(source)
         if mine.schema is not None and mine.format not in (None, "json"):

@@ -117,7 +117,7 @@ def _invalid(message: str, hint: str) -> Refusal:
 
 def _against(source: Source) -> list[Refusal]:
     if source.media.family not in ("video", "audio"):
-        return against_pictures([source], "an input")
+        return against_pictures([source], "the picture")
     message = f"{source.media.media_type} is no frame and no reference: of files only pictures are taken"
     return [Refusal(code="input-type", message=message, hint="give png, jpeg or webp pictures")]
 

@@ -29,10 +29,11 @@ from pipeline.admission import (
     refused,
     until_closed,
 )
+from pipeline.core.confine import display_path
 from pipeline.core.drivers import Driver, carried_by
-from pipeline.core.errors import CODES, ConfigError, InputError, MediaspoolError
+from pipeline.core.errors import CODES, ConfigError, InputError, LimitExceeded, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
-from pipeline.core.limits import Doubt, smallest
+from pipeline.core.limits import Bounds, Doubt, smallest
 from pipeline.core.model import (
     SETTLED,
     Binding,
@@ -167,7 +168,7 @@ class Planner:
         levels = (("the kind", kind.limits), ("the settings", self._limits), ("the manifest", job.limits))
         bounds = smallest(levels)
         source = self._intake.source(path, bounds) if path is not None else None
-        more = {slot: self._intake.source(found, bounds) for slot, found in further.items()}
+        more = {slot: self._further(found, bounds) for slot, found in further.items()}
         reasons = against_input(job, kind, source, more, bounds)
         reasons += against_elsewhere(kind, job.spec, self._drivers)
         if reasons:
@@ -187,6 +188,16 @@ class Planner:
                 tried=(*tried, admission.selector) if admission.binding else tried,
             )
         )
+
+    def _further(self, path: str, bounds: Bounds) -> Source:
+        """Of several files that a job reads, the one that cannot be read is named."""
+        try:
+            return self._intake.source(path, bounds)
+        except (InputError, LimitExceeded) as error:
+            name = display_path(os.path.basename(path))
+            if name not in error.message:
+                error.message = f"'{name}': {error.message}"
+            raise
 
     def _admit(self, wanted: Decision, levels: tuple[Level, ...], closed: Collection[str]) -> Admission:
         """The first route of the job's list that can do every operation; else why each of them cannot."""

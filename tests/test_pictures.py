@@ -86,6 +86,24 @@ def test_a_file_in_the_way_of_a_name_that_nobody_planned_is_not_overwritten_even
     assert studio.product("cat.jpg").read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"BM" + bytes(60), "its content is none that is taken"),
+        (b"<!doctype html><html></html>", "no picture"),
+        (painted("red")[:60], "cut short"),
+        (b"", "the file is empty"),
+    ],
+    ids=["unknown", "another family", "damaged", "empty"],
+)
+def test_of_several_pictures_the_one_that_is_wrong_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    studio = Studio(tmp_path, PAINT + 'images = ["a.png", "b.png"]\n')
+    (tmp_path / "b.png").write_bytes(content)
+    outcome = studio.ended()["cat"]
+    assert outcome.verdict == "refused"
+    assert ("b.png" in outcome.reason, "a.png" in outcome.reason, said in outcome.reason) == (True, False, True)
+
+
 def test_a_new_picture_replaces_our_own_under_that_name(tmp_path: Path) -> None:
     studio = Studio(tmp_path, PAINT, type="jpeg")
     studio.ended()
