@@ -231,7 +231,7 @@ def report(
     with runtime.ledger.group():
         reports = [_report_one(runtime, item, next(rest) if item.manifest else [], stop, signal) for item in readings]
     odd = [
-        InputError(f"{drop.name} was moved to failed/: {drop.message}", code="path-unsafe")
+        InputError(f"{drop.name} was moved to failed/{os.path.basename(drop.path)}: {drop.message}", code="path-unsafe")
         for drop in runtime.spool.refused
     ]
     ended = [stop.error] if stop.error is not None and stop.error.reach == "run" else []

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from pipeline.app import RunRequest, run
+from pipeline.report import summary
 from tests.makers import MANIFEST, Folder, outcomes
 
 pytestmark = pytest.mark.real_time
@@ -47,8 +48,17 @@ def test_an_odd_drop_is_told_once_and_with_where_it_went(folder: Folder) -> None
     (folder.spool / "incoming").mkdir(parents=True)
     (folder.spool / "incoming/odd.toml").symlink_to(folder.manifest)
     warnings = folder.run_spool().whole.warnings
-    assert [warning for warning in warnings if "odd.toml was moved to failed/" in warning] == list(warnings)
+    assert [warning for warning in warnings if "odd.toml was moved to failed/odd.toml: " in warning] == list(warnings)
     assert len(warnings) == 1
+
+
+def test_an_odd_drop_with_a_long_name_is_told_with_the_reason_and_the_name_that_it_has_now(folder: Folder) -> None:
+    (folder.spool / "incoming").mkdir(parents=True)
+    (folder.spool / "incoming" / f"{'x' * 240}.toml").write_text("schema = 1\n")
+    result = folder.run_spool()
+    (moved,) = (folder.spool / "failed").glob("*.toml")
+    told = f"… was moved to failed/{moved.name}: its name is longer than 200 bytes\n"
+    assert told in summary(result.whole)
 
 
 def test_a_pipe_under_the_name_of_a_manifest_lets_nobody_wait(folder: Folder) -> None:

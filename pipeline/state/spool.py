@@ -28,6 +28,7 @@ FOLDER_MODE = 0o700
 MAX_CLAIMS = 1000
 MAX_NAME_BYTES = 200  # leaves room for a number and for ".report.json"
 MAX_REPORTS = 1000
+SHOWN_CHARS = 60  # of a name that was refused, its length perhaps the reason: that must have room behind it
 MAX_NOTE_BYTES = 65_536
 INDEX = "index.html"
 _FOLDERS = (
@@ -256,8 +257,8 @@ class Spool:
     def _refuse(self, path: str, name: str, reason: str) -> None:
         safe = name if is_safe_name(name) and len(os.fsencode(name)) <= MAX_NAME_BYTES else _safe_name(name)
         safe = _free_name(self._folder("failed"), safe)
-        refused = Refused(name=display(name), path=self._folder("failed", safe), message=reason)
-        body = {"schema": 1, "manifest": refused.name, "code": "path-unsafe", "message": reason}
+        refused = Refused(name=display(name, SHOWN_CHARS), path=self._folder("failed", safe), message=reason)
+        body = {"schema": 1, "manifest": display(name), "code": "path-unsafe", "message": reason}
         self._write_note(refused.path + REPORT_SUFFIX, json.dumps(body, indent=2).encode("ascii"))
         _move(path, refused.path)
         self.refused.append(refused)
