@@ -16,6 +16,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.media._id3 import content_start
 
 HEAD_BYTES = 2048
+KEPT_OPINIONS = 1024  # more than jobs are under way at once, or each look at one content asks again; two megabytes
 NO_OPINION = "application/octet-stream"
 CHOICE_VARIABLE = "MEDIASPOOL_LIBMAGIC"
 
@@ -31,7 +32,7 @@ def sniff(head: bytes) -> str:
     return _opinion(bytes(window)) if window else NO_OPINION
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=KEPT_OPINIONS)
 def _opinion(window: bytes) -> str:
     """One content is looked at several times on its way in, and libmagic takes longer than all the rest of a look."""
     try:
