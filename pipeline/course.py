@@ -13,7 +13,15 @@ from msgspec.structs import replace
 
 from pipeline.core.budget import Budget, counted
 from pipeline.core.drivers import Driver, Reply
-from pipeline.core.errors import Deferred, EngineError, InDoubt, MediaspoolError, ReplyTooLarge
+from pipeline.core.errors import (
+    Deferred,
+    EngineError,
+    InDoubt,
+    MediaspoolError,
+    ReplyTooLarge,
+    Throttled,
+    Unavailable,
+)
 from pipeline.core.limits import Tab
 from pipeline.core.model import Asset, Binding, CallKey, CallReceipt, Estimate, Limits, Place
 from pipeline.core.operations import Operation, operation_name
@@ -104,6 +112,8 @@ class Course:
         """What a driver's error says of the call. While a provider works, trouble on our way to it says nothing."""
         if error.settles == "refused" and error.billed == "yes":
             return self._beyond_our_bound(error)
+        if error.settles == "in_doubt" and self.exchange.ticket is None and not self.call.binding.paid:
+            return _free_again(error)
         is_ours_to_tell = error.reach != "call" or error.outcome in ("refused", "not-started")
         if self.exchange.ticket is None or is_ours_to_tell or _is_final(error):
             return error
@@ -181,6 +191,13 @@ class Course:
 def _is_final(error: MediaspoolError) -> bool:
     """Is this the provider's verdict on the work behind a ticket?"""
     return error.settles == "rejected" and error.reach == "call"
+
+
+def _free_again(error: MediaspoolError) -> Unavailable:
+    """Done or not, it costs nothing to have it done again."""
+    if error.slows:
+        return Throttled(error.message, hint="run again, later", retry_after_s=error.retry_after_s)
+    return Unavailable(error.message, hint="mediaspool retry, later", retry_after_s=error.retry_after_s)
 
 
 def _deferred(what: str) -> Deferred:

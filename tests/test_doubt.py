@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from pipeline.core.errors import Overloaded
 from pipeline.core.limits import MAX_REPEATS, Doubt, Tab
 from pipeline.core.model import Caps
+from pipeline.core.retry import MAX_TRIES
 from tests.rig import HANG_S, Act, Rig
 from tests.test_lanes import states, verdicts
 
@@ -140,3 +142,17 @@ async def test_a_job_cut_off_by_its_deadline_is_not_repeated_in_the_same_run(
     outcomes = await rig.run(rig.job("a", Act(after_s=HANG_S), max_job_s=60))
     assert (outcomes["a"].verdict, outcomes["a"].usd, len(rig.sent())) == ("held", None, 1)
     assert trio.current_time() == pytest.approx(60)
+
+
+async def test_on_a_route_that_is_free_there_is_nothing_to_doubt_and_a_call_without_a_verdict_is_tried_again(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path / "free", widths={"r": 2})
+    outcomes = await rig.run(rig.job("once", Act(doubtful=1)), rig.job("always", Act(doubtful=99)))
+    assert verdicts(outcomes) == {"once": "done", "always": "failed"}
+    assert (outcomes["always"].code, len(rig.sent())) == ("unavailable", 2 + MAX_TRIES)
+    rig.players["r"].mood = lambda _under_way: Overloaded("full") if trio.current_time() < 30 else None
+    assert verdicts(await rig.run(*(rig.job(f"j{number}", Act()) for number in range(9)))) == dict.fromkeys(
+        (f"j{number}" for number in range(9)), "done"
+    )
+    rig.close()
