@@ -175,6 +175,7 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
         yield "no job was settled here yet"
     else:
         yield "jobs: " + (", ".join(f"{count} {verdict}" for verdict, count in sorted(found.counts.items())) or "none")
+    yield from _left_lines(found.left, seat)
     for job in found.problems[:MAX_SHOWN]:
         yield f"  {job.verdict:8} {job.id}" + (f" [{job.code}]" if job.code else "")
         if job.reason:
@@ -182,7 +183,6 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
         yield f"           next: {job.next}"
     if len(found.problems) > MAX_SHOWN:
         yield f"  and {len(found.problems) - MAX_SHOWN} more: {command('status --json', seat.typed)}"
-    yield from _left_lines(found.left, seat)
     yield from held_lines(found.held)
     yield from held_lines(found.waiting)
     if found.open_attempts and found.running is None:

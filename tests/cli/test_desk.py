@@ -113,6 +113,16 @@ def test_status_says_why_jobs_were_left_by_the_last_run_and_what_the_exit_code_m
     assert f"  left     2 jobs of notes [disk-full]\n           {left.reason}\n           next: {left.next}\n" in text
 
 
+def test_why_the_last_run_stopped_is_told_before_the_problems_of_earlier_ones(folder: Folder) -> None:
+    folder.record("a.wav").write_bytes(b"<!doctype html><html></html>")
+    folder.run()
+    folder.configure({"fail": "StoreError:disk-full"})
+    folder.record("b.wav")
+    folder.run()
+    text = overview.status(seat(folder)).text
+    assert 0 < text.index("[disk-full]") < text.index("refused  notes/a.wav#text")
+
+
 def test_status_does_without_reports(folder: Folder) -> None:
     folder.run()
     shutil.rmtree(folder.spool / "reports")
