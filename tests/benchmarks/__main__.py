@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from tests.benchmarks.table import Row, show
+from tests.benchmarks.table import Row, show, told
 
 SUITES = ("clips", "whisperer", "quiet", "tick", "plan", "jobs", "remote", "waiting", "uploads", "long")
 
@@ -11,7 +11,9 @@ SUITES = ("clips", "whisperer", "quiet", "tick", "plan", "jobs", "remote", "wait
 def main(names: list[str]) -> int:
     rows: list[Row] = []
     for name in names or SUITES:
-        rows += importlib.import_module(f"tests.benchmarks.{name}").measure()
+        for row in importlib.import_module(f"tests.benchmarks.{name}").measure():
+            print(told(row), file=sys.stderr, flush=True)  # it takes long, and may be ended before its table
+            rows.append(row)
     print(show(rows))
     return int(any(row.is_met is False for row in rows))
 

@@ -162,10 +162,15 @@ def _job(kind: Kind, ask: str, out: str) -> dict[str, str]:
 
 def peer(sdk: str, work: Work, url: str, count: int) -> Ran:
     """The bare calls of an SDK, in the Python of `.venv-bench`."""
-    asks = work.folder / f"asks-{work.kind}-{count}.txt"
-    asks.write_text("\n".join(work.asks[:count]))
     command = [str(PEER_PYTHON), str(PEER), sdk, work.kind, "--url", f"{url}/v1"]
-    return ran([*command, "--asks", str(asks), "--width", str(work.width)])
+    return ran([*command, "--asks", str(asked(work, count)), "--width", str(work.width)])
+
+
+def asked(work: Work, count: int) -> Path:
+    """A file with the first asks, one a line."""
+    path = work.folder / f"asks-{work.kind}-{count}.txt"
+    path.write_text("\n".join(work.asks[:count]))
+    return path
 
 
 def per_call(run: Callable[[int], Ran], few: int, many: int) -> tuple[Ran, Ran]:

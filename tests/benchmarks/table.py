@@ -22,12 +22,19 @@ class Row(Struct, frozen=True, kw_only=True):
     is_met: bool | None = None
 
 
+def told(row: Row) -> str:
+    return "  ".join(cell for cell in _cells(row) if cell)
+
+
 def show(rows: Sequence[Row]) -> str:
-    marks = {True: "met", False: "MISSED", None: ""}
-    cells = [("measured", "figure", "beside", "target", "")]
-    cells += [(row.name, row.figure, row.beside, row.target, marks[row.is_met]) for row in rows]
+    cells = [("measured", "figure", "beside", "target", ""), *map(_cells, rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(5)]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in cells)
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    marks = {True: "met", False: "MISSED", None: ""}
+    return row.name, row.figure, row.beside, row.target, marks[row.is_met]
 
 
 def interleaved(rounds: int, *works: Callable[[], float]) -> list[float]:
