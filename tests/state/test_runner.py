@@ -1,5 +1,6 @@
 """The runners: finished work is never lost, and only one piece runs at a time."""
 
+import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -299,3 +300,33 @@ async def test_a_failure_that_nobody_told_of_is_told_to_everybody_whose_write_it
             gate.set()
         assert ledger.last_runs(1) == []
     ledger.close()
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_fails_among_many_everything_else_is_written_once_and_answered(
+    tmp_path: Path, seed: int
+) -> None:
+    ledger = Ledger.open(str(tmp_path / "ledger.db"), run=RunId("run"), clock=lambda: "2026-11-20T06:00:00Z")
+    ledger._db.change("CREATE TABLE note (number INTEGER)")
+    numbers = random.Random(seed).sample(range(120), 120)
+
+    def write(number: int) -> int:
+        ledger._db.change("INSERT INTO note VALUES (?)", number)
+        return 1 // (number % 7)
+
+    async def ask(number: int) -> None:
+        by_thread = partial(files, lambda: runner.wait(write, number))
+        by_task = partial(runner.together, write, number)
+        answers[number] = []
+        await told(by_thread if number % 2 else by_task, answers[number])
+
+    answers: dict[int, list[object]] = {}
+    with LedgerRunner(ledger.group) as runner, ThreadRunner(4) as files, trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            for number in numbers:
+                nursery.start_soon(ask, number)
+        written = await runner(ledger._db.all, int, "SELECT number FROM note ORDER BY number")
+    ledger.close()
+    assert written == [number for number in range(120) if number % 7]
+    assert all(answers[number] == ([1 // (number % 7)] if number % 7 else [ZeroDivisionError]) for number in numbers)
