@@ -7,8 +7,8 @@ sent. Decodes nothing itself.
 import os
 from collections.abc import Sequence
 
-from pipeline.core.confine import display_path
-from pipeline.core.errors import InputError
+from pipeline.core.confine import display_path, say_which
+from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.kinds import JobContext, Sources
 from pipeline.core.model import Refusal, Source
 from pipeline.core.operations import MediaRef
@@ -49,9 +49,14 @@ def against_pictures(pictures: Sequence[Source], what: str) -> list[Refusal]:
 async def upright(ctx: JobContext, source: Source, name: str, *, may_move: bool = False) -> MediaRef:
     """What is sent for a picture: its own bytes, or an upright copy of one that a camera marked as turned."""
     ref = ref_of(source)
-    found = await ctx.look(ref)
+    try:
+        found = await ctx.look(ref)
+    except (InputError, LimitExceeded) as error:
+        say_which(error, source.path)
+        raise
     if found.frames > 1 and not may_move:
-        raise InputError(f"the picture moves: it has {found.frames} frames", hint="give a still picture")
+        name = display_path(os.path.basename(source.path))
+        raise InputError(f"the picture '{name}' moves: it has {found.frames} frames", hint="give a still picture")
     if not found.is_turned:
         return ref
     return await ctx.upright(ref, ctx.scratch / f"{name}.{source.media.extension}")

@@ -29,7 +29,7 @@ from pipeline.admission import (
     refused,
     until_closed,
 )
-from pipeline.core.confine import display_path
+from pipeline.core.confine import say_which
 from pipeline.core.drivers import Driver, carried_by
 from pipeline.core.errors import CODES, ConfigError, InputError, LimitExceeded, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
@@ -194,9 +194,7 @@ class Planner:
         try:
             return self._intake.source(path, bounds)
         except (InputError, LimitExceeded) as error:
-            name = display_path(os.path.basename(path))
-            if name not in error.message:
-                error.message = f"'{name}': {error.message}"
+            say_which(error, path)
             raise
 
     def _admit(self, wanted: Decision, levels: tuple[Level, ...], closed: Collection[str]) -> Admission:

@@ -1,6 +1,8 @@
 """Whole runs of pictures and clips: real children, ledger and store; of the routes only the painter is scripted."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -102,6 +104,25 @@ def test_of_several_pictures_the_one_that_is_wrong_is_named(tmp_path: Path, cont
     outcome = studio.ended()["cat"]
     assert outcome.verdict == "refused"
     assert ("b.png" in outcome.reason, "a.png" in outcome.reason, said in outcome.reason) == (True, False, True)
+
+
+def test_of_several_pictures_the_one_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    studio = Studio(tmp_path, PAINT + 'images = ["a.png", "b.png"]\n')
+    (tmp_path / "b.png").write_bytes(undecodable())
+    outcome = studio.ended()["cat"]
+    assert (outcome.verdict, outcome.code) == ("refused", "input-damaged")
+    assert outcome.reason.startswith("'b.png': the picture cannot be decoded")
+    assert studio.calls() == 0
+
+
+def undecodable() -> bytes:
+    """A PNG whose every chunk is whole, and whose pixels are noise."""
+    head = struct.pack(">IIBBBBB", 50, 50, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"noise" * 20) + chunk(b"IEND", b"")
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def test_a_new_picture_replaces_our_own_under_that_name(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 
-from pipeline.core.errors import InputError
+from pipeline.core.errors import InputError, MediaspoolError
 
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4095
@@ -75,6 +75,13 @@ def why_unsafe(text: str) -> str:
         return "has characters that stand for no byte"
     is_short = len(encoded) <= MAX_PATH_BYTES and all(len(part) <= MAX_NAME_BYTES for part in encoded.split(b"/"))
     return "" if is_short else TOO_LONG
+
+
+def say_which(error: MediaspoolError, path: str) -> None:
+    """Begin the message with the name of the file that it is about, unless it names it already."""
+    name = display_path(os.path.basename(path))
+    if name not in error.message:
+        error.message = f"'{name}': {error.message}"
 
 
 def display(text: str, limit: int = MAX_SHOWN) -> str:
