@@ -59,7 +59,8 @@ class Subject:
         open_driver = cast("Callable[[RouteConfig, Tools], Driver]", getattr(importlib.import_module(module), opener))
         self.folder = folder
         self.lanes = NoChildren(folder, self.exchange)
-        self.driver = open_driver(route(name, calls=str(folder / "calls")), tools(self.lanes))
+        written = {"calls": str(folder / "calls")} if name == "scripted" else {}
+        self.driver = open_driver(route(name, **written), tools(self.lanes))
 
     def check(self, operation: Operation) -> list[Refusal]:
         name = operation_name(operation)
