@@ -37,7 +37,7 @@ from pipeline.state.folders import OutputFolders, is_there
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import FileFacts, IntendedProduct
 from pipeline.state.roots import MAX_OUTPUT_NAME_BYTES, Roots
-from pipeline.state.store import Publication, Store, part_name
+from pipeline.state.store import Publication, Store
 from pipeline.turns import Turns
 
 RECEIPT_SCHEMA = 1
@@ -125,7 +125,17 @@ class Publisher:
         made = _judged(result, ground.roots, ground.places)
         products = tuple(item.product for item in made)
         receipt = self._receipt(decision, result, calls, products, manifest=ground.manifest)
-        return made, receipt, _publications(decision, made, receipt)
+        return made, receipt, self._publications(decision, made, receipt)
+
+    def _publications(self, decision: Decision, made: Sequence[_Made], receipt: JobReceipt) -> list[Publication]:
+        """The products, then the receipt; nothing where nothing was made. Each would replace what is there."""
+        if not made:
+            return []
+        proof = made[0].product.path + RECEIPT_SUFFIX
+        paths = [*(item.product.path for item in made), proof]
+        *parts, last = [self._store.part_of(path, decision.job.place) for path in paths]
+        products = [_publication(item, part) for item, part in zip(made, parts, strict=True)]
+        return [*products, _receipt_publication(proof, receipt, last)]
 
     def _intend(
         self, decision: Decision, ground: _Ground, made: Sequence[_Made], found: Sequence[Publication], is_forced: bool
@@ -262,13 +272,6 @@ def _sha256(content: bytes) -> Sha256:
     return Sha256(hashlib.sha256(content).hexdigest())
 
 
-def _publications(decision: Decision, made: Sequence[_Made], receipt: JobReceipt) -> list[Publication]:
-    """The products, and behind them the receipt; nothing where nothing was made. Each would replace what is there."""
-    place = decision.job.place
-    wanted = [_publication(item, place) for item in made]
-    return [*wanted, _receipt_publication(made[0].product.path + RECEIPT_SUFFIX, receipt, place)] if made else []
-
-
 def _places(job: Job, drafts: Sequence[Draft]) -> Places:
     """Where each product goes: as announced, or with the ending of its content where that is another one."""
     announced = {product.name for product in job.products}
@@ -321,11 +324,11 @@ def _rename_in(error: MediaspoolError, held: Mapping[str, str]) -> None:
         error.message = error.message.replace(f"{path}/", f"{display(folder)}/")
 
 
-def _publication(made: _Made, place: str) -> Publication:
+def _publication(made: _Made, part: str) -> Publication:
     draft, product = made.draft, made.product
     return Publication(
         path=product.path,
-        part=part_name(product.path, place),
+        part=part,
         sha256=product.sha256,
         content=draft.content,
         source=str(draft.path) if draft.path else None,
@@ -340,12 +343,12 @@ def _agreed(item: Publication, ours: set[Sha256 | None] | None) -> Publication:
     return msgspec.structs.replace(item, replace=None)
 
 
-def _receipt_publication(path: str, receipt: JobReceipt, place: str) -> Publication:
+def _receipt_publication(path: str, receipt: JobReceipt, part: str) -> Publication:
     """A name that ends in our receipt suffix is ours, so the receipt of an earlier result gives way."""
     content = _receipt_body(receipt)
     return Publication(
         path=path,
-        part=part_name(path, place),
+        part=part,
         sha256=_sha256(content),
         content=content,
         source=None,

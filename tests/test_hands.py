@@ -124,6 +124,26 @@ def test_force_replaces_what_is_there(folder: Folder) -> None:
     assert folder.product("a.wav.text.txt").read_text() != "not ours"
 
 
+def test_two_spools_that_write_to_one_place_have_parts_of_their_own(folder: Folder) -> None:
+    """At the same moment each would take the other's for what a dead run left, and publish half of it."""
+    parts = []
+    for name in ("spool", "other"):
+        folder.spool = folder.root / name
+        meanwhile(folder, "intended", lambda: parts.append(intended_parts(folder)))
+        assert set(verdicts(folder.run()).values()) == {"done"}
+        shutil.rmtree(folder.product(""))
+    assert all(parts)
+    assert parts[0].isdisjoint(parts[1])
+
+
+def intended_parts(folder: Folder) -> set[str]:
+    ledger = Ledger.view(str(folder.spool / "ledger.db"), clock=utc_now)
+    try:
+        return {item.part for intent in ledger.intended_all() for item in intent.products}
+    finally:
+        ledger.close()
+
+
 def test_a_missing_product_is_placed_again_without_a_call(folder: Folder) -> None:
     folder.run()
     folder.product("a.wav.text.srt").unlink()

@@ -182,6 +182,10 @@ class Store:
         finally:
             os.ftruncate(self._probe, 0)
 
+    def part_of(self, path: str, place: str) -> str:
+        """Where `place` writes what is to be `path`. Another spool may do the same at this moment, in its own part."""
+        return part_name(path, f"{self._staging}\0{place}")
+
     def close(self) -> None:
         """Give the room back that `ensure_room` asks of. The store can be used on."""
         with self._probing:
