@@ -32,13 +32,21 @@ class Turns:
 
 
 async def _acquire_if(lock: trio.Lock, is_wanted: Callable[[], bool]) -> None:
-    """Who waits keeps its place in the row, so that no newcomer finds the lock free in between."""
+    """Who waits keeps its place in the row, so that no newcomer finds the lock free in between.
+
+    A lock that came together with a cancel is given back: nobody else would.
+    """
     is_ours = False
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_watch, is_wanted, nursery.cancel_scope)
-        await lock.acquire()
-        is_ours = True
-        nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch, is_wanted, nursery.cancel_scope)
+            await lock.acquire()
+            is_ours = True
+            nursery.cancel_scope.cancel()
+    except BaseException:
+        if is_ours:
+            lock.release()
+        raise
     if not is_ours:
         raise Stopped("the run was stopped before its first call", hint="run again")
 
