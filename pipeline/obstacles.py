@@ -7,6 +7,7 @@ way, wherever it was made: somebody moved it along.
 import os
 
 from pipeline.core.confine import display_path
+from pipeline.core.errors import InputChanging, InputError
 from pipeline.core.model import Job, Product, Refusal, Sha256
 from pipeline.intake import Intake
 from pipeline.state.ledger import Ledger
@@ -31,7 +32,7 @@ def _against(intake: Intake, path: str, expected: set[Sha256 | None], same: Prod
     """`expected` is what this job wrote there, or was about to when a run was killed; `same` the wanted result."""
     if not expected and same is None:
         return _foreign(path, "mediaspool does not remember writing it")
-    if intake.sha256(path) in expected | ({same.sha256} if same is not None else set()):
+    if _content(intake, path) in expected | ({same.sha256} if same is not None else set()):
         return None
     if not expected and same is not None:
         return _foreign(path, f"is not what this job made at '{display_path(same.path)}'")
@@ -40,6 +41,16 @@ def _against(intake: Intake, path: str, expected: set[Sha256 | None], same: Prod
         message=f"'{display_path(path)}' was edited by hand and the job has changed",
         hint="move your version away, or run with --force to replace it",
     )
+
+
+def _content(intake: Intake, path: str) -> Sha256 | None:
+    """None for what no job can have made: a product is whole and of a known type."""
+    try:
+        return intake.sha256(path)
+    except InputChanging:
+        raise
+    except InputError:
+        return None
 
 
 def _foreign(path: str, why: str) -> Refusal:

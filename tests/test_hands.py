@@ -117,6 +117,18 @@ def test_a_product_that_was_moved_and_edited_is_kept_and_told_as_that(folder: Fo
     assert outcome.reason == f"'{there}' is there already, and is not {made_at}"
 
 
+@pytest.mark.parametrize("body", [b"", b"caf\xe9\n"])
+def test_a_file_in_the_way_is_told_as_that_whatever_is_in_it(folder: Folder, body: bytes) -> None:
+    """Nobody gave it as an input: that it is empty or no text is no news, and says nothing of where it lies."""
+    folder.run()
+    folder.product("a.wav.text.srt").unlink()
+    folder.product("a.wav.text.txt").write_bytes(body)
+    assert outcomes(folder.run())[TEXT].code == "product-edited"
+    moved(folder)
+    outcome = outcomes(folder.run())[TEXT]
+    assert (outcome.code, "kept/a.wav.text.txt' is there already" in outcome.reason) == ("output-exists", True)
+
+
 def test_force_replaces_what_is_there(folder: Folder) -> None:
     folder.product("").mkdir()
     folder.product("a.wav.text.txt").write_text("not ours")
