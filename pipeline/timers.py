@@ -123,7 +123,7 @@ def schedule(every_s: float, seed: str) -> str:
 def program() -> list[str]:
     """How this very installation is started from anywhere."""
     script = os.path.join(os.path.dirname(sys.executable), "mediaspool")
-    return [script] if os.access(script, os.X_OK) else [sys.executable, "-m", "pipeline"]
+    return [script] if os.access(script, os.X_OK) else [sys.executable, "-P", "-m", "pipeline"]
 
 
 def unit_name(spool: str) -> str:

@@ -74,7 +74,7 @@ def watch(seat: Seat, every_s: float | None, time_limit: str | None) -> Answer:
         raise ConfigError("a watch looks once a second at most", hint='write it like "30s"')
     limit = ["--time-limit", time_limit] if time_limit else []
     config = ["--config", os.path.abspath(seat.config)] if seat.config else []
-    command = [sys.executable, "-m", "pipeline", "run", "--spool", seat.root, *config, *limit, "--if-busy=skip"]
+    command = [sys.executable, "-P", "-m", "pipeline", "run", "--spool", seat.root, *config, *limit, "--if-busy=skip"]
     rounds = Rounds(
         root=seat.root,
         command=tuple(command),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.watch import LONGEST_PAUSE_S, Rounds
-from tests.cli.conftest import PROGRAM, REPOSITORY
+from tests.cli.conftest import REPOSITORY
 
 pytestmark = pytest.mark.real_time
 TEXT = """
@@ -23,6 +23,7 @@ kind = "canonical_text"
 input = "FOLDER/words.txt"
 out = "FOLDER/clean.{ext}"
 """
+INSTALLED = (sys.executable, "-P", "-m", "pipeline")  # as the console script: without the folder that one stands in
 NEVER_S, LONG_S = "3600", "600"
 
 
@@ -55,12 +56,17 @@ class Watched:
         return self.process.wait(60)
 
 
-def test_what_is_dropped_is_done_and_a_signal_ends_the_watch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stands", ["anywhere", "beside a package of that name"])
+def test_what_is_dropped_is_done_and_a_signal_ends_the_watch(tmp_path: Path, stands: str) -> None:
     (tmp_path / "words.txt").write_text("some words\r\n")
+    if stands != "anywhere":
+        (tmp_path / "pipeline").mkdir()
+        (tmp_path / "pipeline" / "__init__.py").write_text("raise SystemExit('not what was installed')\n")
     spool = tmp_path / "spool"
     process = subprocess.Popen(
-        [*PROGRAM, "watch", "--spool", str(spool), "--every", "1s"],
+        [*INSTALLED, "watch", "--spool", str(spool), "--every", "1s"],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
     )
     try:
         until(lambda: (spool / "incoming").is_dir())
