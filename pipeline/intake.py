@@ -19,7 +19,7 @@ from pipeline.core.model import Media, Sha256, Source
 from pipeline.media.containers import Examination, examine, is_undecided, recognise
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import FileFacts
+from pipeline.state.ledger_rows import FileFacts, file_identity
 from pipeline.state.roots import Roots
 
 CHUNK = 1 << 20
@@ -32,7 +32,7 @@ class Intake:
         self._ledger = ledger
         self._roots = roots
         self._is_rehashing = is_rehashing
-        self._fresh: set[str] = set()
+        self._fresh: dict[str, tuple[tuple[int, ...], FileFacts]] = {}
 
     def media(self, path: str) -> Media | None:
         """The type by content, from the first bytes; None when the content is not known or not readable."""
@@ -63,17 +63,18 @@ class Intake:
         )
 
     def _known(self, path: str) -> FileFacts | None:
-        if self._is_rehashing and path not in self._fresh:
-            return None
-        return self._ledger.known_file(path, _stat(path))
+        """Where the ledger is not trusted, only what was learned here: to a view it tells what it knew before."""
+        found = _stat(path)
+        if not self._is_rehashing:
+            return self._ledger.known_file(path, found)
+        identity, facts = self._fresh.get(path, (None, None))
+        return facts if identity == file_identity(found) else None
 
     def _facts(self, path: str, bounds: Bounds | None) -> FileFacts:
         known = self._known(path)
         if known is not None:
             return known
-        facts = self._learn(path, bounds)
-        self._fresh.add(path)
-        return facts
+        return self._learn(path, bounds)
 
     def _learn(self, path: str, bounds: Bounds | None) -> FileFacts:
         with self._open(path) as file, readable():
@@ -93,6 +94,8 @@ class Intake:
             sha256=digest, size=before.st_size, media=found.media, seconds=found.seconds, tracks=found.streams
         )
         self._ledger.remember_file(path, after, facts)
+        if self._is_rehashing:
+            self._fresh[path] = file_identity(after), facts
         return facts
 
     def _open(self, path: str) -> BinaryIO:

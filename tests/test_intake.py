@@ -1,13 +1,17 @@
 """What a look at an input says to a person: the next thing to do fits what is wrong with the file."""
 
+import hashlib
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.errors import InputError
+from pipeline.core.model import RunId, Sha256
 from pipeline.intake import Intake
 from pipeline.runtime import utc_now
 from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import FileFacts
 from pipeline.state.roots import Roots
 from tests.scripted import wav
 
@@ -41,3 +45,20 @@ def test_an_input_that_is_not_there_is_named_as_it_was_looked_for(tmp_path: Path
         Intake(ledger, Roots([str(tmp_path)])).source(str(path))
     assert refused.value.code == "input-missing"
     ledger.close()
+
+
+@pytest.mark.parametrize("is_view", [True, False], ids=["plan", "work-that-is-undone"])
+def test_what_was_read_again_is_what_counts_from_then_on(tmp_path: Path, is_view: bool) -> None:
+    """`--rehash`, where the ledger still tells what it knew: a plan teaches it nothing, and a group may be undone."""
+    path, name = tmp_path / "a.txt", str(tmp_path / "ledger.db")
+    path.write_text("new\n")
+    with closing(Ledger.open(name, run=RunId("old"), clock=utc_now)) as ledger:
+        facts = FileFacts(sha256=Sha256("0" * 64), size=4, media=None, seconds=None, tracks=())
+        ledger.remember_file(str(path), path.stat(), facts)
+    opened = Ledger.view(name, clock=utc_now) if is_view else Ledger.open(name, run=RunId("new"), clock=utc_now)
+    with closing(opened) as ledger:
+        intake = Intake(ledger, Roots([str(tmp_path)]), is_rehashing=True)
+        with suppress(ZeroDivisionError), ledger.group() if not is_view else nullcontext():
+            first = intake.sha256(str(path))
+            raise ZeroDivisionError
+        assert [first, intake.sha256(str(path))] == [hashlib.sha256(b"new\n").hexdigest()] * 2
