@@ -6,7 +6,6 @@ answer of the name service that changes meanwhile changes nothing. What the sett
 """
 
 import ipaddress
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
@@ -15,7 +14,7 @@ import trio
 
 from pipeline.core.confine import display
 from pipeline.core.errors import ContractError
-from pipeline.routes._hosts import is_home_name
+from pipeline.routes._hosts import NUMBER, is_home_name
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
@@ -35,7 +34,6 @@ _CLOSED_V6 = tuple(
     # 2001::/23 holds Teredo, 2002::/16 is 6to4: both carry an IPv4 address to wherever it points
     for text in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
 )
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 def refuse_host(host: str) -> None:
@@ -46,7 +44,7 @@ def refuse_host(host: str) -> None:
         _refuse_address(literal, name)
         return
     last = name.rpartition(".")[2]
-    if ":" in name or "%" in name or _NUMBER.fullmatch(last) or last == name or is_home_name(name):
+    if ":" in name or "%" in name or NUMBER.fullmatch(last) or last == name or is_home_name(name):
         raise _refusal(host)
 
 

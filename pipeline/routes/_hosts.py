@@ -1,12 +1,23 @@
 """Hosts of this machine and of one's own networks, told by how they are written. Asks nobody."""
 
 import ipaddress
+import re
 
+NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+"""What a resolver may take for an address, or a part of one, though it does not look like that."""
 _NEAR = tuple(
     ipaddress.ip_network(text)
     for text in (
-        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"),
-        *("::1/128", "fc00::/7", "fe80::/10"),
+        *(
+            "0.0.0.0/32",
+            "127.0.0.0/8",
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "169.254.0.0/16",
+            "100.64.0.0/10",
+        ),
+        *("::/128", "::1/128", "fc00::/7", "fe80::/10"),
     )
 )
 _HOME_NAMES = (
@@ -33,6 +44,7 @@ def is_near(host: str) -> bool:
     name = host.lower().strip("[]").removesuffix(".")
     try:
         address = ipaddress.ip_address(name)
-    except ValueError:  # no odd notation of an address is a name
-        return is_home_name(name) or ("." not in name and name[:1].isalpha())
-    return any(address in network for network in _NEAR)
+    except ValueError:  # no odd notation of an address is a name, and not every dot is written as one
+        return is_home_name(name) or (name.isascii() and "." not in name and not NUMBER.fullmatch(name))
+    plain = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return any((plain or address) in network for network in _NEAR)

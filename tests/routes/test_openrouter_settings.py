@@ -55,7 +55,16 @@ def test_g20_o20_v16_only_the_real_host_over_tls_is_the_real_host(base_url: str)
     assert not _remote.address_of(route, BASE_URL, REAL_HOSTS).is_real
 
 
-FAR = ("api.example.com", "8.8.8.8", "[2a00::1]", "[::ffff:8.8.8.8]", "0x08080808", "134744072", "local.example.com")
+FAR = (
+    "api.example.com",
+    "8.8.8.8",
+    "[2a00::1]",
+    "[::ffff:8.8.8.8]",
+    "0x08080808",
+    "134744072",
+    "local.example.com",
+    "gpu。example。com",
+)
 NEAR = (
     "localhost",
     "127.0.0.2",
@@ -66,6 +75,13 @@ NEAR = (
     "[fd00::1]",
     "gpu",
     "gpu.local",
+    "gpu.home.arpa",
+    "localhost.",
+    "4090-box",
+    "0.0.0.0",
+    "[::]",
+    "[::ffff:192.168.7.7]",
+    "[fe80::1%eth0]",
 )
 
 
