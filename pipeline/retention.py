@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_size
 from pipeline.core.confine import display, display_path
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import ConfigError, StoreError
 from pipeline.held import viewed
 from pipeline.pages.index_page import write_index
 from pipeline.report import command
@@ -68,6 +68,7 @@ class _Rule(Struct, frozen=True, kw_only=True):
 def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answer:
     """Look, or delete. `asset_days` also lets go of answers that their jobs have used and that are older than that."""
     spool = Spool(seat.root)
+    _ensure_spool(spool, seat)
     with _allowed(spool, is_real=is_real):
         found = [(rule, list(_old(spool, rule, seat.world.now()))) for rule in _rules(seat)]
         found.append(_assets(seat, spool, asset_days))
@@ -77,6 +78,15 @@ def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answ
             _index_anew(seat, spool, found)
     made = _cleaned(spool, found, is_deleted=is_real)
     return Answer(text=joined(_lines(made, seat)), record=made)
+
+
+def _ensure_spool(spool: Spool, seat: Seat) -> None:
+    """Folders of these names may be anybody's; and without a ledger nobody knows which answers are in use."""
+    has_ledger = os.path.exists(spool.ledger_path) and os.path.getsize(spool.ledger_path) > 0
+    if os.path.isdir(spool.root) and not has_ledger:
+        message = f"'{display_path(spool.root)}' is no spool: there is no ledger in it"
+        hint = f"name the spool with --spool DIR; if its ledger was lost: {command('rebuild', seat.typed)}"
+        raise ConfigError(message, hint=hint)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import time
 import msgspec
 from msgspec import Struct
 
+from pipeline.core.errors import ConfigError
 from pipeline.report import Typed
 from pipeline.runtime import World, utc_now
 from pipeline.state.settings import Settings, load_settings, state_home
@@ -35,6 +36,8 @@ class Seat(Struct, frozen=True, kw_only=True):
 def take_seat(world: World | None, spool: str | None, config: str | None) -> Seat:
     """ConfigError when the settings cannot be used."""
     world = world or real_world()
+    if spool == "":  # as a variable that is not set leaves it; the folder one stands in was not meant
+        raise ConfigError("--spool names no folder", hint="name one, or leave --spool out")
     return Seat(
         root=os.path.abspath(spool) if spool is not None else state_home(world.environ),
         spool=spool,

@@ -38,6 +38,13 @@ def test_2_a_wrong_command_line(shell: Shell) -> None:
     shell.type(code=2)
 
 
+def test_78_a_spool_without_a_name_is_not_the_folder_that_one_stands_in(shell: Shell) -> None:
+    before = set(shell.folder.root.iterdir())
+    for words in (("run", "notes.toml"), ("status",), ("clean", "--yes")):
+        assert "--spool names no folder" in shell.type(*words, "--spool", "", code=78).err
+    assert set(shell.folder.root.iterdir()) == before
+
+
 def test_3_a_failed_a_refused_a_held_or_a_suspect_job(shell: Shell) -> None:
     shell.folder.configure({"fail": "EngineError"})
     shell.folder.record("a.wav")

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pipeline import retention
-from pipeline.core.errors import RunBusy
+from pipeline.core.errors import ConfigError, RunBusy
 from pipeline.retention import DAY_S, Cleaned
 from tests.cli.conftest import locked, seat
 from tests.makers import FAR_FUTURE, Folder, verdicts
@@ -132,6 +132,31 @@ def test_deleting_needs_the_lock_and_looking_does_not(used: Folder) -> None:
 def test_cleaning_where_no_spool_is_makes_none(folder: Folder) -> None:
     assert clean(folder, is_real=True).files == 0
     assert not folder.spool.exists()
+
+
+@pytest.mark.parametrize("is_real", [False, True])
+def test_a_folder_that_is_no_spool_is_never_cleaned(folder: Folder, *, is_real: bool) -> None:
+    """A wrong word behind --spool: `done/` is a name that others give to folders too."""
+    (folder.spool / "done").mkdir(parents=True)
+    (folder.spool / "done" / "tax.pdf").write_text("precious")
+    before = files(folder)
+    with pytest.raises(ConfigError, match="no spool"):
+        clean(folder, is_real=is_real)
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["gone", "empty"])
+def test_the_answers_of_a_spool_that_lost_its_ledger_are_never_cleaned(used: Folder, left: bytes | None) -> None:
+    """Nobody knows which of them are in use, and they are what a new ledger is made of."""
+    for path in used.spool.glob("ledger.db*"):
+        path.unlink()
+    if left is not None:
+        (used.spool / "ledger.db").write_bytes(left)
+    before = files(used)
+    with pytest.raises(ConfigError) as refused:
+        clean(used, is_real=True)
+    assert "mediaspool rebuild" in refused.value.hint
+    assert files(used) == before
 
 
 def test_these_tests_look_from_far_enough() -> None:
