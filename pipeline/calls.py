@@ -217,7 +217,7 @@ class Caller:
         gate = self._gate(call)
         while True:
             try:
-                async with gate.seat(call.owner.may_begin):
+                async with gate.seat(call.owner.may_begin, call.owner.place):
                     if not call.owner.may_begin():
                         raise Stopped("the run was stopped before its first call", hint="run again")
                     if resumed is not None:

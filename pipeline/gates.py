@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 import trio
 
 from pipeline.core.errors import MediaspoolError, RouteBusy, RouteClosed
+from pipeline.core.model import Place
 from pipeline.core.retry import MAX_TRIES
 from pipeline.core.tempo import Tempo
 
 LOOK_EVERY_S = 1.0
 MAX_FORBIDDEN = 3
-"""Calls in a row that may be refused for the key: then it is the key."""
+"""Jobs in a row whose calls may be refused for the key: then it is the key. One alone may be refused in many parts."""
 
 
 class Gate:
@@ -30,12 +31,12 @@ class Gate:
         self._limiter = trio.CapacityLimiter(width)
         self._under_way: list[int] = []
         self._is_reached = False
-        self._forbidden = 0
+        self._forbidden: set[Place] = set()
         self._why: MediaspoolError | None = None
         self._closed = trio.Event()
 
     @asynccontextmanager
-    async def seat(self, is_wanted: Callable[[], bool]) -> AsyncIterator[None]:
+    async def seat(self, is_wanted: Callable[[], bool], job: Place) -> AsyncIterator[None]:
         """Waits for a turn, and raises what closed the route meanwhile. What the call ends with sets the pace.
 
         Who does not want the seat any more gets one also while the route rests, only to give it back.
@@ -46,10 +47,10 @@ class Gate:
         try:
             yield
             self._is_reached = True
-            self._forbidden = 0
+            self._forbidden.clear()
             self._tempo.went_well(turn=turn)
         except MediaspoolError as error:
-            self._learn(error, turn)
+            self._learn(error, turn, job)
             raise
         finally:
             self._under_way.remove(turn)
@@ -94,7 +95,7 @@ class Gate:
             if self._why is not None:
                 raise self._why
 
-    def _learn(self, error: MediaspoolError, turn: int) -> None:
+    def _learn(self, error: MediaspoolError, turn: int, job: Place) -> None:
         self._is_reached |= error.connected
         if error.slows:
             self._tempo.slow_down(
@@ -110,7 +111,7 @@ class Gate:
         elif error.reach == "route" and error.settles == "rejected":
             self.close(error)
         elif error.doubts_key:
-            self._forbidden += 1
-            if self._forbidden >= MAX_FORBIDDEN:
-                what = f"{error.message}; so were {MAX_FORBIDDEN} calls in a row"
+            self._forbidden.add(job)
+            if len(self._forbidden) >= MAX_FORBIDDEN:
+                what = f"{error.message}; so were {MAX_FORBIDDEN} jobs in a row"
                 self.close(RouteClosed(what, hint="has the key of the route the right to do this?"))

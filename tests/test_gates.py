@@ -9,7 +9,8 @@ import trio
 from trio.testing import MockClock
 
 from pipeline.core.errors import Forbidden, MediaspoolError, Overloaded, RouteClosed, Throttled, Unreachable
-from pipeline.core.model import Outcome
+from pipeline.core.model import Outcome, Place
+from pipeline.gates import Gate
 from tests.rig import Act, Rig, Seen
 from tests.test_lanes import verdicts
 
@@ -138,6 +139,17 @@ async def test_a_call_that_is_forbidden_among_others_that_come_through_costs_its
     told = verdicts(outcomes)
     assert [told.pop(f"flagged{number}") for number in range(2)] == ["failed", "failed"]
     assert set(told.values()) == {"done"}
+
+
+async def test_one_job_that_is_forbidden_in_many_parts_closes_nothing_and_three_jobs_do() -> None:
+    gate = Gate("r", WIDTH)
+    for job in ("one", "one", "one", "two", "three"):
+        with pytest.raises(Forbidden):
+            async with gate.seat(lambda: True, Place(job)):
+                raise Forbidden("the key may not do this, or what was asked")
+    with pytest.raises(RouteClosed, match="3 jobs in a row"):
+        async with gate.seat(lambda: True, Place("four")):
+            pass
 
 
 async def test_a_route_on_which_everything_is_forbidden_closes_after_a_few_and_the_next_run_goes_on_behind_them(
