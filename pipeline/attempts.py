@@ -30,7 +30,7 @@ from pipeline.core.model import (
 )
 from pipeline.core.operations import MediaRef, media_of, texts_of
 from pipeline.course import Call, Course, Made
-from pipeline.exchange import ANSWERS, Payload, Receiving
+from pipeline.exchange import ANSWERS, Left, Payload, Receiving
 from pipeline.state.durable import digest_file
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
@@ -130,6 +130,8 @@ class Attempts:
         call = course.call
         try:
             return await call.driver.perform(call.operation, call.binding, course.exchange)
+        except Left:
+            raise
         except MediaspoolError as error:
             error.message = safe_message(error.message, self._redactor, texts_of(call.operation))
             error.hint = safe_message(error.hint, self._redactor, ())

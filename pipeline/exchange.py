@@ -42,6 +42,10 @@ def payload_name(attempt: str, number: int = 0) -> str:
     return f"{attempt}.payload.{number}" if number else f"{attempt}.payload"
 
 
+class Left(Deferred):
+    """The run does not wait for the provider any longer. Told in our own words, not in a server's."""
+
+
 class Payload:
     """One payload on its way in. `media` is set once it is whole, synced and what it should be.
 
@@ -144,7 +148,7 @@ class Receiving:
             while (left := until - trio.current_time()) > 0:
                 if self._may_leave():
                     self._tab.has_left = True
-                    raise Deferred("the run ends while the provider works on it", hint="run again: the next goes on")
+                    raise Left("the run ends while the provider works on it", hint="run again: the next goes on")
                 await trio.sleep(min(left, LOOK_EVERY_S))
         finally:
             self._tab.waits -= 1

@@ -80,7 +80,7 @@ class Player:
 
     async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
         assert isinstance(operation, Speak)
-        act = msgspec.json.decode(operation.text.partition(" ")[2], type=Act)
+        act = msgspec.json.decode(operation.text.partition("/")[2].partition(" ")[2], type=Act)
         self.now += 1
         self.most = max(self.most, self.now)
         try:

@@ -66,6 +66,13 @@ async def test_a_drain_does_not_wait_for_what_only_a_provider_works_on(rig: Rig,
     assert (states(rig), len(rig.ledger.submitted_attempts())) == ({"open": 0, "held": 0}, 2)
 
 
+async def test_why_a_run_left_it_is_told_also_where_the_text_has_the_same_words(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    told = await rig.run_stopped(rig.job("clip", LONG, shared="while the provider works on it the run ends"), after_s=5)
+    assert told["clip"].reason == "the run ends while the provider works on it"
+
+
 async def test_nor_for_a_job_that_only_waits_for_its_turn_at_the_call_of_another(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
