@@ -6,12 +6,12 @@ way, wherever it was made: somebody moved it along.
 
 import os
 
-from pipeline.core.confine import display_path
+from pipeline.core.confine import display, display_path
 from pipeline.core.errors import InputChanging, InputError
 from pipeline.core.model import Job, Product, Refusal, Sha256
 from pipeline.intake import Intake
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import JobRow
+from pipeline.state.ledger_rows import JobRow, ProductRow
 
 
 def in_the_way(ledger: Ledger, intake: Intake, job: Job, known: JobRow | None) -> Refusal | None:
@@ -24,8 +24,13 @@ def in_the_way(ledger: Ledger, intake: Intake, job: Job, known: JobRow | None) -
         expected = {intended.get(product.path), ours.sha256 if ours and ours.place == job.place else None} - {None}
         reason = _against(intake, product.path, expected, made.get(product.name))
         if reason is not None:
-            return reason
+            return reason if expected or ours is None else _foreign(product.path, _written_for(ledger, ours))
     return None
+
+
+def _written_for(ledger: Ledger, theirs: ProductRow) -> str:
+    row = ledger.job(theirs.place)
+    return f"was written for the job '{display(row.job)}' of {display(row.manifest)}" if row else "is of another job"
 
 
 def _against(intake: Intake, path: str, expected: set[Sha256 | None], same: Product | None) -> Refusal | None:

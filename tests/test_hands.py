@@ -117,6 +117,13 @@ def test_a_product_that_was_moved_and_edited_is_kept_and_told_as_that(folder: Fo
     assert outcome.reason == f"'{there}' is there already, and is not {made_at}"
 
 
+def test_a_file_in_the_way_that_was_written_for_another_job_is_told_as_that(folder: Folder) -> None:
+    folder.run()
+    folder.manifest.write_text(MANIFEST.replace('"notes"', '"other"').replace('["txt", "srt"]', '["txt", "vtt"]'))
+    reason = outcomes(folder.run())["other/a.wav#text"].reason
+    assert reason.endswith(f"a.wav.text.txt' is there already, and was written for the job '{TEXT}' of notes")
+
+
 @pytest.mark.parametrize("body", [b"", b"caf\xe9\n"])
 def test_a_file_in_the_way_is_told_as_that_whatever_is_in_it(folder: Folder, body: bytes) -> None:
     """Nobody gave it as an input: that it is empty or no text is no news, and says nothing of where it lies."""
