@@ -74,7 +74,7 @@ def sync_names(path: str) -> None:
 
 
 def make_folders(path: str, mode: int = PRIVATE_FOLDER) -> None:
-    """Like os.makedirs, and the new names are durable."""
+    """Like os.makedirs, and the new names are durable, where they can be made so."""
     missing = []
     while not os.path.isdir(path):
         missing.append(path)
@@ -82,7 +82,7 @@ def make_folders(path: str, mode: int = PRIVATE_FOLDER) -> None:
     for folder in reversed(missing):
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, mode)
-        sync_folder(os.path.dirname(folder) or ".")
+        sync_names(os.path.dirname(folder) or ".")
 
 
 def digest_fd(fd: int) -> Sha256:

@@ -61,3 +61,10 @@ def test_a_spool_without_a_ledger_has_a_durable_name(tmp_path: Path, tracer: Tra
         spool.mkdir(mode=0o700)
     fault = Fault(call="fsync", nth=1, error=errno.EIO, below=str(tmp_path))
     assert tracer.run(lambda: tried(lambda: Spool.create(str(spool))), fault=fault).code == 1
+
+
+def test_a_spool_below_a_folder_that_knows_no_sync_or_may_not_be_read_is_made_as_before(
+    tmp_path: Path, tracer: Tracer
+) -> None:
+    fault = Fault(call="fsync", nth=1, error=errno.EINVAL, below=str(tmp_path))
+    assert tracer.run(lambda: tried(lambda: Spool.create(str(tmp_path / "spool"))), fault=fault).code == 0
