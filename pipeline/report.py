@@ -60,6 +60,9 @@ _BY_CODE: Mapping[str, int] = {
     "manifest-too-large": 65,
     "manifest-missing": 66,
 }
+_LEFT_FOR = _BY_CODE.keys() | {
+    "limit-time"
+}  # which is no code of the program: of a job that failed it is the job's own
 _SIGNAL_BASE = 128
 _PROBLEMS: tuple[Verdict, ...] = ("failed", "held", "suspect", "refused", "blocked")
 _ORDER: tuple[Verdict, ...] = (*_PROBLEMS, "not-started", "done", "empty", "unchanged")
@@ -310,10 +313,10 @@ def _stops(report: RunReport, typed: Typed) -> list[str]:
 
 
 def left_jobs(report: RunReport) -> list[list[Outcome]]:
-    """The jobs that were not started for a cap, a route or a trouble of the machine, those of one reason together."""
+    """The jobs not started for a cap, a route, their time or a trouble of the machine, those of one reason together."""
     found: dict[str, list[Outcome]] = {}
     for outcome in report.outcomes:
-        if _is_left(outcome) and outcome.code in _BY_CODE:
+        if _is_left(outcome) and outcome.code in _LEFT_FOR:
             found.setdefault(outcome.reason, []).append(outcome)
     return list(found.values())
 

@@ -314,6 +314,15 @@ def test_a_cap_of_a_manifest_is_named_with_what_to_do_about_it() -> None:
     assert len(shown) == 3
 
 
+def test_it_is_told_that_a_job_had_no_time_left_to_wait_for_room_and_what_to_do() -> None:
+    waited = msgspec.structs.replace(
+        _outcome("not-started", code="limit-time"), reason="its deadline passed while it waited", hint="raise it"
+    )
+    line = "stopped by limit-time: its deadline passed while it waited; raise it; next: mediaspool run notes.toml"
+    assert line in summary(_report(waited))
+    assert _code(waited) == 4
+
+
 def test_old_problems_are_counted_but_not_shown_again() -> None:
     shown = summary(_report(_outcome("held", job="old", earlier="held"), _outcome("done")))
     assert "1 held" in shown
