@@ -89,7 +89,7 @@ class Caller:
         """The answer to `operation`. Identical calls of one run are merged; a receipt answers without the route."""
         key = call_key(operation, route=binding.route, model=binding.model, engine=binding.engine)
         self._asked.setdefault(owner.place, set()).add(key)
-        async with self._turns.of(key, owner.may_begin):
+        async with self._turns.of(key, owner.may_wait):
             made = await self._from_memory_or_made(key, operation, binding, owner)
         self._answered(owner.place, key)
         return made

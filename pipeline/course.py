@@ -32,9 +32,9 @@ from pipeline.state.ledger_rows import AttemptState, EndState
 class CallOwner(Struct, frozen=True, kw_only=True):
     """On whose behalf a call is made, within which bounds, and where what it costs is added up.
 
-    `may_begin` is asked at the last moment before each attempt, `may_leave` while a provider works. `call_timeout_s` is
-    what the job says of its calls; `audio_seconds` what a call counts towards a cap on minutes, where that is not all
-    of its sound.
+    `may_begin` is asked at the last moment before each attempt, `may_wait` while another job is at the same call, and
+    `may_leave` while a provider works. `call_timeout_s` is what the job says of its calls; `audio_seconds` what a call
+    counts towards a cap on minutes, where that is not all of its sound.
     """
 
     place: Place
@@ -44,6 +44,7 @@ class CallOwner(Struct, frozen=True, kw_only=True):
     budget: Budget
     tab: Tab
     may_begin: Callable[[], bool]
+    may_wait: Callable[[], bool]
     may_leave: Callable[[], bool]
     call_timeout_s: float | None = None
     audio_seconds: float | None = None

@@ -99,6 +99,7 @@ class Work:
             budget=terms.budget,
             tab=self.tab,
             may_begin=self._may_begin,
+            may_wait=self._may_wait,
             may_leave=self._may_leave,
             call_timeout_s=job.call_timeout_s,
         )
@@ -121,6 +122,10 @@ class Work:
     def _may_begin(self) -> bool:
         """A job that waits for its first seat can wait for another run; one that has called goes on to its end."""
         return self.tab.has_called or not self.terms.is_stopping()
+
+    def _may_wait(self) -> bool:
+        """Whatever becomes of the route: the answer that another job waits for there is sent for already."""
+        return self.tab.has_called or not self.terms.is_draining()
 
     def _may_leave(self) -> bool:
         """Nothing is lost where only providers are waited for; while other work goes on, they may come in time."""

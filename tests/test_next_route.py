@@ -64,6 +64,17 @@ async def test_it_never_moves_while_one_of_its_calls_is_in_doubt(rig: Rig, autoj
     assert (routes(rig), states(rig)) == (["a", "a"], {"open": 0, "held": 1})
 
 
+async def test_who_waits_for_the_same_call_of_another_job_has_its_answer_though_the_route_closes_meanwhile(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Under way it was before, and by the next route it would be paid for a second time."""
+    same = [rig.job(name, Act(after_s=50), shared="same", route=BOTH, on_failure="next-route") for name in ("j", "k")]
+    closing = rig.job("closing", Act(on="a", ends="RouteClosed", after_s=5), route="a")
+    outcomes = await rig.run(*same, closing)
+    assert verdicts(outcomes) == {"j": "done", "k": "done", "closing": "not-started"}
+    assert routes(rig) == ["a", "a"]
+
+
 async def test_the_last_route_s_failure_is_the_job_s(rig: Rig, autojump_clock: MockClock) -> None:
     outcomes = await rig.run(rig.job("j", Act(unavailable=99), route=BOTH, on_failure="next-route"))
     assert (outcomes["j"].verdict, outcomes["j"].code, outcomes["j"].route) == ("failed", "unavailable", "b")

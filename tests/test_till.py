@@ -55,6 +55,7 @@ def call_of(text: str) -> Call:
         budget=Budget(Caps()),
         tab=Tab(),
         may_begin=bool,
+        may_wait=bool,
         may_leave=bool,
     )
     operation = Speak(text=text, language="en")
