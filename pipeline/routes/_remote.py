@@ -61,7 +61,8 @@ def _refuse_open_key(route: RouteConfig, shown: str) -> None:
     if (route.key or route.options.get("key.speak")) and not is_on(route.options, KEY_OVER_HTTP):
         raise ConfigError(
             f"base_url of route {route.id} would send its key unencrypted to {shown}",
-            hint=f'write https://; if the way there is safe by other means, set the option {KEY_OVER_HTTP} = "true"',
+            hint=f'write https://; where the way there is safe, write {KEY_OVER_HTTP} = "true" into '
+            f"[routes.{route.id}.options]",
         )
 
 

@@ -91,6 +91,7 @@ def test_a_key_is_not_sent_in_plain_text_over_networks_of_others(lanes: Lanes, h
         with pytest.raises(ConfigError, match="unencrypted") as wrong:
             opened(lanes, base_url=f"http://{host}/v1", **named)
         assert "https://" in wrong.value.hint
+        assert 'key_over_http = "true" into [routes.openrouter.options]' in wrong.value.hint
     opened(lanes, base_url=f"http://{host}/v1", key=None)
     opened(lanes, base_url=f"http://{host}/v1", options={"key_over_http": "true"})
     opened(lanes, base_url=f"https://{host}/v1")
