@@ -17,6 +17,7 @@ from pipeline.core.errors import (
     Deferred,
     EngineError,
     InDoubt,
+    LimitExceeded,
     MediaspoolError,
     ReplyTooLarge,
     Throttled,
@@ -121,12 +122,12 @@ class Course:
         return _deferred(error.message)
 
     def _beyond_our_bound(self, error: MediaspoolError) -> MediaspoolError:
-        """Behind a ticket it can still be had; else whoever wants it has it made, and pays, once more."""
+        """Behind a ticket it can still be had; else it is made and paid once more. A free one is, by any new limit."""
         if self.exchange.ticket is not None:
             hint = "raise max_output_mb, then run again: it is fetched then, and not paid for twice"
             return Deferred(f"the answer is made, but too large for the limits: {error.message}", hint=hint)
         if not self.call.binding.paid:
-            return error
+            return LimitExceeded(error.message, hint=error.hint)
         hint = "raise max_output_mb before a retry, which pays again"
         return ReplyTooLarge(f"{error.message}; it was made and is paid for", hint=hint, usd=error.usd)
 

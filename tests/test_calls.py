@@ -125,6 +125,21 @@ async def test_a_paid_answer_that_is_too_large_has_failed_was_paid_and_is_made_a
     rig.close()
 
 
+async def test_an_answer_that_cost_nothing_and_is_too_large_is_made_anew_as_soon_as_the_limit_is_raised(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 1})
+    rig.job_limits = SMALL
+    outcome = (await rig.run(rig.job("a", Act())))["a"]
+    assert (outcome.verdict, outcome.code, outcome.hint) == ("refused", "limit-bytes", "raise max_output_mb")
+    rig.begin_anew()
+    assert (await rig.run(rig.job("a", Act())))["a"].verdict == "unchanged"
+    rig.begin_anew()
+    rig.job_limits = LARGE
+    assert (await rig.run(rig.job("a", Act())))["a"].verdict == "done"
+    rig.close()
+
+
 async def test_what_is_made_behind_a_ticket_and_too_large_is_fetched_once_the_limit_is_raised(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -91,7 +91,7 @@ CODES: dict[str, str] = {
     "route-closed": "the route takes nothing more in this run",
     "reply-type": "the reply is not of the type that was asked for",
     "reply-empty": "the reply has no content",
-    "reply-too-large": "the reply is larger than the limits allow; it was made, and paid for where the route is paid",
+    "reply-too-large": "the reply is larger than the limits allow; it was made and is paid for",
     "reply-damaged": "the reply is cut short, too short for what was asked, or cannot be read",
     "address-refused": "the reply leads to an address that is never fetched",
     "in-doubt": "the call was sent and no verdict came back; it may have been paid for",
