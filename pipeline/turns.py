@@ -36,17 +36,17 @@ async def _acquire_if(lock: trio.Lock, is_wanted: Callable[[], bool]) -> None:
 
     A lock that came together with a cancel is given back: nobody else would.
     """
-    is_ours = False
+    is_ours = is_kept = False
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch, is_wanted, nursery.cancel_scope)
             await lock.acquire()
             is_ours = True
             nursery.cancel_scope.cancel()
-    except BaseException:
-        if is_ours:
+        is_kept = is_ours
+    finally:
+        if is_ours and not is_kept:
             lock.release()
-        raise
     if not is_ours:
         raise Stopped("the run was stopped before its first call", hint="run again")
 
