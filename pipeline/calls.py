@@ -7,6 +7,7 @@ kind and no driver needs reminding.
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import trio
 from msgspec import Struct
@@ -176,7 +177,8 @@ class Caller:
             except MediaspoolError as error:
                 if error.settles != "in_doubt" or error.reach != "call" or not await self._may_repeat(call):
                     raise
-            await trio.sleep(FIRST_DELAY_S)
+            with call.owner.tab.at_work():
+                await trio.sleep(FIRST_DELAY_S)
 
     async def _may_repeat(self, call: Call) -> bool:
         """Does the allowance cover one more try of a call that has just ended in doubt?"""
@@ -211,7 +213,9 @@ class Caller:
                     await self._pacer.rest(call.driver.route, self._gate(call).rest_s)
                 if wait is None:
                     raise
-            await self._gate(call).sleep(wait, call.owner.may_begin)
+                is_own = not error.slows  # else the whole route rests, and this call only waits with all others
+            with call.owner.tab.at_work() if is_own else nullcontext():
+                await self._gate(call).sleep(wait, call.owner.may_begin)
 
     async def _attempt(self, call: Call, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
         gate = self._gate(call)
@@ -224,16 +228,14 @@ class Caller:
                         return await self._gone_on_with(call, resumed)
                     return await self._taken(call, number)
             except NotYet as later:
-                wait = gate.sleep(later.wait_s, call.owner.may_begin)
+                await gate.sleep(later.wait_s, call.owner.may_begin)
             except Later as later:
-                wait = gate.until(later.parked, call.owner.may_begin)
-            call.owner.tab.in_line += 1
-            await wait
-            call.owner.tab.in_line -= 1  # only here: one that was cut off is asked for afterwards
+                await gate.until(later.parked, call.owner.may_begin)
 
     async def _gone_on_with(self, call: Call, row: AttemptRow) -> Made:
         call.owner.tab.has_called = True
-        made = await self._attempts.make(call, Bill(), resumed=row)
+        with call.owner.tab.at_work():
+            made = await self._attempts.make(call, Bill(), resumed=row)
         if made.receipt.usd is not None:
             await self._pacer.price(row.id, made.receipt.usd)
         return made
@@ -243,7 +245,8 @@ class Caller:
         async with self._till.taken(call) as bill:
             call.owner.tab.has_called = True
             self._reached("booked")
-            return await self._attempts.make(call, bill, number=number)
+            with call.owner.tab.at_work():
+                return await self._attempts.make(call, bill, number=number)
 
     def _gate(self, call: Call) -> Gate:
         config = call.driver.route

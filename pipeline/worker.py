@@ -97,7 +97,7 @@ async def _too_late(bench: Bench, decision: Decision, tab: Tab) -> MediaspoolErr
             return still_waiting("the job's deadline passed")
     hint = "raise job_timeout, or max_runtime in the job's limits"
     if tab.only_stood_in_line:
-        what = "the job's deadline passed while it waited for room under a cap or a rate"
+        what = "the job's deadline passed while it only waited for its turn or for room"
         return Stopped(what, code="limit-time", hint=f"run again, or {hint}")
     return EngineError("the job's deadline passed", code="limit-time", hint=hint)
 

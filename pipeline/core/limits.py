@@ -1,12 +1,13 @@
 """Bounds and the counters that enforce them: the smallest level wins, and the winner is known by name."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 
 from msgspec import Struct
 
-from pipeline.core.errors import ConfigError, ReplyTooLarge
+from pipeline.core.errors import ConfigError, MediaspoolError, ReplyTooLarge
 from pipeline.core.model import Limits
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -60,14 +61,14 @@ class Tab:
 
     `has_called` from its first attempt on: such a job goes on to its end, where others wait for the next run. Of the
     `calls` that it is at, `waits` only wait for a provider; `has_left` once one of them did not any longer. Of those
-    that were `cut` off, `in_line` had only waited until caps or rates have room for them.
+    that were `cut` off, `cut_at_work` were sent or about to be tried again; the others had only stood in line.
     """
 
     def __init__(self) -> None:
         self.known_usd = Decimal(0)
         self.unpriced = 0
         self.has_called = False
-        self.calls = self.waits = self.cut = self.in_line = 0
+        self.calls = self.waits = self.cut = self.cut_at_work = 0
         self.has_left = False
 
     @property
@@ -77,8 +78,21 @@ class Tab:
 
     @property
     def only_stood_in_line(self) -> bool:
-        """Was nothing cut off but waits for room that others had taken?"""
-        return 0 < self.cut == self.in_line
+        """Was nothing cut off but waits for what others had: a turn, a seat, room, a route that rests?"""
+        return self.cut > 0 == self.cut_at_work
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """What is cut off in here did not only stand in line."""
+        is_cut = True
+        try:
+            yield
+            is_cut = False
+        except MediaspoolError:
+            is_cut = False
+            raise
+        finally:
+            self.cut_at_work += is_cut
 
     @property
     def is_free(self) -> bool:
