@@ -15,7 +15,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline import app, preview
+from pipeline import app, one_cpu, preview
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_path
 from pipeline.app import Result, RunRequest
 from pipeline.core.confine import display_path
@@ -93,7 +93,7 @@ def work(seat: Seat, order: Order) -> Answer:
 def _run(seat: Seat, request: RunRequest, events: EventStream | None, *, is_live: bool) -> Result:
     caught = Caught()
     caught.keep()
-    with _watching(is_live) as watch:
+    with _watching(is_live) as watch, one_cpu.together():
         onlooker = watch if events is None else Several(watch, events)
         world = msgspec.structs.replace(seat.world, watch=onlooker)
         result = trio.run(app.run, request, seat.settings, world, caught)

@@ -17,6 +17,7 @@ from signal import SIGKILL, Signals
 
 from msgspec import Struct
 
+from pipeline import one_cpu
 from pipeline.children import framing, limits
 from pipeline.children.stage import Roots, StageResult, StageSpec
 
@@ -88,6 +89,7 @@ class ChildProcess:
             env=_stripped(environ),
             process_group=0,  # a Ctrl-C at the terminal is for the parent, which drains
         )
+        one_cpu.unbind(self._process.pid)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._asks, self._answers = self._process.stdin.fileno(), self._process.stdout.fileno()

@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, wait
 import msgspec
 import pytest
 
+from pipeline import one_cpu
 from pipeline.children.limits import MEGABYTE
 from pipeline.children.run import run_stage
 from pipeline.children.stage import FileRef, StageResult, StageSpec
@@ -57,6 +58,17 @@ def test_no_key_reaches_a_child(odd_pool: PoolMaker) -> None:
 
 def test_a_child_is_not_in_the_terminals_process_group(odd_pool: PoolMaker) -> None:
     assert pid_of(outcome(odd_pool, "group")) != os.getpgrp()
+
+
+@pytest.mark.skipif(len(one_cpu.allowed()) < 2, reason="one CPU is all there is here")
+def test_a_child_may_use_every_cpu_though_the_run_is_kept_on_one(odd_pool: PoolMaker) -> None:
+    everywhere, pool = one_cpu.allowed(), odd_pool()
+    os.sched_setaffinity(0, {min(everywhere)})
+    try:
+        pid = pid_of(pool.submit_stage(ask("print"), {}).result(timeout=30))
+    finally:
+        os.sched_setaffinity(0, everywhere)
+    assert os.sched_getaffinity(pid) == everywhere
 
 
 def test_an_odd_file_name_reaches_the_child_and_comes_back(odd_pool: PoolMaker) -> None:

@@ -1,0 +1,78 @@
+"""The threads of a busy run share a CPU; nothing else is bound, and nothing stays so."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pipeline import one_cpu
+
+EVERYWHERE = one_cpu.allowed()
+SHARED_S = 10.0
+
+pytestmark = pytest.mark.skipif(len(EVERYWHERE) < 2, reason="one CPU is all there is here")
+
+
+def masks() -> set[frozenset[int]]:
+    return {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
+
+
+def seen(is_so: Callable[[], bool]) -> bool:
+    """Looks as fast as it can, so that this thread is a busy one."""
+    until = time.monotonic() + SHARED_S
+    while not is_so():
+        if time.monotonic() > until:
+            return False
+    return True
+
+
+def test_the_threads_of_a_busy_run_share_a_cpu_and_are_free_afterwards() -> None:
+    idle = threading.Event()
+    threading.Thread(target=idle.wait, daemon=True).start()
+    with one_cpu.together():
+        shared = seen(lambda: len(masks()) == 1 and len(next(iter(masks()))) == 1)
+    idle.set()
+    assert shared
+    assert masks() == {EVERYWHERE}
+
+
+def broken_run() -> None:
+    with one_cpu.together():
+        assert seen(lambda: len(os.sched_getaffinity(0)) == 1)
+        raise KeyError
+
+
+def test_they_are_free_again_when_the_run_breaks_off() -> None:
+    with pytest.raises(KeyError):
+        broken_run()
+    assert masks() == {EVERYWHERE}
+
+
+def test_the_kernel_may_choose_the_cpu_anew_while_the_run_lasts() -> None:
+    with one_cpu.together():
+        assert seen(lambda: len(os.sched_getaffinity(0)) == 1)
+        assert seen(lambda: len(os.sched_getaffinity(0)) > 1)
+        assert seen(lambda: len(os.sched_getaffinity(0)) == 1)
+
+
+@pytest.mark.parametrize(
+    ("used", "expected"), [(0.0, False), (0.2, False), (0.4, True), (1.2, True), (1.9, False), (7.5, False)]
+)
+def test_only_work_for_about_one_cpu_is_kept_together(used: float, expected: bool) -> None:
+    assert one_cpu.is_better_together(used) is expected
+
+
+def test_a_program_that_was_given_one_cpu_stays_there_with_its_children() -> None:
+    ask = (
+        "import os, threading; from pipeline import one_cpu\n"
+        "with one_cpu.together(): print(len(os.sched_getaffinity(0)), threading.active_count())\n"
+        "one_cpu.unbind(0); print(len(os.sched_getaffinity(0)))"
+    )
+    told = subprocess.run(
+        ["taskset", "-c", str(min(EVERYWHERE)), sys.executable, "-c", ask], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["1", "1", "1"]
