@@ -54,7 +54,8 @@ async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome | U
     bench.log.event("job-started", place=job.place, kind=job.kind)
     try:
         outcome = await _run(bench, work)
-    except MediaspoolError as error:
+    except MediaspoolError as raised:
+        error = _beyond_our_bound(raised, work)
         may_move = is_untaken(error) and terms.tab.is_free and job.on_failure == "next-route"
         if may_move or error.reach != "call":
             return Unfinished(error=error, may_move=may_move)
@@ -100,6 +101,21 @@ async def _too_late(bench: Bench, decision: Decision, tab: Tab) -> MediaspoolErr
         what = "the job's deadline passed while it only waited for its turn or for room"
         return Stopped(what, code="limit-time", hint=f"run again, or {hint}")
     return EngineError("the job's deadline passed", code="limit-time", hint=hint)
+
+
+def _beyond_our_bound(error: MediaspoolError, work: Work) -> MediaspoolError:
+    """What is too large only once its parts are paid for was not refused, which says that nothing was sent."""
+    binding = work.decision.binding
+    if (
+        (error.outcome, error.code) != ("refused", "limit-bytes")
+        or binding is None
+        or not (binding.paid and work.calls)
+    ):
+        return error
+    what = f"{error.message}; the answers that it was made of are paid for and kept"
+    return EngineError(
+        what, code=error.code, hint="raise max_output_mb, then run again: none of them is paid for twice"
+    )
 
 
 def still_waiting(what: str) -> Deferred:

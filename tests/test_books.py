@@ -75,6 +75,23 @@ def test_a_file_in_the_way_of_a_chapter_is_kept_and_the_calls_too(tmp_path: Path
     assert (verdicts(folder.run()), folder.calls()) == ({"book": "done"}, PARTS)
 
 
+def test_a_book_too_large_once_its_parts_are_paid_has_failed_and_a_higher_limit_makes_it_of_them(
+    tmp_path: Path,
+) -> None:
+    limits = 'format = "wav"\nlimits = {{ max_output_mb = {} }}'
+    folder = make_folder(tmp_path, chapters="files", more=limits.format(0.05))
+    folder.configure({"paid": "0.01"})
+    outcome = outcomes(folder.run())["book"]
+    assert (outcome.verdict, outcome.code, folder.calls()) == ("failed", "limit-bytes", PARTS)
+    assert (
+        outcome.reason == "the output has more than 50000 bytes; the answers that it was made of are paid for and kept"
+    )
+    assert outcome.hint == "raise max_output_mb, then run again: none of them is paid for twice"
+    assert verdicts(folder.run()) == {"book": "unchanged"}
+    folder.manifest.write_text(MANIFEST.format(chapters="files", more=limits.format(5), up=""))
+    assert (verdicts(folder.run()), folder.calls()) == ({"book": "done"}, PARTS)
+
+
 def test_a_change_in_one_chapter_asks_for_that_one_only(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     folder.run()
