@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from decimal import Decimal
 
 import trio
 
@@ -168,7 +169,7 @@ class Attempts:
             model=call.binding.model,
             operation=call.name,
             paid=call.binding.paid,
-            worst_usd=call.worst().usd,
+            worst_usd=call.owner.budget.stated(call.worst()).usd,
             kind=call.owner.kind,
             manifest=call.owner.manifest,
             attempt=bill.attempt,
@@ -263,7 +264,7 @@ class Attempts:
             asset=first.staged.sha256,
             media_type=_media(first).media_type,
             size=first.staged.size,
-            usd=reply.usd if reply else course.told_usd,
+            usd=_price(course),
             request_id=self._keepable(reply.request_id if reply else None) or course.exchange.request_id,
             finished_at=self._clock(),
             seconds=reply.seconds if reply else None,
@@ -340,6 +341,12 @@ def _room(call: Call) -> int:
     cap = call.owner.limits.max_output_bytes
     room = PAID_ROOM_BYTES.get(call.name, PAID_ROOM_OTHERS_BYTES)
     return room if cap is None else min(cap, room)
+
+
+def _price(course: Course) -> Decimal | None:
+    """What is told, and nothing where a free call broke off before it was."""
+    told = course.reply.usd if course.reply else course.told_usd
+    return told if told is not None or course.call.binding.paid else Decimal(0)
 
 
 def _facts(course: Course) -> dict[str, str]:

@@ -172,14 +172,14 @@ class Pacer:
 
     def _enter(self, pace: Pace, ledger: Ledger) -> None:
         spent = [
-            *(
-                (row.day, Estimate(usd=row.usd + row.doubtful_usd, requests=row.calls + row.doubtful))
-                for row in ledger.spend()
-            ),
-            *((day, Estimate(usd=None if usd is None else usd * calls)) for day, usd, calls in ledger.unpriced_worst()),
+            (day, Estimate(usd=(usd or Decimal(0)) * calls, requests=calls), calls if usd is None else 0)
+            for day, usd, calls in ledger.used()
         ]
         if pace.enter(spent) and spent:
-            self._warn("this spool is new to pace.db: what it spent in this month was counted in from its ledger")
+            told = "this spool is new to pace.db: what it spent in this month was counted in from its ledger"
+            unknown = pace.used().unknown_of_month
+            dark = f"; {unknown} calls of this month have a price that nobody knows, and are not in it"
+            self._warn(told + (dark if unknown else ""))
 
     async def _ask_for_rest(self, route: RouteConfig) -> None:
         """Was the route told to slow down by another run? Asked now and then only: a hint, and it costs a look."""
@@ -230,13 +230,16 @@ def budget_of(table: CapTable, used: Used | None) -> Budget:
 def cap_uses(table: CapTable, used: Used) -> tuple[CapUse, ...]:
     """The caps of day and month, and what is used of them, None where nobody knows."""
     day, month = caps_of(table, "day"), caps_of(table, "month")
-    found = (*uses("day", day, used.of_day), *uses("month", month, used.of_month))
+    of_day, of_month = uses("day", day, used.of_day), uses("month", month, used.of_month)
+    dark = ((of_day, used.unknown_of_day), (of_month, used.unknown_of_month))
+    found = tuple(replace(use, unknown=calls) if use.unit == "USD" else use for level, calls in dark for use in level)
     return found if used.is_known else tuple(replace(use, used=None) for use in found)
 
 
 def used_line(use: CapUse) -> str:
     used = "nobody knows how much" if use.used is None else f"{use.used.normalize():f}"
-    return f"{use.cap}: {used} of {use.most.normalize():f} {use.unit} used by all runs here"
+    told = f"{use.cap}: {used} of {use.most.normalize():f} {use.unit} used by all runs here"
+    return f"{told}, and what {use.unknown} calls cost of which nobody knows it" if use.unknown else told
 
 
 def caps_values(caps: Caps) -> tuple[object, ...]:

@@ -215,6 +215,17 @@ async def test_a_payload_that_is_whole_is_kept_whatever_happens_to_the_next(
     assert list(Path(rig.spool.staging).iterdir()) == []
 
 
+async def test_an_answer_that_breaks_off_on_a_free_route_has_cost_nothing_rather_than_nobody_knows_what(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    free, act = Rig(tmp_path, widths={"r": 1}), Act(parts=2, ends="ContractError")
+    outcome = (await free.run(free.job("two", act)))["two"]
+    receipt, (spent,) = free.ledger.call_receipt(receipt_key(free, "two", act)), free.ledger.spend()
+    free.close()
+    assert receipt is not None
+    assert (str(outcome.usd), str(receipt.usd), spent.unknown) == ("0", "0", 0)
+
+
 async def test_an_answer_lacking_a_part_is_made_anew_rather_than_given_short(
     rig: Rig, autojump_clock: MockClock
 ) -> None:

@@ -13,6 +13,10 @@ from trio.testing import MockClock
 from pipeline.core.errors import MediaspoolError, Throttled
 from pipeline.core.model import Caps, Outcome, RouteId
 from pipeline.core.rates import Rate, Span
+from pipeline.pacing import cap_uses, used_line
+from pipeline.state.pace import Pace
+from pipeline.state.pace_tables import CapTable
+from pipeline.state.pace_time import Moment
 from tests.player import Player
 from tests.rig import Act, Rig
 from tests.test_lanes import verdicts
@@ -236,6 +240,45 @@ async def test_calls_without_a_price_are_counted_in_with_their_worst_case_where_
     rig.day = Caps(max_spend_usd=DIME)
     rig.begin_anew()
     assert codes(await rig.run(rig.job("b", Act()))) == {("not-started", "budget-spend")}
+
+
+async def test_a_call_in_doubt_counts_with_the_price_that_was_stated_for_it_where_the_file_is_new(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].worst_usd = None
+    rig.caps, rig.day = Caps(unknown_price_usd=DIME), Caps(max_spend_usd=DIME)
+    assert (await rig.run(rig.job("doubt", Act(ends="InDoubt"))))["doubt"].verdict == "held"
+    rig.close()
+    for path in rig.state.iterdir():
+        path.unlink()
+    rig.begin_anew()
+    assert codes(await rig.run(rig.job("b", Act()))) == {("not-started", "budget-spend")}
+
+
+async def test_calls_of_which_nobody_knows_what_they_cost_are_told_beside_what_is_counted_in(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.players["r"].usd = rig.players["r"].worst_usd = None
+    await rig.run(rig.job("dark", Act()), rig.job("as dark", Act()), rig.job("doubt", Act(ends="InDoubt")))
+    rig.day = Caps(max_spend_usd=DIME)
+    rig.begin_anew()
+    await rig.run(rig.job("free", Act(), route="free"))
+    (warning,) = rig.warnings
+    assert warning.endswith("3 calls of this month have a price that nobody knows, and are not in it")
+    pace = Pace.view(str(rig.state / "pace.db"), look=lambda: Moment(wall=rig.wall(), steady=0, boot="this"))
+    assert pace is not None
+    (use,) = cap_uses(CapTable(max_spend_usd_per_day=DIME), pace.used())
+    pace.close()
+    assert used_line(use).endswith("0 of 0.1 USD used by all runs here, and what 3 calls cost of which nobody knows it")
+
+
+async def test_calls_that_cost_nothing_are_no_requests_of_paid_routes_where_the_file_is_new(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    await rig.run(*(rig.job(f"j{number}", Act(), route="free") for number in range(3)))
+    rig.day = Caps(max_requests=1)
+    rig.begin_anew()
+    assert codes(await rig.run(rig.job("paid", Act()))) == {("done", None)}
 
 
 async def test_what_was_spent_before_there_was_a_cap_counts(rig: Rig, autojump_clock: MockClock) -> None:

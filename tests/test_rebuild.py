@@ -2,6 +2,7 @@
 
 import json
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -111,6 +112,18 @@ def spent(folder: Folder) -> list[tuple[str, int, str]]:
         return [(row.route, row.calls, str(row.usd)) for row in ledger.spend()]
     finally:
         ledger.close()
+
+
+def test_a_paid_route_that_asked_nothing_for_a_call_is_still_one_that_is_paid(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    for record in records(folder):
+        record.write_bytes(pack(msgspec.structs.replace(unpack(record.read_bytes(), CallReceipt), usd=Decimal(0))))
+    lose_ledger(folder)
+    rebuilt(folder)
+    ledger = Ledger.view(str(folder.spool / "ledger.db"), clock=lambda: "")
+    requests = sum(calls for _, _, calls in ledger.used())
+    ledger.close()
+    assert requests == 3
 
 
 def test_rebuilding_twice_or_beside_a_whole_ledger_changes_nothing(folder: Folder, standin: StandIn) -> None:

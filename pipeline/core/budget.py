@@ -110,12 +110,13 @@ def _ensure_room(shelf: Shelf, used: Estimate, more: Estimate, *, taker: Taker) 
 
 
 class CapUse(Struct, frozen=True, kw_only=True):
-    """How far a cap is used up; `unit` is in words."""
+    """How far a cap is used up; `unit` is in words. `unknown` calls are not in it, since nobody knows their price."""
 
     cap: str
     unit: str
     most: Decimal
     used: Decimal | None
+    unknown: int = 0
 
 
 def uses(level: Level, caps: Caps, used: Estimate) -> tuple[CapUse, ...]:

@@ -115,9 +115,9 @@ class Ledger:
         """Money by UTC day and route, oldest first. A doubtful call counts with its worst case, also once resolved."""
         return spend_rows(self.spent())
 
-    def unpriced_worst(self) -> list[tuple[str, Decimal | None, int]]:
-        """What calls without a known price cost at worst: day, amount of one, how many. Such a call may have none."""
-        return self._db.all(lambda day, usd, count: (str(day), money(usd), int(count)), sql.UNPRICED_WORST)
+    def used(self) -> list[tuple[str, Decimal | None, int]]:
+        """What paid calls cost, else may cost at worst: day, amount of one (None where nobody knows), how many."""
+        return self._db.all(lambda day, usd, count: (str(day), money(usd), int(count)), sql.USED)
 
     def spent(self) -> list[Spent]:
         """The same by day, route, kind and manifest, in no order."""

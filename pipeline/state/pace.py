@@ -44,6 +44,7 @@ class Used(Struct, frozen=True, kw_only=True):
     is_known: bool = True
     of_day: Estimate = Estimate()
     of_month: Estimate = Estimate()
+    unknown_of_day: int = 0
     unknown_of_month: int = 0
 
 
@@ -160,19 +161,20 @@ class Pace:
             rows = self._db.execute("SELECT attempt FROM tabs WHERE spool = ? LIMIT 10000", (self._spool,)).fetchall()
         return [AttemptId(attempt) for (attempt,) in rows]
 
-    def enter(self, spent: Sequence[tuple[str, Estimate]]) -> bool:
+    def enter(self, spent: Sequence[tuple[str, Estimate, int]]) -> bool:
         """Count in a spool that this file does not know, by day of its own ledger. False when it is known already.
 
-        What it spent in this month counts; days to come, by a clock that was set back since, count as today.
+        What it spent in this month counts; days to come, by a clock that was set back since, count as today. With each
+        estimate comes the number of calls in it whose price nobody knows.
         """
         with self._write() as at:
             if self._db.execute("SELECT 1 FROM spools WHERE spool = ?", (self._spool,)).fetchone():
                 return False
             self._db.execute("INSERT INTO spools VALUES (?)", (self._spool,))
             today = day_of(at)
-            for day, estimate in spent:
+            for day, estimate, unknown in spent:
                 if day >= today[:8]:
-                    self._book(min(day, today), _amounts(estimate), unknown=int(estimate.usd is None))
+                    self._book(min(day, today), _amounts(estimate), unknown=unknown)
         return True
 
     @contextlib.contextmanager
@@ -216,6 +218,7 @@ class Pace:
             day=today,
             of_day=_sum([row[1:5] for row in rows if row[0] >= today]),
             of_month=_sum([row[1:5] for row in rows]),
+            unknown_of_day=sum(row[5] for row in rows if row[0] >= today),
             unknown_of_month=sum(row[5] for row in rows),
         )
 

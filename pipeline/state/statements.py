@@ -47,9 +47,9 @@ REPEATS = "SELECT count(*) FROM attempts WHERE call = ? AND resolved = 'allowanc
 _PRICELESS = "paid AND usd IS NULL AND request_id IS NOT NULL AND (state = 'stored' OR is_billed)"
 SET_PRICE = f"UPDATE attempts SET usd = ?, price_asks = price_asks + 1 WHERE id = ? AND {_PRICELESS}"
 
-UNPRICED_WORST = (
-    "SELECT substr(changed_at, 1, 10), worst_usd, count(*) FROM attempts"
-    " WHERE paid AND usd IS NULL AND (state = 'stored' OR is_billed) GROUP BY 1, 2"
+USED = (
+    "SELECT substr(changed_at, 1, 10), coalesce(usd, worst_usd), count(*) FROM attempts WHERE paid"
+    " AND (state IN ('stored', 'in_doubt', 'submitted') OR is_billed OR usd IS NOT NULL) GROUP BY 1, 2"
 )
 
 _ATTEMPTS = (

@@ -195,14 +195,15 @@ def test_a_rest_is_shared_and_bounded(tmp_path: Path, pace: Pace, clock: Clock) 
 
 def test_a_spool_is_counted_in_once_with_what_it_spent_in_this_month(pace: Pace, clock: Clock) -> None:
     spent = [
-        ("2026-10-31", Estimate(usd=7 * DIME, requests=1)),
-        ("2026-11-02", Estimate(usd=2 * DIME, requests=1)),
-        ("2026-11-30", Estimate(usd=DIME, requests=1)),
-        ("2031-01-01", Estimate(usd=DIME, requests=1)),
+        ("2026-10-31", Estimate(usd=7 * DIME, requests=1), 5),
+        ("2026-11-02", Estimate(usd=2 * DIME, requests=1), 1),
+        ("2026-11-30", Estimate(usd=DIME, requests=1), 0),
+        ("2031-01-01", Estimate(usd=DIME, requests=1), 2),
     ]
     assert [pace.enter(spent), pace.enter(spent)] == [True, False]
     used = pace.used()
     assert (used.of_day.usd, used.of_month.usd) == (2 * DIME, 4 * DIME)
+    assert (used.unknown_of_day, used.unknown_of_month) == (2, 3)
 
 
 def test_the_file_is_its_owners_alone_and_durable(tmp_path: Path, pace: Pace) -> None:
