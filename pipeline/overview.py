@@ -63,7 +63,7 @@ class RunLine(Struct, frozen=True, kw_only=True):
 class Status(Struct, frozen=True, kw_only=True):
     """The object of `status`. `open_attempts` without a run at work were cut off; the next run sees to them.
 
-    `waiting` are calls that a provider works on.
+    `waiting` are calls that a provider works on; `passed_over` looks like a manifest to a person, and to no run.
     """
 
     schema: int = SCHEMA
@@ -71,6 +71,7 @@ class Status(Struct, frozen=True, kw_only=True):
     running: int | None
     counts: dict[str, int]
     manifests: dict[str, int]
+    passed_over: tuple[str, ...]
     problems: tuple[JobLine, ...]
     left: tuple[LeftLine, ...]
     held: tuple[HeldCall, ...]
@@ -91,6 +92,7 @@ def status(seat: Seat) -> Answer:
             running=_running(os.path.join(spool.root, "lock")),
             counts=dict(ledger.counts()),
             manifests={name: _count_manifests(os.path.join(spool.root, name)) for name in _WAITING},
+            passed_over=tuple(spool.passed_over()),
             problems=tuple(_job_line(row, seat) for row in ledger.jobs_with(PROBLEMS)),
             left=tuple(_left(spool, last_runs[0].id, seat)) if last_runs else (),
             held=tuple(held_call(ledger, row, seat) for row in ledger.held_attempts()),
@@ -190,6 +192,9 @@ def _status_lines(found: Status, seat: Seat) -> Iterator[str]:
     waiting = [f"{count} in {name}/" for name, count in found.manifests.items() if count]
     if waiting:
         yield "manifests: " + ", ".join(waiting)
+    yield from found.passed_over[:MAX_SHOWN]
+    if len(found.passed_over) > MAX_SHOWN:
+        yield f"and {len(found.passed_over) - MAX_SHOWN} more that no run takes: {command('status --json', seat.typed)}"
     yield from _spend_lines(found.spend)
     yield from map(used_line, found.caps)
 

@@ -126,7 +126,8 @@ def plan(
         if is_asking:
             trio.run(_ask, runtime, request)
         previews = [_preview(runtime, claim, request) for claim in _claims(runtime, request)]
-        warnings = tuple(map(display, runtime.warnings))
+        odd = () if files else runtime.spool.passed_over()
+        warnings = (*map(display, runtime.warnings), *odd)
         is_dark = not is_asking and any(_is_dark(runtime, preview) for preview in previews)
     made = msgspec.structs.replace(_plan(previews), warnings=warnings)
     return Answer(text=joined([*_lines(made), *([_ASK] if is_dark else [])]), record=made, exit_code=made.exit_code)

@@ -19,7 +19,14 @@ from msgspec import Struct
 
 from pipeline.core.confine import display, is_safe_name
 from pipeline.core.errors import ConfigError, RunBusy
-from pipeline.state.drops import PAGE_SUFFIX, REPORT_SUFFIX, is_manifest_name, stood_still
+from pipeline.state.drops import (
+    MANIFEST_SUFFIXES,
+    PAGE_SUFFIX,
+    REPORT_SUFFIX,
+    is_ignored,
+    is_manifest_name,
+    stood_still,
+)
 from pipeline.state.durable import NEW_FILE, PRIVATE, border, make_folders, remove, sync_folder, sync_names, write_all
 from pipeline.state.idle import remove_marker
 from pipeline.state.linux import rename_without_replace
@@ -167,6 +174,17 @@ class Spool:
                 if _oddity(name, found) is None and stood_still(found, now=now, settle_s=settle_s)
             ]
         return [*map(self._reclaim, claimed), *self.standing(), *dropped]
+
+    def passed_over(self) -> Iterator[str]:
+        """A sentence for each thing that looks like a manifest where one is put, and that no run will ever take."""
+        for folder in ("incoming", "standing"):
+            path = self._folder(folder)
+            for name in sorted(os.listdir(path)) if os.path.isdir(path) else ():
+                shown, there = f"{folder}/{display(name)}", os.path.join(path, name)
+                if os.path.isdir(there) and not os.path.islink(there) and is_manifest_name(name):
+                    yield f"{shown}/ is taken by no run: it is a folder; put the manifest itself into {folder}/"
+                elif name.lower().endswith((".yaml", ".yml")) and not is_ignored(name) and os.path.isfile(there):
+                    yield f"{shown} is taken by no run: YAML is not read; write it as {', '.join(MANIFEST_SUFFIXES)}"
 
     def finish(self, claim: Claim, to: End, report: bytes) -> str:
         """Move a claimed manifest to where it belongs, its report beside it first. May be called again after a crash.

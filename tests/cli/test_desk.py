@@ -13,6 +13,7 @@ from pipeline.core.model import Verdict
 from pipeline.desk import Resolved, Retried
 from pipeline.held import HeldCall
 from pipeline.overview import Status
+from pipeline.preview import plan
 from pipeline.state.ledger_rows import Resolution
 from tests.cli.conftest import ONE_STEP, Shell, locked, seat
 from tests.makers import Folder, outcomes, verdicts
@@ -77,6 +78,22 @@ def test_status_counts_as_manifests_what_a_run_would_take_for_one(failed: Folder
     (failed.spool / "incoming" / "notes.txt").touch()
     (failed.spool / "incoming" / "folder.toml").mkdir()
     assert status(failed).manifests["incoming"] == 1
+
+
+def test_status_and_plan_name_what_looks_like_a_manifest_and_is_taken_by_no_run(failed: Folder) -> None:
+    (failed.spool / "incoming" / "folder.toml").mkdir()
+    (failed.spool / "standing" / "daily.YAML").touch()
+    for name in (".hidden.yml", "notes.txt", "a.toml"):
+        (failed.spool / "incoming" / name).touch()
+    (failed.spool / "incoming" / "recordings").mkdir()
+    told = (
+        "incoming/folder.toml/ is taken by no run: it is a folder; put the manifest itself into incoming/",
+        "standing/daily.YAML is taken by no run: YAML is not read; write it as .toml, .json, .jsonl, .ndjson",
+    )
+    assert status(failed).passed_over == told
+    assert set(told) <= set(overview.status(seat(failed)).text.splitlines())
+    assert plan(seat(failed), ()).text.count("is taken by no run") == 2
+    assert "is taken by no run" not in plan(seat(failed), (str(failed.manifest),)).text
 
 
 def test_the_command_beside_a_refusal_takes_it_out_of_the_status_though_its_file_is_gone(folder: Folder) -> None:
