@@ -23,6 +23,7 @@ from pipeline.report import command
 from pipeline.runtime import new_run_id
 from pipeline.seat import Seat
 from pipeline.state.drops import REPORT_SUFFIX
+from pipeline.state.durable import may_read
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, JobRow, Resolution
 from pipeline.state.spool import Spool
@@ -103,7 +104,7 @@ def resolve(seat: Seat, jobs: Sequence[str], decision: Resolution | None) -> Ans
 def _opened(seat: Seat) -> Iterator[tuple[Spool, Ledger]]:
     """Under the lock, like a run; and like after a run, the next tick has something to look at."""
     spool = Spool(seat.root)
-    if not os.path.exists(spool.ledger_path):
+    if not may_read(spool.ledger_path):
         raise ConfigError(f"there is no spool at '{display(spool.root)}' yet", hint="name it with --spool DIR")
     with spool.lock():
         spool.forget_idle()

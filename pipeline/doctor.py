@@ -30,7 +30,7 @@ from pipeline.report import PRECEDENCE, exit_code
 from pipeline.runtime import Drivers, engine_workers, look_at, open_drivers, open_notifier
 from pipeline.seat import Seat
 from pipeline.state.database import shared_disk_problem
-from pipeline.state.durable import free_bytes
+from pipeline.state.durable import free_bytes, may_read
 from pipeline.state.ledger_rows import RunRow
 from pipeline.state.linux import file_system_magic
 from pipeline.state.pace import Pace, Used
@@ -253,14 +253,14 @@ def _clock(name: str, seat: Seat) -> Finding:
 
 
 def _ledger(name: str, seat: Seat) -> Finding:
-    if not os.path.exists(Spool(seat.root).ledger_path):
-        return Finding(check=name, ok=True, summary="none yet; the first run makes it")
     try:
+        if not may_read(Spool(seat.root).ledger_path):
+            return Finding(check=name, ok=True, summary="none yet; the first run makes it")
         with viewed(seat) as ledger:
             damage = ledger.check()
             jobs = sum(ledger.counts().values())
     except MediaspoolError as error:
-        code = CONFIGURATION if error.code == "ledger-newer" else IO_ERROR
+        code = CONFIGURATION if error.code in ("ledger-newer", "spool-not-yours") else IO_ERROR
         return Finding(check=name, ok=False, summary=display(error.message), hint=display(error.hint), exit_code=code)
     if damage is not None:
         hint = "see docs/operations.md, after a crash"

@@ -47,6 +47,7 @@ _BY_CODE: Mapping[str, int] = {
     "pace-broken": 74,
     "output-unwritable": 73,
     "ledger-newer": 78,
+    "spool-not-yours": 78,
     "route-closed": 77,
     "unreachable": 3,
     "busy": 75,

@@ -19,6 +19,7 @@ from pipeline.held import viewed
 from pipeline.pages.index_page import write_index
 from pipeline.report import command
 from pipeline.seat import Seat
+from pipeline.state.durable import may_read
 from pipeline.state.spool import Spool
 
 DAY_S = 24 * 3600.0
@@ -82,7 +83,7 @@ def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answ
 
 def _ensure_spool(spool: Spool, seat: Seat) -> None:
     """Folders of these names may be anybody's; and without a ledger nobody knows which answers are in use."""
-    has_ledger = os.path.exists(spool.ledger_path) and os.path.getsize(spool.ledger_path) > 0
+    has_ledger = may_read(spool.ledger_path) and os.path.getsize(spool.ledger_path) > 0
     if os.path.isdir(spool.root) and not has_ledger:
         message = f"'{display_path(spool.root)}' is no spool: there is no ledger in it"
         hint = f"name the spool with --spool DIR; if its ledger was lost: {command('rebuild', seat.typed)}"

@@ -20,7 +20,7 @@ from pipeline.core.model import Asset, CallReceipt, Sha256
 from pipeline.held import viewed
 from pipeline.report import command
 from pipeline.seat import Seat
-from pipeline.state.durable import border, digest_file, make_folders, read_chunks, write_file
+from pipeline.state.durable import border, digest_file, make_folders, may_read, read_chunks, write_file
 from pipeline.state.ledger_rows import ProductRow
 from pipeline.state.proofs import CALL_SUFFIX, below, read_record, record_path
 from pipeline.state.restore import all_products, paid_calls
@@ -60,7 +60,7 @@ class Verified(Struct, frozen=True, kw_only=True):
 def verify(seat: Seat, *, is_repairing: bool) -> Answer:
     """Read every answer and product once. 0: all as it was; 3: something is not; 74: the ledger is broken."""
     spool = Spool(seat.root)
-    if not os.path.isdir(spool.root):
+    if not may_read(spool.ledger_path) and not os.path.isdir(spool.root):
         raise ConfigError(f"there is no spool at '{display_path(spool.root)}' yet", hint="name it with --spool DIR")
     with _allowed(spool, is_real=is_repairing):
         broken = _ledger_problem(seat)

@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +13,7 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 pytest_plugins = ["tests.standin.fixture", "tests.browser"]
+NOBODY = 65_534
 REQUIRED = {"privileged": "MEDIASPOOL_REQUIRE_PRIVILEGED", "browser": "MEDIASPOOL_REQUIRE_BROWSER"}
 """By marker: the variable that says that there is no reason to skip."""
 BY_NAME = {"live": "costs money; only by: pytest -m live", "wheel": "takes minutes; only by: make wheel-test"}
@@ -59,3 +60,16 @@ def figure(record_property: Callable[[str, object], None]) -> Callable[[str], No
 @pytest.fixture
 def tracer() -> Tracer:
     return Tracer()
+
+
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """Root writes through every mode, so root becomes nobody for a while; anybody else stays who they are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

@@ -106,6 +106,7 @@ CODES: dict[str, str] = {
     "ledger-broken": "the ledger cannot be opened or fails its check",
     "pace-broken": "what days and months have used cannot be read or written",
     "ledger-newer": "the ledger was written by a newer mediaspool",
+    "spool-not-yours": "the spool belongs to another user",
     "internal": "a bug in mediaspool",
 }
 

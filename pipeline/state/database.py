@@ -97,7 +97,7 @@ class Database:
     def view(cls, path: str) -> "Database":
         """Open for reading only, also beside a running writer. No file is made; a missing ledger reads as empty."""
         with border():
-            connection = _connect_view(path) if os.path.exists(path) else _connect(":memory:")
+            connection = _connect_view(path) if durable.may_read(path) else _connect(":memory:")
             if version_of(connection) != len(STEPS):
                 with contextlib.closing(connection):
                     connection = _migrated_copy(connection)

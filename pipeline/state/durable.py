@@ -8,11 +8,13 @@ import contextlib
 import errno
 import hashlib
 import os
+import pwd
+import shlex
 import stat
 from collections.abc import Iterable, Iterator
 
 from pipeline.core.confine import display
-from pipeline.core.errors import InputError, MediaspoolError, StoreError
+from pipeline.core.errors import ConfigError, InputError, MediaspoolError, StoreError
 from pipeline.core.model import Sha256
 from pipeline.state.linux import rename_without_replace
 
@@ -71,6 +73,29 @@ def sync_names(path: str) -> None:
     except OSError as error:
         if error.errno not in _UNSYNCABLE:
             raise
+
+
+def may_read(path: str) -> bool:
+    """Is the file there? os.path.exists says no also of what it may not look at, which is an error here.
+
+    Asked without opening: to close a file that SQLite has open would let its locks go.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as error:
+        raise _not_yours(path) from error
+    except OSError as error:
+        raise mapped(error, path) from error
+    if not os.access(path, os.R_OK, effective_ids=True):
+        raise _not_yours(path)
+    return True
+
+
+def _not_yours(path: str) -> ConfigError:
+    message = f"'{display(path)}' may not be read by this user"
+    return ConfigError(message, code="spool-not-yours", hint="type this as the user whose spool it is")
 
 
 def make_folders(path: str, mode: int = PRIVATE_FOLDER) -> None:
@@ -171,6 +196,44 @@ def remove(path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def nameless(path: str) -> int:
+    """A new file whose name is gone already, so that whatever happens it leaves nothing."""
+    remove(path)
+    fd = os.open(path, NEW_FILE, PRIVATE)
+    remove(path)
+    return fd
+
+
+def ensure_mine(path: str) -> None:
+    """ConfigError where the file is another user's, who could not read what this one puts beside it, as root may.
+
+    Not on a disk where all files seem to be whoever's mounted it, nor where there is no such file.
+    """
+    if not may_read(path):
+        return
+    with border(path):
+        owner = os.stat(path).st_uid
+        if owner == os.geteuid():
+            return
+        probe = nameless(f"{path}.owner")
+        try:
+            is_apart = os.fstat(probe).st_uid == os.geteuid()
+        finally:
+            os.close(probe)
+    if is_apart:
+        who = _name_of(owner)
+        message = f"'{display(path)}' belongs to user {who}, who could not read what this user would put beside it"
+        hint = f"type this as that user, such as: sudo -u {shlex.quote(who)} mediaspool ..."
+        raise ConfigError(message, code="spool-not-yours", hint=hint)
+
+
+def _name_of(user: int) -> str:
+    try:
+        return display(pwd.getpwuid(user).pw_name)
+    except KeyError:
+        return f"#{user}"  # as sudo takes it
 
 
 def free_bytes(path: str) -> int:

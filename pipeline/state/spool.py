@@ -27,7 +27,18 @@ from pipeline.state.drops import (
     is_manifest_name,
     stood_still,
 )
-from pipeline.state.durable import NEW_FILE, PRIVATE, border, make_folders, remove, sync_folder, sync_names, write_all
+from pipeline.state.durable import (
+    NEW_FILE,
+    PRIVATE,
+    border,
+    ensure_mine,
+    make_folders,
+    may_read,
+    remove,
+    sync_folder,
+    sync_names,
+    write_all,
+)
 from pipeline.state.idle import remove_marker
 from pipeline.state.linux import rename_without_replace
 
@@ -94,7 +105,7 @@ class Spool:
         spool = cls(root)
         with border(spool.root):
             make_folders(spool.root, FOLDER_MODE)
-            if not os.path.exists(spool.ledger_path):  # nor has anybody told that the name of the spool is durable
+            if not may_read(spool.ledger_path):  # nor has anybody told that the name of the spool is durable
                 sync_names(os.path.dirname(spool.root))
             if os.stat(spool.root).st_mode & stat.S_IWOTH:
                 raise ConfigError(
@@ -113,6 +124,7 @@ class Spool:
             fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
         try:
             _take(fd, path)
+            ensure_mine(self.ledger_path)
             yield
         finally:
             with contextlib.suppress(OSError):  # whatever it says, the descriptor is gone, and the lock with it
@@ -127,7 +139,7 @@ class Spool:
     def has_lost_its_ledger(self) -> bool:
         """Each answer was in the ledger before it was among the assets. A new one would have them paid for again."""
         with border(self.root):
-            has_ledger = os.path.exists(self.ledger_path) and os.path.getsize(self.ledger_path) > 0
+            has_ledger = may_read(self.ledger_path) and os.path.getsize(self.ledger_path) > 0
             return not has_ledger and bool(os.listdir(self.assets))
 
     def claim_incoming(self, settle_s: float, now: float) -> list[Claim]:

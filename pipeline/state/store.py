@@ -29,6 +29,7 @@ from pipeline.state.durable import (
     free_bytes,
     make_folders,
     mapped,
+    nameless,
     place,
     read_chunks,
     remove,
@@ -176,7 +177,7 @@ class Store:
 
     def _ask_for(self, size: int) -> None:
         if self._probe is None:
-            self._probe = _nameless(os.path.join(self._staging, ".room"))
+            self._probe = nameless(os.path.join(self._staging, ".room"))
         try:
             has_room(self._probe, max(size, 1))
         finally:
@@ -300,14 +301,6 @@ class Store:
 
     def _asset_path(self, sha256: str, extension: str) -> str:
         return os.path.join(self._assets, sha256[:2], f"{sha256}.{extension}")
-
-
-def _nameless(path: str) -> int:
-    """A new file whose name is gone already, so that whatever happens it leaves nothing."""
-    remove(path)
-    fd = os.open(path, NEW_FILE, PRIVATE)
-    remove(path)
-    return fd
 
 
 def _is_part(name: str) -> bool:

@@ -2,11 +2,18 @@
 
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import SCRIPTED, Shell
+from pipeline import desk, doctor, overview, retention, spending, verify
+from pipeline.answer import Answer
+from pipeline.core.errors import ConfigError
+from pipeline.report import exit_code
+from pipeline.seat import Seat
+from tests.cli.conftest import SCRIPTED, Shell, seat
+from tests.makers import Folder
 
 pytestmark = pytest.mark.real_time
 UMASKS = [0o000, 0o022, 0o077]
@@ -52,3 +59,41 @@ def test_a_spool_that_everybody_may_write_to_runs_nothing(shell: Shell) -> None:
     assert "everybody may write" in said.err
     assert "chmod o-w" in said.err
     assert (shell.folder.calls(), list(shell.folder.spool.iterdir())) == (0, [])
+
+
+LOOKS: dict[str, Callable[[Seat], Answer]] = {
+    "status": overview.status,
+    "spend": lambda seat: spending.spend(seat, "route"),
+    "verify": lambda seat: verify.verify(seat, is_repairing=False),
+    "clean": lambda seat: retention.clean(seat, is_real=False, asset_days=None),
+    "retry": lambda seat: desk.retry(seat, (), ()),
+    "resolve": lambda seat: desk.resolve(seat, (), None),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_spool_that_this_user_may_not_look_into_is_told_as_that_and_never_as_empty(
+    folder: Folder, request: pytest.FixtureRequest, look: str
+) -> None:
+    folder.record("a.wav")
+    folder.run()
+    mine = seat(folder)
+    folder.spool.chmod(0)
+    request.getfixturevalue("ordinary_user")
+    with pytest.raises(ConfigError, match="may not be read by this user") as error:
+        LOOKS[look](mine)
+    assert exit_code(outcomes=[], errors=[error.value]) == 78
+
+
+def test_doctor_says_that_a_ledger_may_not_be_read_rather_than_that_there_is_none(
+    folder: Folder, request: pytest.FixtureRequest
+) -> None:
+    folder.record("a.wav")
+    folder.run()
+    mine = seat(folder)
+    folder.spool.chmod(0)
+    request.getfixturevalue("ordinary_user")
+    made = doctor.check(mine).record
+    assert isinstance(made, doctor.Checked)
+    (ledger,) = [item for item in made.findings if item.check == "ledger"]
+    assert (ledger.ok, ledger.exit_code) == (False, 78)

@@ -55,6 +55,35 @@ def test_creating_again_keeps_what_the_owner_set_up(spool: Spool) -> None:
     assert os.stat(spool.incoming).st_mode & 0o777 == 0o770
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.privileged
+def test_root_does_not_work_in_the_spool_of_another_user_who_could_not_read_its_answers(spool: Spool) -> None:
+    Path(spool.ledger_path).touch()
+    os.chown(spool.ledger_path, 12345, 12345)
+    with pytest.raises(ConfigError, match="belongs to user #12345") as error, spool.lock():
+        pass
+    assert (error.value.code, "sudo -u '#12345'" in error.value.hint) == ("spool-not-yours", True)
+    os.chown(spool.ledger_path, 0, 0)
+    with spool.lock():  # the refused one holds it no more
+        pass
+    assert not [name for name in os.listdir(spool.root) if "owner" in name]
+
+
+@pytest.mark.skipif(shutil.which("bindfs") is None or os.geteuid() != 0, reason="needs root and bindfs")
+def test_a_disk_on_which_all_files_are_whoevers_mounted_it_is_no_other_users(tmp_path: Path) -> None:
+    below, shown = tmp_path / "below", tmp_path / "shown"
+    below.mkdir()
+    shown.mkdir()
+    subprocess.run(["bindfs", "--force-user=12345", below, shown], check=True)
+    try:
+        spool = Spool.create(str(shown))
+        Path(spool.ledger_path).touch()
+        with spool.lock():
+            assert os.stat(spool.ledger_path).st_uid == 12345
+    finally:
+        subprocess.run(["umount", "-l", shown], check=True)
+
+
 def test_a_world_writable_root_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)

@@ -20,7 +20,6 @@ from tests.state.conftest import WAV, Make, sha
 from tests.tracer import Ended, Fault, Tracer
 
 OLD, NEW, SECOND = b"old " * 400, b"new " * 500, b"second " * 300
-NOBODY = 65_534
 FAILED = {"disk-full": 11, "io-error": 12, "output-unwritable": 13, "output-exists": 14}
 Figure = Callable[[str], None]
 
@@ -297,19 +296,6 @@ def test_a_ledger_on_a_read_only_disk_can_still_be_looked_at(tmp_path: Path, mak
         view = make.view(disk)
         assert view.counts() == {"failed": 1}
         view.close()
-
-
-@pytest.fixture
-def ordinary_user() -> Iterator[None]:
-    """Root writes through every mode, so root becomes nobody for a while; anybody else stays who they are."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_folder_without_write_permission_is_named(make: Make, ordinary_user: None) -> None:
