@@ -20,16 +20,17 @@ from pipeline.core.budget import Budget
 from pipeline.core.confine import display
 from pipeline.core.errors import InputError, ManifestError, MediaspoolError, StoreError
 from pipeline.core.limits import MEGABYTE
-from pipeline.core.model import BadJob, Outcome, Place, refusal_identity
+from pipeline.core.model import Outcome
 from pipeline.discovery import discover
 from pipeline.intake import Intake
-from pipeline.manifest import Manifest, ManifestLimits, place_of, read_manifest
+from pipeline.manifest import Manifest, ManifestLimits, read_manifest
 from pipeline.metrics import write_metrics
 from pipeline.pages.cards import Material
 from pipeline.pages.writing import write_pages
 from pipeline.plan import Planner, decide_all
 from pipeline.prices import Learned, Terms, learn_prices
 from pipeline.recovery import recover
+from pipeline.refusals import forget_bygone, refuse
 from pipeline.report import RunReport, has_news, make_report, report_json
 from pipeline.runtime import Runtime, World, open_runtime
 from pipeline.signals import Caught, watch_signals
@@ -254,10 +255,11 @@ def report(
 def _report_one(
     runtime: Runtime, reading: Reading, outcomes: list[Outcome], stop: Stop, signal: int | None
 ) -> RunReport:
-    bad = [_bad_outcome(runtime, reading, job) for job in reading.manifest.bad] if reading.manifest else []
+    name, base = reading.manifest.name if reading.manifest else reading.claim.name, reading.claim.base
+    bad = [refuse(runtime.ledger, base, name, job) for job in reading.manifest.bad] if reading.manifest else []
     return make_report(
         run=runtime.run,
-        manifest=reading.manifest.name if reading.manifest else reading.claim.name,
+        manifest=name,
         started_at=runtime.started_at,
         finished_at=runtime.world.clock(),
         outcomes=[*bad, *outcomes],
@@ -274,44 +276,6 @@ def _named(reading: Reading) -> MediaspoolError:
     return type(error)(f"{display(reading.claim.name)}: {error.message}", code=error.code, hint=error.hint)
 
 
-def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
-    """A refusal that is news once: the ledger remembers it until the manifest says something else."""
-    first, message = bad.reasons[0], "; ".join(reason.message for reason in bad.reasons)
-    is_old = is_known(runtime, reading, bad)
-    if not is_old:
-        runtime.ledger.settle_job(
-            place=_place(reading, bad),
-            job=bad.id,
-            manifest=reading.manifest.name if reading.manifest else "",
-            receipt=None,
-            verdict="refused",
-            code=first.code,
-            reason=message,
-            key=None,
-            identity=refusal_identity(bad.reasons),
-        )
-    return Outcome(
-        job=bad.id,
-        kind="",
-        verdict="unchanged" if is_old else "refused",
-        reason=f"{bad.where}: {message}",
-        code=first.code,
-        hint=first.hint,
-        earlier="refused" if is_old else None,
-    )
-
-
-def is_known(runtime: Runtime, reading: Reading, bad: BadJob) -> bool:
-    """Was this very refusal told by an earlier run?"""
-    row = runtime.ledger.job(_place(reading, bad))
-    return row is not None and row.verdict == "refused" and row.identity == refusal_identity(bad.reasons)
-
-
-def _place(reading: Reading, bad: BadJob) -> Place:
-    assert reading.manifest is not None
-    return place_of(reading.claim.base, reading.manifest.name, bad.id)
-
-
 def _warnings(runtime: Runtime) -> list[str]:
     free, floor = free_bytes(runtime.spool.root), runtime.settings.low_disk_mb * MEGABYTE
     low = [f"only {free // MEGABYTE} MB are free where the spool lies"] if free < floor else []
@@ -322,6 +286,8 @@ def _warnings(runtime: Runtime) -> list[str]:
 def finish(runtime: Runtime, readings: Sequence[Reading], result: Result, request: RunRequest) -> list[tuple[str, ...]]:
     """Reports to disk, manifests to where they belong, the idle marker if nothing is left. The paths of the reports."""
     kept = [tuple(_keep(runtime, *item)) for item in zip(readings, result.reports, strict=True)]
+    asked = [(reading.claim.base, reading.manifest) for reading in readings if reading.manifest is not None]
+    forget_bygone(runtime.ledger, runtime.spool, asked)
     runtime.ledger.finish_run(result.whole.exit_code)
     figures = runtime.settings.metrics.file
     if figures is not None:

@@ -4,25 +4,22 @@ A decision takes the lock of the spool, writes only what was asked for, and leav
 Nothing here sends or makes anything.
 """
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import msgspec
 from msgspec import Struct
 
 from pipeline.answer import SCHEMA, Answer, counted, joined, refused
 from pipeline.core.confine import display, display_path
-from pipeline.core.decoding import from_json
 from pipeline.core.errors import ConfigError
 from pipeline.core.kinds import GAP_FACT
 from pipeline.core.model import SETTLED, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
+from pipeline.refusals import finished
 from pipeline.report import command
 from pipeline.runtime import new_run_id
 from pipeline.seat import Seat
-from pipeline.state.drops import REPORT_SUFFIX
 from pipeline.state.durable import may_read
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, JobRow, Resolution
@@ -30,7 +27,6 @@ from pipeline.state.spool import Spool
 
 USAGE = 2
 MAX_ROWS = 200_000
-MAX_REPORT_BYTES = 256_000_000
 
 
 class Retried(Struct, frozen=True, kw_only=True):
@@ -47,12 +43,6 @@ class Resolved(Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
     decision: str | None
     calls: tuple[HeldCall, ...]
-
-
-class _About(Struct, frozen=True):
-    """All that is wanted of a report beside a manifest."""
-
-    manifest: str | None = None
 
 
 def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[Verdict]) -> Answer:
@@ -160,12 +150,9 @@ def _names(row: JobRow | None) -> tuple[str, ...]:
 def _put_back(spool: Spool, manifests: set[str]) -> list[str]:
     """Finished manifests whose reports bear one of these names are taken up by the next run."""
     back = []
-    for folder in ("failed", "done"):
-        for report in sorted(glob.glob(os.path.join(glob.escape(spool.root), folder, "*" + REPORT_SUFFIX))):
-            path = report.removesuffix(REPORT_SUFFIX)
-            manifest = _reported(report)
-            if manifest in manifests and os.path.isfile(path) and spool.requeue(path, _dropped_name(path, manifest)):
-                back.append(manifest)
+    for path, manifest in finished(spool, ("failed", "done")):
+        if manifest in manifests and spool.requeue(path, _dropped_name(path, manifest)):
+            back.append(manifest)
     return back
 
 
@@ -174,15 +161,6 @@ def _dropped_name(path: str, manifest: str) -> str:
     stem, extension = os.path.splitext(os.path.basename(path))
     is_numbered = stem.startswith(f"{manifest}.") and stem.removeprefix(f"{manifest}.").isdigit()
     return (manifest if is_numbered else stem) + extension
-
-
-def _reported(path: str) -> str:
-    """The manifest that a report is about; empty when it cannot be told."""
-    try:
-        with open(path, "rb") as file:
-            return from_json(file.read(MAX_REPORT_BYTES), _About).manifest or ""
-    except (OSError, msgspec.DecodeError):
-        return ""
 
 
 def _retry_lines(made: Retried, seat: Seat) -> Iterator[str]:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from pipeline import app
 from pipeline.answer import SCHEMA, Answer, Problem, counted, joined, problem
-from pipeline.app import Reading, RunRequest
+from pipeline.app import RunRequest
 from pipeline.batch import Batch, Stop, outcome_of
 from pipeline.core.confine import display, display_path
 from pipeline.core.drivers import Discovers
@@ -24,6 +24,7 @@ from pipeline.core.errors import BudgetExhausted, LimitExceeded, MediaspoolError
 from pipeline.core.model import BadJob, Decision, Outcome, Refusal, Verdict
 from pipeline.core.pricing import total
 from pipeline.discovery import discover
+from pipeline.refusals import is_known
 from pipeline.report import exit_code
 from pipeline.runtime import Runtime, World, open_view
 from pipeline.seat import Seat
@@ -181,7 +182,7 @@ def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
         return _Preview(planned=PlannedManifest(manifest=display_path(claim.path), error=told), error=error)
     batch = app.plan_one(runtime, reading, request, Stop())
     decisions, cap = _within_caps(batch)
-    bad = [_bad_outcome(runtime, reading, job) for job in reading.manifest.bad]
+    bad = [_bad_outcome(runtime, claim.base, reading.manifest.name, job) for job in reading.manifest.bad]
     settled = [outcome_of(decision) for decision in decisions if decision.choice not in _SILENT]
     jobs = [*map(_bad_job, reading.manifest.bad), *map(_planned_job, decisions)]
     planned = PlannedManifest(
@@ -213,9 +214,9 @@ def _within_caps(batch: Batch) -> tuple[list[Decision], BudgetExhausted | None]:
     return decisions, cap
 
 
-def _bad_outcome(runtime: Runtime, reading: Reading, bad: BadJob) -> Outcome:
+def _bad_outcome(runtime: Runtime, base: str, manifest: str, bad: BadJob) -> Outcome:
     """As the run sees it: a refusal that the ledger knows already is no news."""
-    verdict: Verdict = "unchanged" if app.is_known(runtime, reading, bad) else "refused"
+    verdict: Verdict = "unchanged" if is_known(runtime.ledger, base, manifest, bad) else "refused"
     return Outcome(job=bad.id, kind="", verdict=verdict, code=bad.reasons[0].code)
 
 

@@ -69,11 +69,11 @@ class _Rule(Struct, frozen=True, kw_only=True):
 def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answer:
     """Look, or delete. `asset_days` also lets go of answers that their jobs have used and that are older than that."""
     spool = Spool(seat.root)
-    _ensure_spool(spool, seat)
-    with _allowed(spool, is_real=is_real):
+    has_run = _ensure_spool(spool, seat)
+    with _allowed(spool, is_real=is_real and has_run):
         found = [(rule, list(_old(spool, rule, seat.world.now()))) for rule in _rules(seat)]
         found.append(_assets(seat, spool, asset_days))
-        if is_real:
+        if is_real and has_run:
             for _, files in found:
                 _delete(files)
             _index_anew(seat, spool, found)
@@ -81,13 +81,17 @@ def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answ
     return Answer(text=joined(_lines(made, seat)), record=made)
 
 
-def _ensure_spool(spool: Spool, seat: Seat) -> None:
-    """Folders of these names may be anybody's; and without a ledger nobody knows which answers are in use."""
+def _ensure_spool(spool: Spool, seat: Seat) -> bool:
+    """Folders of these names may be anybody's; and without a ledger nobody knows which answers are in use.
+
+    False where no run was ever, and nothing lies that one could have made.
+    """
     has_ledger = may_read(spool.ledger_path) and os.path.getsize(spool.ledger_path) > 0
-    if os.path.isdir(spool.root) and not has_ledger:
+    if not has_ledger and any(_listed(spool, folder) for folder in ("assets", *(rule.folder for rule in _rules(seat)))):
         message = f"'{display_path(spool.root)}' is no spool: there is no ledger in it"
         hint = f"name the spool with --spool DIR; if its ledger was lost: {command('rebuild', seat.typed)}"
         raise ConfigError(message, hint=hint)
+    return has_ledger
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 from pipeline import retention
 from pipeline.core.errors import ConfigError, RunBusy
 from pipeline.retention import DAY_S, Cleaned
+from pipeline.state.spool import Spool
 from tests.cli.conftest import locked, seat
 from tests.makers import FAR_FUTURE, Folder, verdicts
 
@@ -132,6 +133,15 @@ def test_deleting_needs_the_lock_and_looking_does_not(used: Folder) -> None:
 def test_cleaning_where_no_spool_is_makes_none(folder: Folder) -> None:
     assert clean(folder, is_real=True).files == 0
     assert not folder.spool.exists()
+
+
+@pytest.mark.parametrize("is_real", [False, True])
+def test_in_a_spool_that_had_no_run_yet_there_is_nothing_to_clean(folder: Folder, *, is_real: bool) -> None:
+    Spool.create(str(folder.spool))
+    (folder.spool / "incoming" / "notes.toml").write_text("schema = 1")
+    before = files(folder)
+    assert clean(folder, is_real=is_real).files == 0
+    assert files(folder) == before
 
 
 @pytest.mark.parametrize("is_real", [False, True])
