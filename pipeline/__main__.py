@@ -16,12 +16,23 @@ _TICK_FLAGS = frozenset({"--quiet"})
 
 
 def main() -> None:
+    _ensure_utf8()
     spool = tick_spool(sys.argv[1:])
     if spool is not None and is_idle(spool):
         sys.exit(0)
     from pipeline.program import main as program_main
 
     program_main()
+
+
+def _ensure_utf8() -> None:
+    """Names are UTF-8 whatever the locale says: in another one a file would have another name there than under cron.
+
+    Python decides that before it runs anything, so it is started anew, once.
+    """
+    is_asked = "utf8" in sys._xoptions
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable and not is_asked:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606  # ourselves
 
 
 def tick_spool(arguments: Sequence[str]) -> str | None:

@@ -222,3 +222,18 @@ def _redirected(shell: Shell, words: Sequence[str], redirection: str, program: t
         timeout=100,
         check=False,
     ).returncode
+
+
+def test_a_name_is_the_same_under_every_locale(shell: Shell) -> None:
+    (shell.folder.root / "recordings" / "Grüße.md").write_text("Schöne Grüße.")
+    shell.folder.manifest.write_text(
+        'schema = 1\nname = "notes"\n[[job]]\nid = "a"\nkind = "canonical_text"\n'
+        'input = "recordings/Grüße.md"\nout = "out/Grüße.{ext}"\n'
+    )
+    where = ("--spool", "spool")
+    shell.environ |= {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # else it mends C
+    shell.type("run", "notes.toml", *where, program=PROGRAM, code=0)
+    assert (shell.folder.root / "out" / "Grüße.txt").read_text().strip() == "Schöne Grüße."
+    shell.environ |= {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+    said = shell.type("run", "notes.toml", *where, "--json", program=PROGRAM, code=0)
+    assert said.data["counts"] == {"unchanged": 1}
