@@ -135,7 +135,7 @@ class Attempts:
             raise
         except MediaspoolError as error:
             error.message = safe_message(error.message, self._redactor, texts_of(call.operation))
-            error.hint = safe_message(error.hint, self._redactor, ())
+            error.hint = self._redactor.text(error.hint)
             raise
 
     def _open(self, call: Call, bill: Bill, resumed: AttemptRow | None) -> Receiving:

@@ -27,11 +27,11 @@ SILENT_BYTES = RATE * 2 * 3 // 10  # nobody speaks in the first three tenths of 
 
 
 class ScriptedDriver:
-    """Options: `calls` (file), `paid` (USD a call), `fail` (class:code) and what it `says`, `garbage`, `delay_s`.
+    """Options: `calls` (file), `paid` (USD a call), `fail` (class:code), what that `says` and its `hint`, `garbage`.
 
-    `text`: what is heard. `asked`: the model that was asked for instead. `deferred`: the work goes on behind a ticket,
-    and only its beginning is a call. `parts`: payloads of an answer. `late_usd`: the price is told by `price_of` only,
-    `unknown` for as long as it says so; asks are counted beside calls.
+    `delay_s`: of an answer. `text`: what is heard. `asked`: the model that was asked for instead. `deferred`: the work
+    goes on behind a ticket, and only its beginning is a call. `parts`: payloads of an answer. `late_usd`: the price is
+    told by `price_of` only, `unknown` for as long as it says so; asks are counted beside calls.
     """
 
     def __init__(self, route: RouteConfig) -> None:
@@ -74,8 +74,10 @@ class ScriptedDriver:
         if "fail" in self._options:
             name, says = self._options["fail"], self._options.get("says", "scripted failure")
             name, _, code = name.partition(":")
-            kind = getattr(errors, name, None) or getattr(builtins, name)
-            raise kind(says, code=code) if code else kind(says)
+            kind = getattr(errors, name, None)
+            if kind is None:
+                raise getattr(builtins, name)(says)
+            raise kind(says, code=code or None, hint=self._options.get("hint", ""))
         body, media_type = self._answer(operation)
         for number in range(int(self._options.get("parts", "1")) - 1):
             await exchange.write(body if media_type == "application/json" else wav(0.5 + number))

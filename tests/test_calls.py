@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from pipeline.app import RunRequest, run
 from pipeline.core.model import Limits
-from tests.makers import Folder, verdicts
+from tests.makers import Folder, outcomes, verdicts
 from tests.rig import HANG_S, Act, Rig, SlowRunner
 from tests.test_lanes import after
 
@@ -154,3 +154,11 @@ async def test_what_is_made_behind_a_ticket_and_too_large_is_fetched_once_the_li
     assert (await rig.run(film))["film"].verdict == "done"
     assert len(rig.sent()) == 1
     rig.close()
+
+
+def test_what_to_do_about_an_engine_is_told_whole_with_its_quotes(tmp_path: Path) -> None:
+    command = "reinstall the engines: pip install --force-reinstall 'mediaspool[local]'"
+    folder = Folder(tmp_path, options={"fail": "EngineError:engine-broken", "hint": command})
+    folder.record("a.wav")
+    outcome = outcomes(folder.run())["notes/a.wav#text"]
+    assert (outcome.code, outcome.hint) == ("engine-broken", command)
