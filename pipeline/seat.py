@@ -6,6 +6,7 @@ Taken once per command, before anything else. Nothing is created here, not even 
 import os
 import sys
 import time
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -39,12 +40,20 @@ def take_seat(world: World | None, spool: str | None, config: str | None) -> Sea
     if spool == "":  # as a variable that is not set leaves it; the folder one stands in was not meant
         raise ConfigError("--spool names no folder", hint="name one, or leave --spool out")
     return Seat(
-        root=os.path.abspath(spool) if spool is not None else state_home(world.environ),
+        root=os.path.abspath(spool) if spool is not None else _own_spool(world.environ),
         spool=spool,
         config=config,
         settings=load_settings(config, world.environ),
         world=msgspec.structs.replace(world, config=os.path.abspath(config) if config is not None else None),
     )
+
+
+def _own_spool(environ: Mapping[str, str]) -> str:
+    """One in the folder that one stands in would remember nothing in the next, and have all paid for again."""
+    found = state_home(environ)
+    if not os.path.isabs(found):
+        raise ConfigError("this user has no home folder", hint="name the spool with --spool, or set HOME")
+    return found
 
 
 def real_world() -> World:

@@ -19,7 +19,7 @@ from pipeline.core.errors import ConfigError, StoreError
 from pipeline.seat import Seat
 from pipeline.state.durable import border
 from pipeline.state.pulse import replace_whole
-from pipeline.state.settings import Settings
+from pipeline.state.settings import Settings, home_folder
 
 HEADER = "# Written by mediaspool; what is changed here is kept until `--write` is asked for again.\n"
 CRON_FOLDER, SYSTEM_FOLDER = "/etc/cron.d", "/etc/systemd/system"
@@ -216,7 +216,7 @@ def _specified(text: str) -> str:
 
 def _own_folder(environ: Mapping[str, str]) -> str:
     config = environ.get("XDG_CONFIG_HOME", "")
-    home = config if config.startswith("/") else os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    home = config if config.startswith("/") else os.path.join(home_folder(environ), ".config")
     return os.path.join(home, "systemd", "user")
 
 

@@ -58,6 +58,7 @@ def connect(path: str) -> sqlite3.Connection:
     """Open for writing; made if need be, for its owner only. `MEMORY` is one of this process alone."""
     with border():
         if path != MEMORY:
+            _ensure_placed(path)
             _make(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
@@ -70,6 +71,7 @@ def connect(path: str) -> sqlite3.Connection:
 
 def connect_view(path: str) -> sqlite3.Connection | None:
     """Open for reading; None where there is none yet."""
+    _ensure_placed(path)
     with border():
         if not os.path.exists(path):
             return None
@@ -97,6 +99,11 @@ def write(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             with border():
                 connection.execute("ROLLBACK")
+
+
+def _ensure_placed(path: str) -> None:
+    if not os.path.isabs(path):
+        raise PaceBroken("this user has no home folder to keep pace.db in", hint="set HOME or XDG_STATE_HOME")
 
 
 def _make(path: str) -> None:

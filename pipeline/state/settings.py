@@ -5,6 +5,7 @@ Strict: an unknown key is refused with the nearest known one. A secret is never 
 """
 
 import os
+import pwd
 import stat
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ __all__ = [
     "TimeoutTable",
     "expand_routes",
     "find_secret",
+    "home_folder",
     "load_settings",
     "route_configs",
     "settings_path",
@@ -60,6 +62,7 @@ __all__ = [
 MAX_SETTINGS_BYTES = 1_000_000
 MAX_SECRET_BYTES = 65_536
 PREFIX = "MEDIASPOOL_"
+NO_HOME = "~"
 
 
 class LimitTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -197,16 +200,25 @@ def settings_schema() -> dict[str, object]:
 
 
 def state_home(environ: Mapping[str, str]) -> str:
-    """The spool of a run that names none."""
+    """The spool of a run that names none. No absolute path where this user has no home."""
     return os.path.join(_home(environ, "XDG_STATE_HOME", ".local/state"), "mediaspool")
 
 
 def _home(environ: Mapping[str, str], variable: str, default: str) -> str:
     """A relative XDG path is to be ignored, says the XDG specification."""
     given = environ.get(variable, "")
-    if given.startswith("/"):
-        return given
-    return os.path.join(environ.get("HOME") or os.path.expanduser("~"), default)
+    return given if given.startswith("/") else os.path.join(home_folder(environ), default)
+
+
+def home_folder(environ: Mapping[str, str]) -> str:
+    """Of this user; `~` where there is none, which is no folder: it would be another one wherever one stands."""
+    told = environ.get("HOME", "")
+    if told.startswith("/"):
+        return told
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir or NO_HOME
+    except KeyError:
+        return NO_HOME
 
 
 def _read_settings(path: str, *, must_exist: bool) -> dict[str, object]:

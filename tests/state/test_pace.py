@@ -216,6 +216,18 @@ def test_the_file_is_its_owners_alone_and_durable(tmp_path: Path, pace: Pace) ->
     assert pace.check() is None
 
 
+def test_there_is_no_pace_in_the_folder_that_a_user_without_a_home_stands_in(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = "~/.local/state/mediaspool/pace.db"
+    with pytest.raises(PaceBroken, match="no home folder"):
+        Pace.open(path, spool="one", look=clock.look)
+    with pytest.raises(PaceBroken, match="no home folder"):
+        Pace.view(path, look=clock.look)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("body", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(5000)])
 def test_a_file_that_is_broken_is_said_to_be_and_stays_as_it_is(tmp_path: Path, clock: Clock, body: bytes) -> None:
     (tmp_path / "state").mkdir()
