@@ -34,7 +34,7 @@ from pipeline.refusals import forget_bygone, refuse
 from pipeline.report import RunReport, has_news, make_report, report_json
 from pipeline.runtime import Runtime, World, open_runtime
 from pipeline.signals import Caught, watch_signals
-from pipeline.state.durable import free_bytes
+from pipeline.state.durable import free_bytes, read_at_most
 from pipeline.state.idle import write_marker
 from pipeline.state.roots import Roots
 from pipeline.state.settings import Settings
@@ -177,7 +177,7 @@ def _body(path: str) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe would let the whole run wait for its writer
                 raise ManifestError("the manifest is not a file", hint="name a plain file")
-            body = file.read(MAX_MANIFEST_BYTES + 1)
+            body = read_at_most(file, MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as error:
         raise ManifestError("the manifest does not exist", code="manifest-missing", hint="check the path") from error
     except OSError as error:

@@ -20,6 +20,7 @@ from pipeline.pacing import cap_uses, look_at_pace, used_line
 from pipeline.report import EXIT_CODES, RunReport, command, left_jobs, next_command
 from pipeline.seat import Seat
 from pipeline.state.drops import is_manifest_name
+from pipeline.state.durable import read_at_most
 from pipeline.state.ledger_rows import JobRow
 from pipeline.state.spent import SpendRow
 from pipeline.state.spool import Spool
@@ -145,7 +146,7 @@ def _left_line(same: Sequence[Outcome], manifest: str | None, seat: Seat) -> Lef
 def _read_report(path: str) -> RunReport | None:
     try:
         with open(path, "rb") as file:
-            return from_json(file.read(MAX_REPORT_BYTES), RunReport)
+            return from_json(read_at_most(file, MAX_REPORT_BYTES), RunReport)
     except (OSError, msgspec.DecodeError):
         return None
 

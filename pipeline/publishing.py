@@ -321,7 +321,9 @@ def _are_there(roots: Roots, held: Mapping[str, str]) -> bool:
 def _rename_in(error: MediaspoolError, held: Mapping[str, str]) -> None:
     """Tell of the folder by the name that the user knows."""
     for folder, path in held.items():
-        error.message = error.message.replace(f"{path}/", f"{display(folder)}/")
+        error.message = error.message.replace(f"{path}/", f"{display(folder)}/").replace(
+            f"'{path}'", f"'{display(folder)}'"
+        )
 
 
 def _publication(made: _Made, part: str) -> Publication:

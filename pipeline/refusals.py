@@ -17,6 +17,7 @@ from pipeline.core.decoding import from_json
 from pipeline.core.model import BadJob, JobId, Outcome, refusal_identity
 from pipeline.manifest import Manifest, place_of
 from pipeline.state.drops import REPORT_SUFFIX
+from pipeline.state.durable import read_at_most
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import JobRow
 from pipeline.state.spool import Spool
@@ -107,6 +108,6 @@ def _reported(path: str) -> str:
     """The manifest that a report is about; empty when it cannot be told."""
     try:
         with open(path, "rb") as file:
-            return from_json(file.read(MAX_REPORT_BYTES), _About).manifest or ""
+            return from_json(read_at_most(file, MAX_REPORT_BYTES), _About).manifest or ""
     except (OSError, msgspec.DecodeError):
         return ""

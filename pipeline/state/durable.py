@@ -12,6 +12,7 @@ import pwd
 import shlex
 import stat
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from pipeline.core.confine import display
 from pipeline.core.errors import ConfigError, InputError, MediaspoolError, StoreError
@@ -27,6 +28,7 @@ READ_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNWRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR})
 _UNSYNCABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.EINVAL})
+_NO_NAME = frozenset({errno.EINVAL, errno.EILSEQ})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -49,6 +51,20 @@ def mapped(error: OSError, path: str) -> MediaspoolError:
     if error.errno == errno.ENAMETOOLONG:
         return InputError(f"'{shown}' is too long a name", code="path-unsafe", hint="choose a shorter `out`")
     return StoreError(f"'{shown}': {why}", hint="check the disk and the system log")
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """As `border`, where a name is given: one that this disk does not take is that job's trouble, not the disk's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_NAME:
+            raise mapped(error, path) from error
+        hint = "choose an `out` without : ? * and without dots or spaces at the end of a name"
+        raise InputError(
+            f"'{display(path)}' has a name that this disk does not take", code="path-unsafe", hint=hint
+        ) from error
 
 
 def write_all(fd: int, chunk: bytes | bytearray | memoryview) -> None:
@@ -151,6 +167,11 @@ def write_file(path: str, chunks: Iterable[bytes], *, sha256: Sha256, mode: int)
 def _check_digest(fd: int, path: str, sha256: Sha256) -> None:
     if digest_fd(fd) != sha256:
         raise StoreError(f"'{display(path)}' reads back differently", hint="check the disk and the system log")
+
+
+def read_at_most(file: BinaryIO, limit: int) -> bytes:
+    """What a regular file holds, up to `limit` bytes. Asked for more than there is, Python sets aside room for all."""
+    return file.read(min(os.fstat(file.fileno()).st_size + 1, limit))
 
 
 def read_chunks(path: str) -> Iterator[bytes]:

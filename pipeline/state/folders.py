@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 from pipeline.core.confine import display, way_below
 from pipeline.core.errors import InputError
-from pipeline.state.durable import border, sync_folder, sync_names
+from pipeline.state.durable import naming, sync_names
 from pipeline.state.roots import Roots
 
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,7 +44,7 @@ class OutputFolders:
             below = _step(here, name, path)
         except FileNotFoundError:
             below = None
-        with self._naming, border(path):
+        with self._naming, naming(path):
             self._ensure_name(here, None if below is not None else name)
         return _step(here, name, path) if below is None else below
 
@@ -55,7 +55,7 @@ class OutputFolders:
             self._synced.discard(parent)
             with suppress(FileExistsError):
                 os.mkdir(missing, dir_fd=here)
-            sync_folder(names)
+            sync_names(names)
         elif parent not in self._synced:
             sync_names(names)
         self._synced.add(parent)

@@ -30,10 +30,12 @@ from pipeline.state.durable import (
     make_folders,
     mapped,
     nameless,
+    naming,
     place,
     read_chunks,
     remove,
     sync_folder,
+    sync_names,
     write_all,
     write_file,
 )
@@ -261,7 +263,9 @@ class Store:
                 remove(path)
 
     def publish(self, items: Sequence[Publication]) -> None:
-        """All of `items` under their final names, durable on return. May be called again after a crash.
+        """All of `items` under their final names, durable on return wherever the disk can make them so.
+
+        May be called again after a crash.
 
         Every obstacle is found before the first name appears: InputError output-exists leaves no trace.
         """
@@ -277,7 +281,7 @@ class Store:
         self.discard_parts(item.part for item in items if item not in wanted)
         for folder in {os.path.dirname(item.path) for item in items}:
             with border(folder):
-                sync_folder(folder)
+                sync_names(folder)
 
     def discard_parts(self, paths: Iterable[str]) -> None:
         """Remove parts that a dead run left; anything that is not named like a part of ours stays.
@@ -345,7 +349,7 @@ def _write_new_part(item: Publication) -> None:
 
 
 def _place_part(item: Publication) -> None:
-    with border(item.path):
+    with naming(item.path):
         try:
             place(item.part, item.path)
             return

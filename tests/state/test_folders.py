@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import InputError, StoreError
 from pipeline.state.folders import OutputFolders
 from pipeline.state.roots import Roots
 from pipeline.state.spool import Spool
@@ -68,3 +68,16 @@ def test_a_spool_below_a_folder_that_knows_no_sync_or_may_not_be_read_is_made_as
 ) -> None:
     fault = Fault(call="fsync", nth=1, error=errno.EINVAL, below=str(tmp_path))
     assert tracer.run(lambda: tried(lambda: Spool.create(str(tmp_path / "spool"))), fault=fault).code == 0
+
+
+def test_a_folder_whose_name_a_disk_does_not_take_is_the_jobs_trouble_and_not_the_disks(
+    tmp_path: Path, tracer: Tracer
+) -> None:
+    def work() -> int:
+        try:
+            hold(tmp_path, "a:b")
+        except InputError as error:
+            return 7 if error.code == "path-unsafe" else 8
+        return 9
+
+    assert tracer.run(work, fault=Fault(call="mkdirat", nth=1, error=errno.EINVAL)).code == 7

@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import pickle
-import pwd
 import traceback
 from collections.abc import Callable
 from decimal import Decimal
@@ -19,18 +18,15 @@ from pipeline.core.drivers import Timeouts
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import RouteId
 from pipeline.core.secret import Secret
-from pipeline.seat import real_world, take_seat
 from pipeline.state.settings import (
     GROUPS,
     Settings,
     expand_routes,
     find_secret,
-    home_folder,
     load_settings,
     route_configs,
     settings_path,
     settings_schema,
-    state_home,
 )
 
 Load = Callable[..., Settings]
@@ -313,38 +309,7 @@ def test_an_unknown_route_has_its_own_code(name: str) -> None:
     assert error.value.code == "route-unknown"
 
 
-# homes and schema
-
-
-def test_the_state_home_follows_xdg() -> None:
-    assert state_home({"HOME": "/h"}) == "/h/.local/state/mediaspool"
-    assert state_home({"HOME": "/h", "XDG_STATE_HOME": "/s"}) == "/s/mediaspool"
-
-
-@pytest.mark.parametrize("told", [{}, {"HOME": ""}, {"HOME": "relative"}])
-def test_a_home_that_is_none_is_looked_up(told: dict[str, str]) -> None:
-    assert home_folder(told) == pwd.getpwuid(os.getuid()).pw_dir
-
-
-def test_a_user_without_a_home_has_to_name_a_spool_or_each_folder_would_have_its_own(
-    homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="no home folder") as error:
-        take_seat(msgspec.structs.replace(real_world(), environ={}), None, None)
-    assert "--spool" in error.value.hint
-    assert take_seat(msgspec.structs.replace(real_world(), environ={}), "spool", None).root == str(tmp_path / "spool")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container whose user stands in no list."""
-
-    def unknown(user: int) -> pwd.struct_passwd:
-        raise KeyError(user)
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
+# schema
 
 
 def test_the_schema_knows_every_key() -> None:

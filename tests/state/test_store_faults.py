@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.errors import MediaspoolError, StoreError
+from pipeline.core.errors import InputError, MediaspoolError, StoreError
 from pipeline.state.durable import digest_file, free_bytes
 from pipeline.state.spool import Spool
 from pipeline.state.store import Publication, Store, part_name
@@ -302,9 +302,38 @@ def test_a_folder_without_write_permission_is_named(make: Make, ordinary_user: N
     with tempfile.TemporaryDirectory() as name:
         store, closed = make.store(Path(name)), Path(name) / "closed"
         closed.mkdir(mode=0o500)
-        target = closed / "a.txt"
-        part = part_name(str(target), "x")
-        item = Publication(path=str(target), part=part, sha256=sha(b"x"), content=b"x", source=None, replace=None)
         with pytest.raises(StoreError) as error:
-            store.publish([item])
+            store.publish([one(closed)])
     assert error.value.code == "output-unwritable"
+
+
+def one(folder: Path) -> Publication:
+    target = folder / "a.txt"
+    part = part_name(str(target), "x")
+    return Publication(path=str(target), part=part, sha256=sha(b"x"), content=b"x", source=None, replace=None)
+
+
+def test_a_folder_in_which_one_may_write_and_not_look_takes_products_all_the_same(
+    make: Make, ordinary_user: None
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        store, box = make.store(Path(name)), Path(name) / "box"
+        box.mkdir(mode=0o300)
+        store.publish([one(box)])
+        assert (box / "a.txt").read_bytes() == b"x"
+
+
+def test_a_name_that_a_disk_does_not_take_is_the_jobs_trouble_and_not_the_disks(
+    tmp_path: Path, make: Make, tracer: Tracer
+) -> None:
+    store = make.store(tmp_path)
+
+    def work() -> int:
+        try:
+            store.publish([one(tmp_path)])
+        except InputError as error:
+            return 7 if error.code == "path-unsafe" else 8
+        return 9
+
+    ended = tracer.run(work, fault=Fault(call="linkat", nth=1, error=errno.EINVAL))
+    assert (ended.code, (tmp_path / "a.txt").exists(), list(tmp_path.glob(".mediaspool*"))) == (7, False, [])
