@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from pipeline.core.choices import words_that_fit
+from pipeline.core.choices import complaint
 from pipeline.core.confine import display
 from pipeline.core.decoding import from_plain
 from pipeline.core.errors import ConfigError, ManifestError, MediaspoolError
@@ -182,9 +182,8 @@ def convert(table: Mapping[str, object], into: type[S], what: str) -> S:
     try:
         return from_plain(table, into)
     except msgspec.ValidationError as error:
-        raise invalid(
-            f"{what}: {display(str(error))}", words_that_fit(into, str(error)) or "correct this value"
-        ) from error
+        wrong = complaint(error, dict(table), into, name="it")
+        raise invalid(f"{what}: {wrong.what}", wrong.hint) from error
 
 
 def seconds(text: str | None) -> float | None:

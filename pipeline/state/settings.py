@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from pipeline.core.choices import words_that_fit
+from pipeline.core.choices import complaint
 from pipeline.core.confine import display
 from pipeline.core.decoding import from_plain
 from pipeline.core.drivers import RouteConfig
@@ -165,8 +165,8 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     try:
         settings = from_plain(body, Settings)
     except msgspec.ValidationError as error:
-        hint = words_that_fit(Settings, str(error)) or "see docs/settings.md"
-        raise ConfigError(f"the settings are wrong: {_placed(error, body)}", hint=hint) from error
+        wrong = complaint(error, body, Settings, name="the file")
+        raise ConfigError(f"the settings are wrong: {wrong.what}", hint=wrong.hint) from error
     file = settings_path(path, environ)
     metrics = tuple(filter(None, (settings.metrics.file,)))
     settings = msgspec.structs.replace(
@@ -176,17 +176,6 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     )
     _check(settings)
     return settings
-
-
-def _placed(error: msgspec.ValidationError, body: Mapping[str, object]) -> str:
-    """What is wrong and where; the checker itself does not tell which of the routes it was."""
-    routes = body.get("routes")
-    for route, table in routes.items() if isinstance(routes, dict) and "routes[...]" in str(error) else ():
-        try:
-            from_plain(table, RouteTable)
-        except msgspec.ValidationError:
-            return str(error).replace("routes[...]", f"routes.{display(str(route), 100)}", 1)
-    return str(error)
 
 
 def _absolute(paths: Sequence[str], file: str) -> tuple[str, ...]:
@@ -263,7 +252,8 @@ def _override_one(
     try:
         table[name] = msgspec.to_builtins(from_plain(value, field.type, strict=False))
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{PREFIX}{variable.upper()} is wrong: {error}", hint="correct or unset it") from error
+        wrong = complaint(error, value, field.type, name=PREFIX + variable.upper())
+        raise ConfigError(wrong.what, hint=f"{wrong.hint}, or unset it") from error
 
 
 def _refuse_unknown(body: Mapping[str, object]) -> None:

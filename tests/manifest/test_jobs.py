@@ -150,7 +150,7 @@ def test_a_header_that_is_wrong_stops_the_whole_manifest(desk: Desk, text: str) 
 
 
 BROKEN_JOBS = {
-    'kind = "tts"': "`id`",
+    'kind = "tts"': "it has no id",
     'id = "a"': "has no kind",
     'id = "a"\nkind = "ttts"': 'did you mean "tts"?',
     'id = "a"\nkind = 1': "the kind '1'",
@@ -160,13 +160,13 @@ BROKEN_JOBS = {
     'id = "a"\nkind = "transcription"\nformats = ["txt", "doc"]': "write one of: json, srt, tsv, txt, vtt",
     'id = "a"\nkind = "tts"\non_failure = "go"': "write one of: next-route, stop",
     'id = "a"\nkind = "tts"\nfrom = "b"': "'from' is not known",
-    'id = "a"\nkind = "tts"\ntext = 5': "Expected `str | null`",
-    'id = "a"\nkind = "tts"\nspeed = "1"': "$.speed",
+    'id = "a"\nkind = "tts"\ntext = 5': "text is a whole number, not text in quotes",
+    'id = "a"\nkind = "tts"\nspeed = "1"': "speed is text, not a number",
     'id = "a"\nkind = "tts"\nformat = "mp5"': "mp5",
-    'id = "a"\nkind = "tts"\nmodel = 3': "$.model",
+    'id = "a"\nkind = "tts"\nmodel = 3': "model is a whole number, not text",
     'id = "a"\nkind = "tts"\nlimits = {max_input = 1}': "max_input",
     'id = "a"\nkind = "tts"\nlimits = {max_chars = 0}': "max_chars",
-    'id = "a"\nkind = "tts"\nneeds = [1]': "$.needs",
+    'id = "a"\nkind = "tts"\nneeds = [1]': "needs (entry 1) is a whole number",
     'id = "a"\nkind = "tts"\nout = "x/"': "names a folder",
     'id = "a"\nkind = "tts"\nout = "{stam}.{ext}"': 'did you mean "stem"?',
     'id = "a"\nkind = "tts"\nout = "{stem.{ext}"': "single brace",
@@ -323,7 +323,7 @@ BROKEN_LINES = {
     '{"audio_filepath": "a.wav", "duration": -1}': "duration is not a number",
     '{"audio_filepath": "a.wav", "input": "b.wav"}': "mean the same",
     '{"custom_id": "a", "id": "b", "kind": "tts"}': "mean the same",
-    '{"audio_filepath": 5}': "$.input",
+    '{"audio_filepath": 5}': "input is a whole number",
     '{"id": "a", "kind": "tts", "duration": 1}': "'duration' is not known",
 }
 

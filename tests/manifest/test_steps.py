@@ -75,12 +75,12 @@ def test_braces_in_the_name_of_a_folder_are_only_braces(desk: Desk) -> None:
 WRONG_FOLDERS = {
     AUDIO: ("", "the folder has no steps"),
     'accept = ["sound"]': (STEP, "sound"),
-    "accept = []": (STEP, "$.accept"),
+    "accept = []": (STEP, "accept is empty"),
     'acept = ["audio"]': (STEP, 'did you mean "accept"?'),
     'settle = "soon"': (STEP, "not a duration"),
     'out = "{stam}.{ext}"': (STEP, 'did you mean "stem"?'),
     'kind = "tts"': (STEP, "'kind' is not known"),
-    "exclude = [1]": (STEP, "$.exclude"),
+    "exclude = [1]": (STEP, "exclude (entry 1) is a whole number"),
     "step = 5": ("", "the folder has no steps"),
 }
 

@@ -17,7 +17,7 @@ def load(folder: Path, text: str) -> Settings:
 WRONG_WORDS = {
     '[routes.far]\ndriver = "openai"\ndiscovery = "never"': "write one of: best-effort, off, required",
     '[log]\nlevel = "loud"': "write one of: ",
-    "roots = [5]": "see docs/settings.md",
+    "roots = [5]": "write text in quotes",
 }
 
 
