@@ -135,7 +135,7 @@ class Publisher:
         paths = [*(item.product.path for item in made), proof]
         *parts, last = [self._store.part_of(path, decision.job.place) for path in paths]
         products = [_publication(item, part) for item, part in zip(made, parts, strict=True)]
-        return [*products, _receipt_publication(proof, receipt, last)]
+        return [*products, receipt_publication(proof, receipt, last)]
 
     def _intend(
         self, decision: Decision, ground: _Ground, made: Sequence[_Made], found: Sequence[Publication], is_forced: bool
@@ -345,7 +345,7 @@ def _agreed(item: Publication, ours: set[Sha256 | None] | None) -> Publication:
     return msgspec.structs.replace(item, replace=None)
 
 
-def _receipt_publication(path: str, receipt: JobReceipt, part: str) -> Publication:
+def receipt_publication(path: str, receipt: JobReceipt, part: str) -> Publication:
     """A name that ends in our receipt suffix is ours, so the receipt of an earlier result gives way."""
     content = _receipt_body(receipt)
     return Publication(

@@ -1,7 +1,8 @@
 """`verify`: is everything that was promised still there, byte for byte?
 
 Looking changes nothing. `--repair` takes a damaged answer out of the way and puts back what an intact copy among the
-products still holds; a product itself is never touched: whether it was damaged or edited only its owner knows.
+products still holds; records and receipts it writes anew from the ledger. A product itself is never touched: whether it
+was damaged or edited only its owner knows.
 """
 
 import os
@@ -15,19 +16,22 @@ from msgspec import Struct
 
 from pipeline.answer import SCHEMA, Answer, counted, joined
 from pipeline.core.confine import display, display_path
-from pipeline.core.errors import ConfigError, MediaspoolError
-from pipeline.core.model import Asset, CallReceipt, Sha256
+from pipeline.core.errors import ConfigError, LedgerError, MediaspoolError
+from pipeline.core.model import Asset, CallReceipt, JobReceipt, Sha256
 from pipeline.held import viewed
+from pipeline.publishing import receipt_publication
 from pipeline.report import command
 from pipeline.seat import Seat
+from pipeline.state.drops import RECEIPT_SUFFIX
 from pipeline.state.durable import border, digest_file, make_folders, may_read, read_chunks, write_file
-from pipeline.state.ledger_rows import ProductRow
-from pipeline.state.proofs import CALL_SUFFIX, below, read_record, record_path
+from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import JobRow, ProductRow, unpack
+from pipeline.state.proofs import CALL_SUFFIX, below, read_proof, read_record, record_path
 from pipeline.state.restore import all_products, paid_calls
 from pipeline.state.spool import Spool
 from pipeline.state.store import Store
 
-What = Literal["answer", "record", "product"]
+What = Literal["answer", "record", "product", "receipt"]
 State = Literal["damaged", "missing", "differs", "repaired", "set aside"]
 MAX_SHOWN = 10
 BROKEN, DIFFERENT = 74, 3
@@ -37,7 +41,10 @@ _ASSET = re.compile(r"([0-9a-f]{64})\.[a-z0-9]{1,12}")
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One file that is not what it should be: an `answer`, the `record` of a paid call beside it, or a `product`."""
+    """One file that is not what it should be.
+
+    An `answer`, the `record` of a paid call beside it, a `product`, or the `receipt` of a job beside its first product.
+    """
 
     what: What
     path: str
@@ -53,6 +60,7 @@ class Verified(Struct, frozen=True, kw_only=True):
     answers: int
     records: int
     products: int
+    receipts: int
     findings: tuple[Finding, ...]
     exit_code: int
 
@@ -64,14 +72,18 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         raise ConfigError(f"there is no spool at '{display_path(spool.root)}' yet", hint="name it with --spool DIR")
     with _allowed(spool, is_real=is_repairing):
         broken = _ledger_problem(seat)
-        rows = [] if broken else list(_promised(seat, all_products(spool.ledger_path)))
+        promised = {} if broken else dict(_promised(seat, all_products(spool.ledger_path)))
+        rows = list(promised)
         assets = list(_assets(spool))
         damaged = [(path, sha256) for path, sha256 in assets if digest_file(path) != sha256]
         products = {row: state for row in rows if (state := _product_state(row)) is not None}
         told = [_answer(spool, path, sha256, rows, is_repairing=is_repairing) for path, sha256 in damaged]
         records = _Records(spool, is_known=not broken)
         told += records.findings(spool, is_repairing=is_repairing)
-    findings = (*told, *(_of_product(row, state) for row, state in products.items()))
+        told += [_of_product(row, state) for row, state in products.items()]
+        receipts = {path: known for row, job in promised.items() for path, known in _proof(row, job, products.get(row))}
+        told += [_receipt(spool, *item, is_repairing=is_repairing) for item in receipts.items() if not _proves(*item)]
+    findings = tuple(told)
     code = BROKEN if broken else DIFFERENT if any(item.state != "repaired" for item in findings) else 0
     made = Verified(
         spool=display_path(spool.root),
@@ -79,6 +91,7 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         answers=len(assets),
         records=records.count,
         products=len(rows),
+        receipts=len(receipts),
         findings=findings,
         exit_code=code,
     )
@@ -115,13 +128,23 @@ def _assets(spool: Spool) -> Iterator[tuple[str, Sha256]]:
                 yield os.path.join(folder, name), Sha256(match.group(1))
 
 
-def _promised(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[ProductRow]:
+def _promised(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[tuple[ProductRow, JobRow | None]]:
     """Without what lay in an earlier place: the result that its job has now lies elsewhere."""
     with viewed(seat) as ledger:
         for row in rows:
             job = ledger.job(row.place)
-            if job is None or job.receipt is None or any(product.path == row.path for product in job.receipt.products):
-                yield row
+            receipt = job.receipt if job is not None else None
+            is_there = receipt is None or any(product.path == row.path for product in receipt.products)
+            if is_there and not (job is not None and _has_moved_on(ledger, row, job)):
+                yield row, job
+
+
+def _has_moved_on(ledger: Ledger, row: ProductRow, job: JobRow) -> bool:
+    """Its folder is gone, and the same job of a manifest of that name has the same result elsewhere since."""
+    if job.key is None or os.path.isdir(os.path.dirname(row.path)):
+        return False
+    newest = ledger.job_by_key(job.key)
+    return newest is not None and newest.place != job.place and (newest.job, newest.manifest) == (job.job, job.manifest)
 
 
 def _product_state(row: ProductRow) -> State | None:
@@ -133,6 +156,29 @@ def _product_state(row: ProductRow) -> State | None:
     except OSError:
         return "damaged"
     return None if found == row.sha256 else "differs"
+
+
+def _proof(row: ProductRow, job: JobRow | None, state: State | None) -> Iterator[tuple[str, JobReceipt]]:
+    """The receipt beside the first product of a job; none is missed where that product is."""
+    if job is not None and job.receipt is not None and job.receipt.products[0].path == row.path and state != "missing":
+        yield row.path + RECEIPT_SUFFIX, job.receipt
+
+
+def _proves(path: str, known: JobReceipt) -> bool:
+    """Does the file say what the ledger says?"""
+    try:
+        return unpack(read_proof(path), JobReceipt) == known
+    except LedgerError:
+        return False
+
+
+def _receipt(spool: Spool, path: str, known: JobReceipt, *, is_repairing: bool) -> Finding:
+    state: State = "damaged" if os.path.lexists(path) else "missing"
+    if is_repairing:
+        store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
+        store.publish([receipt_publication(path, known, store.part_of(path, known.place or ""))])
+        state = "repaired"
+    return Finding(what="receipt", path=display_path(path), state=state)
 
 
 def _of_product(row: ProductRow, state: State) -> Finding:
@@ -208,8 +254,8 @@ def _put_back(path: str, sha256: Sha256, rows: Sequence[ProductRow]) -> bool:
 
 
 def _lines(made: Verified, seat: Seat) -> Iterator[str]:
-    read = (counted(made.answers, "answer"), counted(made.records, "record"))
-    yield f"read {', '.join(read)} and {counted(made.products, 'product')} of {made.spool}"
+    read = (counted(made.answers, "answer"), counted(made.records, "record"), counted(made.products, "product"))
+    yield f"read {', '.join(read)} and {counted(made.receipts, 'receipt')} of {made.spool}"
     if made.ledger is not None:
         yield f"the ledger is broken: {made.ledger}"
         yield f"next: move ledger.db away with its -wal and -shm, then {command('rebuild', seat.typed)}"
@@ -235,6 +281,8 @@ _ADVICE: Mapping[tuple[What, State], str] = {
     ("answer", "set aside"): "answers set aside are in quarantine/; a job that needs one makes its call again",
     ("record", "damaged"): "damaged records of paid calls: {verify} --repair writes them anew from the ledger",
     ("record", "missing"): "missing records of paid calls: {verify} --repair writes them anew from the ledger",
+    ("receipt", "damaged"): "damaged receipts: {verify} --repair writes them anew from the ledger",
+    ("receipt", "missing"): "missing receipts: {verify} --repair writes them anew from the ledger",
     ("record", "set aside"): "records set aside are in quarantine/; the ledger knows nothing of their calls",
     (
         "product",

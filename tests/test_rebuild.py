@@ -239,6 +239,54 @@ def test_what_a_job_made_where_its_products_lay_before_is_promised_no_more(folde
     assert found_in(folder) == [("product", "missing")]
 
 
+def moved_whole(folder: Folder) -> Folder:
+    """Manifest, inputs, products and spool together."""
+    new = folder.root.with_name("elsewhere")
+    folder.root.rename(new)
+    folder.root, folder.spool, folder.manifest = new, new / "spool", new / folder.manifest.name
+    folder.config, folder.calls_file = new / folder.config.name, new / folder.calls_file.name
+    return folder
+
+
+def test_a_folder_that_was_moved_whole_lacks_nothing_once_a_run_found_it_there(tmp_path: Path) -> None:
+    made = Folder(tmp_path / "here")
+    made.record("a.wav")
+    made.run()
+    assert {state for _, state in found_in(moved_whole(made))} == {"missing"}
+    assert set(verdicts(made.run()).values()) == {"done"}
+    assert (made.calls(), found_in(made)) == (1, [])
+    made.product("a.wav.text.txt").unlink()
+    assert found_in(made) == [("product", "missing")]
+
+
+def test_a_receipt_that_is_damaged_or_gone_is_found_and_written_anew_from_the_ledger(
+    folder: Folder, standin: StandIn
+) -> None:
+    folder.run()
+    gone, cut, edited = sorted((folder.root / "out").glob("*.receipt.json"))
+    before = {path: path.read_bytes() for path in (gone, cut, edited)}
+    gone.unlink()
+    cut.write_bytes(before[cut][:-40])
+    edited.write_bytes(before[edited].replace(b'"verdict": "done"', b'"verdict": "empty"'))
+    found = verify(seat(folder), is_repairing=False)
+    assert isinstance(found.record, Verified)
+    told = [(item.what, item.path, item.state) for item in found.record.findings]
+    states = ((gone, "missing"), (cut, "damaged"), (edited, "damaged"))
+    assert told == [("receipt", str(path), state) for path, state in states]
+    assert (found.exit_code, found.record.receipts, "3 receipts" in found.text) == (3, 3, True)
+    assert found_in(folder, repair=True) == [("receipt", "repaired")] * 3
+    assert {path: path.read_bytes() for path in before} == before
+    assert found_in(folder) == []
+
+
+def test_a_receipt_is_missed_only_where_its_product_is_there(folder: Folder, standin: StandIn) -> None:
+    folder.run()
+    for path in (folder.root / "out").glob("words*"):
+        path.unlink()
+    assert {what for what, _ in found_in(folder, repair=True)} == {"product"}
+    assert not list((folder.root / "out").glob("words*"))
+
+
 def records(folder: Folder) -> list[Path]:
     return sorted((folder.spool / "assets").rglob("*.call"))
 
