@@ -7,7 +7,7 @@ becomes an asset. Owns no money and no retry.
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 import trio
@@ -17,7 +17,15 @@ from pipeline.core.errors import ContractError, Deferred, InDoubt, ReplyTooLarge
 from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, decode_transcript
 from pipeline.core.limits import Meter, Tab
 from pipeline.core.model import AttemptId, Limits, Media, Reached, Runner
-from pipeline.media.containers import could_be, examine, recognise, same_type
+from pipeline.media.containers import (
+    Examination,
+    could_be,
+    examine,
+    examine_words,
+    recognise,
+    recognise_words,
+    same_type,
+)
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
@@ -195,7 +203,7 @@ class Receiving:
     def _recognise(self, head: bytes) -> Media:
         if not head:
             raise ContractError("the answer is empty", code="reply-empty")
-        media = recognise(head)
+        media = recognise_words(head) if self._answers == "text" else recognise(head)
         if media is None or not any(self._fits(allowed, media) for allowed in self._allowed):
             found = media.media_type if media else "nothing known"
             raise ContractError(f"the answer is {found}, not {' or '.join(sorted(self._allowed))}", code="reply-type")
@@ -218,7 +226,7 @@ class Receiving:
             raise ContractError(f"declared as {declared}, but it is {head.media_type}", code="reply-type")
         if self._answers == "transcript" and declared in (None, JSON_TYPE):
             return _transcript(staged.path)
-        media = _container(staged.path)
+        media = _whole(staged.path, examine_words if self._answers == "text" else examine)
         if media is None or not self._is_same(media, head, declared):
             raise ContractError("the whole answer is of another type than its head", code="reply-type")
         return TEXT if self._answers == "text" and declared == TEXT.media_type else media
@@ -229,9 +237,9 @@ class Receiving:
         return could_be(media.media_type, head) if declared is None else same_type(declared, media)
 
 
-def _container(path: str) -> Media | None:
+def _whole(path: str, look: Callable[[BinaryIO, int], Examination]) -> Media | None:
     with border(path), open(path, "rb") as file:
-        found = examine(file, os.fstat(file.fileno()).st_size)
+        found = look(file, os.fstat(file.fileno()).st_size)
     if not found.ok:
         raise ContractError(f"the answer is damaged: {found.reason}", code="reply-damaged")
     return found.media

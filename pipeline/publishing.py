@@ -5,6 +5,7 @@ point, a name shows the old file or the new one, and the next run knows which pa
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ from pipeline.core.model import (
     Sha256,
 )
 from pipeline.core.pricing import total
-from pipeline.media.containers import Examination, examine, examine_own_text, same_type
+from pipeline.media.containers import Examination, examine, examine_words, same_type
 from pipeline.state.drops import RECEIPT_SUFFIX
 from pipeline.state.durable import border, digest_file
 from pipeline.state.folders import OutputFolders, is_there
@@ -253,7 +254,7 @@ def _made(draft: Draft, path: str) -> _Made:
 
 def _written(content: bytes) -> tuple[Examination, int, Sha256]:
     """Of a text that its kind wrote."""
-    return examine_own_text(content), len(content), _sha256(content)
+    return examine_words(io.BytesIO(content), len(content)), len(content), _sha256(content)
 
 
 def _looked_at(draft: Draft) -> tuple[Examination, int, Sha256]:

@@ -96,6 +96,11 @@ LOOKS_LIKE = {
     "JSON": '{"a": [1, 2]}',
     "a playlist": "#EXTM3U\nis how they begin\n",
     "words": "Zwölf Boxkämpfer.",
+    "a bitmap": "P1 is the first plan of three.",
+    "a picture": "GIF89a is a format for pictures.",
+    "an archive": "070701 is the number to call.",
+    "a drawing": "<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'></svg>\n",
+    "a sheet": "%!PS-Adobe is how it begins.",
 }
 
 

@@ -6,7 +6,6 @@ bounded memory and without decoding. Neither raises on any bytes. What a format 
 Raw PCM has no marks at all: it is never recognised, only checked against what was declared.
 """
 
-import io
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
@@ -23,9 +22,10 @@ __all__ = [
     "check_pcm",
     "could_be",
     "examine",
-    "examine_own_text",
+    "examine_words",
     "is_undecided",
     "recognise",
+    "recognise_words",
     "same_type",
 ]
 
@@ -128,12 +128,21 @@ def examine(file: BinaryIO, size: int) -> Examination:
     return examiner(Content(window=window, media=media, start=start))
 
 
-def examine_own_text(body: bytes) -> Examination:
-    """As `examine`, for a text that was just written here: one opinion is enough of what comes from nobody else."""
-    media = _text.identify(body[:HEAD_BYTES], is_whole=len(body) <= HEAD_BYTES)
+def recognise_words(head: bytes) -> Media | None:
+    """As `recognise`, of what came as characters, so that libmagic, which knows bytes, has no say: "P1 is ready" is no
+    bitmap. None where it holds what no text has.
+    """
+    return _text.identify_words(head[:HEAD_BYTES])
+
+
+def examine_words(file: BinaryIO, size: int) -> Examination:
+    """As `examine`, of what came as characters or was written here: one opinion is enough of what no stranger made."""
+    window = Window(file, size)
+    head = window.read(0, HEAD_BYTES)
+    media = _text.identify_words(head, is_whole=size <= len(head))
     if media is None:
         return Examination(media=None, ok=False, code="input-type", reason="it reads as no text that is taken")
-    return _text.examine(Content(window=Window(io.BytesIO(body), len(body)), media=media, start=0))
+    return _text.examine(Content(window=window, media=media, start=0))
 
 
 def _content_start(window: Window) -> int:
