@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from decimal import Decimal
+from functools import partial
 
 import trio
 
@@ -87,9 +88,10 @@ class Attempts:
 
     async def make(self, call: Call, bill: Bill, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
         """The answer, or an error whose facts say what became of the attempt. `resumed` is sent already."""
-        exchange = await self._runner(self._open, call, bill, resumed)
-        self._reached("resumed" if resumed else "opened")
-        with closing(exchange):
+        if resumed is not None:
+            await self._runner(self._resume, call, resumed)
+            self._reached("resumed")
+        with closing(self._receiving(call, bill, resumed)) as exchange:
             return await self._perform(Course(call, exchange, number), bill)
 
     async def _perform(self, course: Course, bill: Bill) -> Made:
@@ -138,14 +140,14 @@ class Attempts:
             error.hint = self._redactor.text(error.hint)
             raise
 
-    def _open(self, call: Call, bill: Bill, resumed: AttemptRow | None) -> Receiving:
-        """Room is looked for in the same trip: that look is short beside what the ledger writes to the disk."""
+    def _resume(self, call: Call, resumed: AttemptRow) -> None:
         self._store.ensure_room(_room(call))
-        if resumed is not None:
-            self._ledger.adopt_attempt(resumed.id)
+        self._ledger.adopt_attempt(resumed.id)
+
+    def _receiving(self, call: Call, bill: Bill, resumed: AttemptRow | None) -> Receiving:
         kinds = ANSWER_TYPES[call.name]
         return Receiving(
-            resumed.id if resumed else self._opened(call, bill),
+            resumed.id if resumed else bill.attempt,
             store=self._store,
             ledger=self._ledger,
             runner=self._runner,
@@ -156,13 +158,16 @@ class Attempts:
             limits=call.owner.limits,
             tab=call.owner.tab,
             may_leave=call.owner.may_leave,
+            opening=partial(self._open, call, bill.attempt),
             call_s=call.own_time_s,
             answers=ANSWERS.get(call.name, "media"),
             resumed=resumed,
         )
 
-    def _opened(self, call: Call, bill: Bill) -> AttemptId:
-        return self._ledger.open_attempt(
+    def _open(self, call: Call, attempt: AttemptId) -> None:
+        """Room is looked for in the same trip: that look is short beside what the ledger writes to the disk."""
+        self._store.ensure_room(_room(call))
+        self._ledger.open_attempt(
             call=call.key,
             place=call.owner.place,
             route=call.binding.route,
@@ -172,7 +177,7 @@ class Attempts:
             worst_usd=call.owner.budget.stated(call.worst()).usd,
             kind=call.owner.kind,
             manifest=call.owner.manifest,
-            attempt=bill.attempt,
+            attempt=attempt,
         )
 
     async def _keep(self, course: Course, reply: Reply) -> Made:
@@ -282,15 +287,17 @@ class Attempts:
         """The verdict on an attempt that went wrong: the payload away, then the ledger.
 
         One whose answer is here, and only could not be put away, stays open: the next run finishes it. One that the
-        provider works on stays submitted.
+        provider works on stays submitted. One that nobody has written down yet is none.
         """
+        is_written_down = course.exchange.is_opened
         if course.state == "received":
             self.unfinished[course.call.key] = error
         else:
             self._put_away(course.exchange, error.billed == "yes" or course.state == "in_doubt")
-            if course.state not in ("stored", "submitted"):
+            if is_written_down and course.state not in ("stored", "submitted"):
                 self._wait(self._settle, course, error)
-        self._tell(course)
+        if is_written_down or error.reach != "run":
+            self._tell(course)
 
     def _settle(self, course: Course, error: MediaspoolError) -> None:
         state = course.end_state

@@ -90,6 +90,7 @@ class Receiving:
         limits: Limits,
         tab: Tab,
         may_leave: Callable[[], bool],
+        opening: Callable[[], object],
         call_s: float | None = None,
         answers: Answers = "media",
         resumed: AttemptRow | None = None,
@@ -99,11 +100,12 @@ class Receiving:
         self.call_s = call_s
         self.ticket: str | None = resumed.ticket if resumed else None
         self.request_id: str | None = resumed.request_id if resumed else None
-        self.is_sent = resumed is not None
+        self.is_opened = self.is_sent = resumed is not None
         self.is_received = False
         self.payloads = [Payload(store.stage(payload_name(attempt)))]
         self._tab = tab
         self._may_leave = may_leave
+        self._opening = opening
         self._store = store
         self._redactor = redactor
         self._ledger = ledger
@@ -124,11 +126,28 @@ class Receiving:
         """The payloads that are here to their last byte and may be kept, whatever becomes of the next."""
         return [payload for payload in self.payloads if payload.media is not None]
 
+    async def connecting(self) -> None:
+        if not self.is_opened:
+            await self._runner(self._opening)
+            self._is_now_open()
+
     async def sending(self) -> None:
         if not self.is_sent:
-            await self._runner(self._ledger.mark_sending, self.attempt)
+            await self._runner(self._mark_sending)
+            self._is_now_open()
             self.is_sent = True
             self._reached("sending")
+
+    def _mark_sending(self) -> None:
+        """On a connection that was there already both steps are one: each would wait for the disk."""
+        if not self.is_opened:
+            self._opening()
+        self._ledger.mark_sending(self.attempt)
+
+    def _is_now_open(self) -> None:
+        if not self.is_opened:
+            self.is_opened = True
+            self._reached("opened")
 
     async def identified(self, request_id: str) -> None:
         if self._redactor.is_known(request_id):  # a server that answers with our key tells no id

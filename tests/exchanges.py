@@ -38,6 +38,9 @@ class RecordingExchange:
     def body(self) -> bytes:
         return self.bodies[0]
 
+    async def connecting(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def sending(self) -> None:
         await self._step("sending")
 

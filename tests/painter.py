@@ -47,6 +47,7 @@ class Painter:
     async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
         if not isinstance(operation, MakeImage | EditImage):
             raise UnsupportedOperation("the painter only paints")
+        await exchange.connecting()
         await exchange.sending()
         with open(self._options["calls"], "ab") as calls:
             calls.write(f"{type(operation).__name__}\n".encode())

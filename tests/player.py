@@ -93,6 +93,7 @@ class Player:
         trouble = self.mood(self.now)
         if trouble is not None:
             if trouble.connected:
+                await exchange.connecting()
                 await exchange.sending()
             self.turned_away.append(trio.current_time())
             raise trouble
@@ -103,6 +104,7 @@ class Player:
             raise errors.Unavailable("not now")
         played = Played(route=self.route.id, text=text.partition("/")[0], call=text, at=trio.current_time())
         if exchange.ticket is None:
+            await exchange.connecting()
             await exchange.sending()
             self.sent.append(played)
         else:

@@ -96,6 +96,7 @@ class ScriptedDriver:
         return None if told == "unknown" else Decimal(told)
 
     async def _begin(self, operation: Operation, exchange: Exchange) -> None:
+        await exchange.connecting()
         await exchange.sending()
         self._note(self._options["calls"], type(operation).__name__)
         if "late_usd" in self._options:

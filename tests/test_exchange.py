@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pipeline.core.model import CallKey, Limits, Media, Place, RunId, Runner, T,
 from pipeline.exchange import MAX_PARTS, TEXT, Answers, Receiving
 from pipeline.media.sniff import HEAD_BYTES
 from pipeline.state.ledger import Ledger
+from pipeline.state.ledger_rows import new_attempt_id
 from pipeline.state.runner import InlineRunner
 from pipeline.state.store import Store
 from pipeline.trace.redact import Redactor
@@ -57,8 +59,17 @@ def _receiving(
     max_bytes: int | None = None,
     files: Runner = InlineRunner(),  # noqa: B008  # it holds nothing
 ) -> Receiving:
-    attempt = ledger.open_attempt(
-        call=CallKey("c"), place=Place("p"), route="r", model="m", operation="any", paid=True, worst_usd=None
+    attempt = new_attempt_id()
+    opening = partial(
+        ledger.open_attempt,
+        call=CallKey("c"),
+        place=Place("p"),
+        route="r",
+        model="m",
+        operation="any",
+        paid=True,
+        worst_usd=None,
+        attempt=attempt,
     )
     runner = InlineRunner()
     return Receiving(
@@ -73,6 +84,7 @@ def _receiving(
         limits=Limits(max_output_bytes=max_bytes),
         tab=Tab(),
         may_leave=bool,
+        opening=opening,
         answers=answers,
     )
 
@@ -166,6 +178,28 @@ async def test_an_answer_of_endless_payloads_is_cut_off(ledger: Ledger, tmp_path
     with closing(receiving), pytest.raises(ReplyTooLarge, match="payloads"):
         await _hand_over(receiving, *[wav(0.001)] * (MAX_PARTS + 1))
     assert len(receiving.payloads) == MAX_PARTS
+
+
+def _state(ledger: Ledger, receiving: Receiving) -> str | None:
+    row = ledger.attempt(receiving.attempt)
+    return row.state if row else None
+
+
+async def test_an_attempt_is_written_down_before_its_connection_is_made(ledger: Ledger, tmp_path: Path) -> None:
+    receiving, states = _receiving(ledger, tmp_path), []
+    with closing(receiving):
+        for step in (receiving.connecting, receiving.connecting, receiving.sending):
+            await step()
+            states.append(_state(ledger, receiving))
+    assert states == ["opened", "opened", "sending"]
+
+
+async def test_on_a_kept_connection_an_attempt_is_written_down_as_it_is_sent(ledger: Ledger, tmp_path: Path) -> None:
+    receiving = _receiving(ledger, tmp_path)
+    with closing(receiving):
+        assert _state(ledger, receiving) is None
+        await receiving.sending()
+    assert _state(ledger, receiving) == "sending"
 
 
 @pytest.mark.parametrize("ticket", ["", "x" * 5000])

@@ -113,6 +113,9 @@ class Exchange(Protocol):
     call_s: float | None
     ticket: str | None
 
+    async def connecting(self) -> None:
+        """Call before a connection is opened for the request; not needed where there is one, or none."""
+
     async def sending(self) -> None:
         """Call once, connected, just before the first byte of the request leaves. Nothing may be sent before."""
 

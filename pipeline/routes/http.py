@@ -9,7 +9,7 @@ import math
 import random
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import cache, lru_cache, partial
 
@@ -103,7 +103,7 @@ class Http:
         url = self._url(path)
         asked = Asked(path=path, model=model, is_post=True, safe=self._safe)
         async with opened(body, self._files) as upload:
-            flight = _Flight(asked, self.timeouts.stretched(exchange.call_s), upload, exchange.sending)
+            flight = _Flight(asked, self.timeouts.stretched(exchange.call_s), upload, exchange)
             request = self._request(url, flight, body)
             async with self._fly(self._open, request, flight) as stream:
                 if stream.generation_id is not None:
@@ -150,7 +150,7 @@ class Http:
         path = there.path if is_own else f"{there.scheme}://{display(there.host, 100)}"
         asked = Asked(path=path, model=None, is_post=False, safe=self._safe)
         async with opened(body, self._files) as upload:
-            flight = _Flight(asked, self.timeouts, upload, trio.lowlevel.checkpoint, deadline=deadline)
+            flight = _Flight(asked, self.timeouts, upload, deadline=deadline)
             request = self._request(there, flight, body, extra=headers, keyed=keyed and is_own, own=is_own)
             async with self._fly(clients, request, flight) as stream:
                 yield stream, asked
@@ -256,7 +256,7 @@ class _Flight:
         asked: Asked,
         timeouts: Timeouts,
         upload: Upload,
-        sending: Callable[[], Awaitable[None]],
+        exchange: Exchange | None = None,
         *,
         deadline: float = math.inf,
     ) -> None:
@@ -264,7 +264,7 @@ class _Flight:
         self.upload = upload
         self.timeouts = timeouts
         self.deadline = min(deadline, trio.current_time() + timeouts.total_s)
-        self._sending = sending
+        self._exchange = exchange
         self._is_sent = False
         self._scope = trio.CancelScope(deadline=self.deadline)
 
@@ -287,10 +287,13 @@ class _Flight:
         raise self.late("no answer")
 
     async def _trace(self, event: str, _info: Mapping[str, object]) -> None:
-        if event == "http11.send_request_headers.started":
+        if event == "connection.connect_tcp.started" and self._exchange is not None:
+            await self._exchange.connecting()
+        elif event == "http11.send_request_headers.started":
             if self._is_sent:
                 raise self.late("a request was about to be sent twice")
-            await self._sending()
+            if self._exchange is not None:
+                await self._exchange.sending()
             self._is_sent = True
         elif event == "http11.receive_response_headers.started":
             self._scope.deadline = min(self.deadline, trio.current_time() + self.timeouts.first_byte_s)
@@ -361,9 +364,8 @@ def failure_of(error: Exception, asked: Asked, *, may_be_done: bool) -> Mediaspo
         return asked.lost(what, may_be_done=may_be_done)
     if may_be_done and asked.is_post:
         return asked.lost(what, may_be_done=True)
-    return Rejected(
-        f"the request cannot be sent: {what} ({named(asked.path)})", hint="check base_url and the route's headers"
-    )
+    what = f"the request cannot be sent: {what} ({named(asked.path)})"
+    return Rejected(what, hint="check base_url and the route's headers")
 
 
 def _parsed(text: str) -> httpx.URL:

@@ -85,6 +85,20 @@ async def test_sending_is_awaited_after_connecting_and_before_the_first_byte() -
     print(f"nothing left before the ledger's mark: {len(before)}/{len(before)}, 19 of them on a kept connection")
 
 
+async def test_a_connection_is_announced_before_it_is_made_and_a_kept_one_is_not() -> None:
+    class Announced(RecordingExchange):
+        async def connecting(self) -> None:
+            await wait_all_tasks_blocked(0.005)
+            seen.append((len(self.steps), server.connections))
+
+    seen: list[tuple[int, int]] = []
+    async with serving(answer()) as server, reaching(server.base, timeouts=PATIENT) as http:
+        exchange = Announced()
+        for _ in range(3):
+            await speak(http, exchange=exchange)
+        assert (seen, server.connections) == ([(0, 0)], 1)
+
+
 async def test_when_the_mark_cannot_be_made_the_server_sees_no_byte() -> None:
     class Broken(RecordingExchange):
         async def sending(self) -> None:
