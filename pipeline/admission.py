@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from pipeline.core.budget import counted, together
 from pipeline.core.drivers import Driver, carried_by
-from pipeline.core.errors import InputChanging, MediaspoolError, RouteClosed, Unreachable
+from pipeline.core.errors import InputChanging, MediaspoolError, OutputClosed, RouteClosed, Unreachable
 from pipeline.core.hearing import Hearing
 from pipeline.core.kinds import Kind, Sources, check_job, elsewhere_of
 from pipeline.core.limits import Bounds, smallest
@@ -20,8 +20,8 @@ from pipeline.core.model import Binding, CallKey, Decision, Estimate, Job, Limit
 from pipeline.core.operations import Operation, call_key, operation_name
 from pipeline.core.portions import DEFAULT_PORTION, Portion
 
-# An input that is still being written, and a route that let nobody know what it can do.
-_OF_NOW = frozenset({InputChanging.default_code, Unreachable.default_code, RouteClosed.default_code})
+# An input that is still being written, a route that let nobody know what it can do, a folder that takes nothing.
+_OF_NOW = frozenset(kind.default_code for kind in (InputChanging, Unreachable, RouteClosed, OutputClosed))
 Level = tuple[str, Limits]
 Expand = Callable[[Sequence[str]], tuple[str, ...]]
 Tickets = Mapping[CallKey, str]

@@ -7,7 +7,7 @@ way, wherever it was made: somebody moved it along.
 import os
 
 from pipeline.core.confine import display, display_path
-from pipeline.core.errors import InputChanging, InputError
+from pipeline.core.errors import InputChanging, InputError, OutputClosed
 from pipeline.core.model import Job, Product, Refusal, Sha256
 from pipeline.intake import Intake
 from pipeline.state.ledger import Ledger
@@ -26,6 +26,20 @@ def in_the_way(ledger: Ledger, intake: Intake, job: Job, known: JobRow | None) -
         if reason is not None:
             return reason if expected or ours is None else _foreign(product.path, _written_for(ledger, ours))
     return None
+
+
+def ensure_open(folder: str) -> None:
+    """OutputClosed where this user may neither put anything into a folder nor make it: told before anything is paid."""
+    there = folder
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+        raise closed(there)
+
+
+def closed(folder: str) -> OutputClosed:
+    hint = "check owner, mode and mount of this folder; the next run takes the jobs that write there"
+    return OutputClosed(f"'{display_path(folder)}' may not be written to", hint=hint)
 
 
 def _written_for(ledger: Ledger, theirs: ProductRow) -> str:

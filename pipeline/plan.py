@@ -51,7 +51,7 @@ from pipeline.core.model import (
     refusal_identity,
 )
 from pipeline.intake import Intake
-from pipeline.obstacles import in_the_way
+from pipeline.obstacles import ensure_open, in_the_way
 from pipeline.publishing import product_path
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, JobRow
@@ -129,6 +129,7 @@ class Planner:
         self._limits = limits
         self.is_forced = is_forced
         self._doubt = doubt or Doubt(Decimal(0), Decimal(0))
+        self._open: set[str] = set()
         self._held = ledger.held_attempts()
         submitted = ledger.submitted_attempts()
         self._tickets: Tickets = {row.call: row.ticket or "" for row in submitted}
@@ -244,6 +245,7 @@ class Planner:
         obstacle = None if self.is_forced else in_the_way(self._ledger, self._intake, job, known)
         if obstacle is not None:
             return self._refused(job, (obstacle,))
+        self._ensure_open(decision)
         reasons = (_REPEATED,) if doubtful else ()
         return msgspec.structs.replace(decision, choice="run" if known is None else "place", reasons=reasons)
 
@@ -271,12 +273,20 @@ class Planner:
             obstacle = in_the_way(self._ledger, self._intake, decision.job, row)
             if obstacle is not None:
                 return self._refused(decision.job, (obstacle,))
+            self._ensure_open(decision)
             return msgspec.structs.replace(decision, choice="place")
         if "edited" in states:
             return _settled(
                 decision.job, "unchanged", row, "product-edited", "a product was edited by hand; it is kept"
             )
         return _settled(decision.job, "unchanged", row, row.code, row.reason)
+
+    def _ensure_open(self, decision: Decision) -> None:
+        """What a provider has made is fetched all the same, or it would be lost there; then it waits here."""
+        for folder in dict.fromkeys(os.path.dirname(product.path) for product in decision.job.products):
+            if folder not in self._open and not decision.tickets:
+                ensure_open(folder)
+                self._open.add(folder)
 
     def _product_state(self, product: Product) -> str:
         try:

@@ -175,7 +175,7 @@ class Publisher:
                 except StoreError as error:
                     _rename_in(error, held)
                     if not tries_left or _are_there(roots, held):
-                        raise
+                        raise self._folders.closing(folders, error) from error
                 except InputError as error:
                     _rename_in(error, held)
                     raise
@@ -183,6 +183,11 @@ class Publisher:
                     if _are_there(roots, held):
                         return
         raise InputChanging("the output folder is exchanged again and again", hint="leave it in its place")
+
+    def ensure_open(self, decision: Decision) -> None:
+        """OutputClosed where a folder of the job took nothing from another. What a provider made is fetched anyway."""
+        if not decision.tickets:
+            self._folders.ensure_open(os.path.dirname(product.path) for product in decision.job.products)
 
     def _settle(self, decision: Decision, made: Sequence[_Made], receipt: JobReceipt, manifest: str) -> None:
         with self._ledger.group():

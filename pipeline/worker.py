@@ -72,6 +72,7 @@ async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome | U
 async def _run(bench: Bench, work: Work) -> Outcome:
     decision = work.decision
     kind = bench.kinds[decision.job.kind]
+    bench.publisher.ensure_open(decision)
     bench.at_work.add(work.tab)
     try:
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):

@@ -24,6 +24,7 @@ error has a kebab-case `code` listed in `CODES`, a message (what, with which val
     ├─ Deferred                                   sent, and they work on it: the next run goes on
     ├─ EngineError                                a local child failed; free, so surely repeatable later
     ├─ PaceBroken                                 caps cannot be asked: nothing that they count is sent
+    ├─ OutputClosed                               their folder takes no products: nothing is done for those jobs
     └─ StoreError, LedgerError                    the machine: the run drains
 """
 
@@ -305,6 +306,13 @@ class Deferred(MediaspoolError):
 
 class EngineError(MediaspoolError):
     default_code = "engine-failed"
+
+
+class OutputClosed(MediaspoolError):
+    """The folder of a product may not be written to, so nothing is sent for it. Jobs that write elsewhere go on."""
+
+    outcome: ClassVar[Ends] = "not-started"
+    default_code = "output-unwritable"
 
 
 class StoreError(MediaspoolError):

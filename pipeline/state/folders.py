@@ -8,11 +8,11 @@ What a folder is asked to keep counts on its name, whoever made it: perhaps a ru
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from pipeline.core.confine import display, way_below
-from pipeline.core.errors import InputError
+from pipeline.core.errors import InputError, MediaspoolError, OutputClosed, StoreError
 from pipeline.state.durable import naming, sync_names
 from pipeline.state.roots import Roots
 
@@ -28,15 +28,36 @@ class OutputFolders:
     def __init__(self) -> None:
         self._naming = threading.Lock()
         self._synced: set[tuple[int, int]] = set()
+        self._closed: dict[str, OutputClosed] = {}
 
     @contextmanager
     def held(self, roots: Roots, path: str) -> Iterator[str]:
         """Another path to the folder, through its descriptor; good while the block runs, in this process only."""
-        fd = _reach(roots, path, self._named_step)
+        try:
+            fd = _reach(roots, path, self._named_step)
+        except StoreError as error:
+            raise self.closing([path], error) from error
         try:
             yield f"/proc/self/fd/{fd}"
         finally:
             os.close(fd)
+
+    def closing(self, folders: Collection[str], error: StoreError) -> MediaspoolError:
+        """What an error says about the folders: those that may not be written to are no trouble of the whole run.
+
+        Where a job wrote to one folder, that one is known from then on to have taken nothing.
+        """
+        if error.code != OutputClosed.default_code:
+            return error
+        told = OutputClosed(error.message, hint=error.hint)
+        if len(folders) == 1:
+            self._closed.update(dict.fromkeys(folders, told))
+        return told
+
+    def ensure_open(self, folders: Iterable[str]) -> None:
+        for folder in folders:
+            if (told := self._closed.get(folder)) is not None:
+                raise OutputClosed(told.message, hint=told.hint)
 
     def _named_step(self, here: int, name: str, path: str) -> int:
         """Under the lock, so that nobody takes a folder for durable whose name is being synced elsewhere."""
