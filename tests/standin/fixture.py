@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -17,6 +18,7 @@ import trio
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
+END_S = 5.0
 
 
 class StandIn:
@@ -113,6 +115,12 @@ class StandIn:
         assert isinstance(found, dict)
         return found
 
+    def _ended(self) -> int | None:
+        """What its process ended with, below zero for a signal; None where it has not within some seconds."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(END_S) if self._process is not None else None
+        return None
+
     def _control(self, method: str, path: str, body: object = None) -> dict[str, object]:
         where = urlsplit(self.base_url)
         line = http.client.HTTPConnection(where.hostname or "", where.port, timeout=PATIENCE_S)
@@ -121,6 +129,9 @@ class StandIn:
             line.request(method, f"/control{path}", sent, {"Content-Type": "application/json"})
             reply = line.getresponse()
             said = json.loads(reply.read())
+        except ConnectionError as error:
+            error.add_note(f"the stand-in server has ended with {self._ended()}")
+            raise
         finally:
             line.close()
         if reply.status != 200:
