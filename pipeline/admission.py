@@ -21,7 +21,9 @@ from pipeline.core.operations import Operation, call_key, operation_name
 from pipeline.core.portions import DEFAULT_PORTION, Portion
 
 # An input that is still being written, a route that let nobody know what it can do, a folder that takes nothing.
-_OF_NOW = frozenset(kind.default_code for kind in (InputChanging, Unreachable, RouteClosed, OutputClosed))
+_OF_NOW = frozenset(kind.default_code for kind in (InputChanging, Unreachable, RouteClosed, OutputClosed)) | {
+    "disk-full"
+}
 Level = tuple[str, Limits]
 Expand = Callable[[Sequence[str]], tuple[str, ...]]
 Tickets = Mapping[CallKey, str]

@@ -10,6 +10,7 @@ from pipeline.core.confine import display, display_path
 from pipeline.core.errors import InputChanging, InputError, OutputClosed
 from pipeline.core.model import Job, Product, Refusal, Sha256
 from pipeline.intake import Intake
+from pipeline.state.durable import deepest, is_full, may_write
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import JobRow, ProductRow
 
@@ -29,17 +30,14 @@ def in_the_way(ledger: Ledger, intake: Intake, job: Job, known: JobRow | None) -
 
 
 def ensure_open(folder: str) -> None:
-    """OutputClosed where this user may neither put anything into a folder nor make it: told before anything is paid."""
-    there = folder
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
-    if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
-        raise closed(there)
-
-
-def closed(folder: str) -> OutputClosed:
-    hint = "check owner, mode and mount of this folder; the next run takes the jobs that write there"
-    return OutputClosed(f"'{display_path(folder)}' may not be written to", hint=hint)
+    """OutputClosed where a folder takes nothing: told before anything is paid for what would go there."""
+    there = deepest(folder)
+    if not may_write(there):
+        hint = "check owner, mode and mount of this folder; the next run takes the jobs that write there"
+        raise OutputClosed(f"'{display_path(there)}' may not be written to", hint=hint)
+    if is_full(there):
+        hint = "free some space; the next run takes the jobs that write there"
+        raise OutputClosed(f"no space left for '{display_path(there)}'", code="disk-full", hint=hint)
 
 
 def _written_for(ledger: Ledger, theirs: ProductRow) -> str:

@@ -77,7 +77,7 @@ class Publisher:
         self._clock = clock
         self._reached = reached
         self._turns = Turns()
-        self._folders = OutputFolders()
+        self._folders = OutputFolders(home=store.staging)
 
     async def publish(
         self,

@@ -1,6 +1,8 @@
 """Output folders that may not be written to: only their own jobs wait, and nothing more is paid for them."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from pipeline import preview
 from tests.cli.conftest import seat
-from tests.disks import mounted
+from tests.disks import Disk, mounted
 from tests.makers import Folder, outcomes, verdicts
 
 pytestmark = [pytest.mark.real_time, pytest.mark.privileged]
@@ -72,6 +74,48 @@ def test_a_folder_that_closes_behind_the_plan_costs_the_calls_under_way_and_no_m
     close(False)
     folder.run()
     assert folder.calls() == 21
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Disk]:
+    with mounted(tmp_path / "closed", "2m") as disk:
+        yield disk
+
+
+def test_a_full_disk_that_is_not_the_spools_keeps_its_own_jobs_waiting_unpaid(tmp_path: Path, small: Disk) -> None:
+    folder = a_folder(tmp_path, "closed/a", "closed/below/b", "open/c")
+    small.fill()
+    result = folder.run()
+    told = outcomes(result)
+    assert (verdicts(result)["open/c"], result.whole.exit_code, folder.calls()) == ("done", 74, 1)
+    assert {(told[job].verdict, told[job].code) for job in ("closed/a", "closed/below/b")} == {
+        ("not-started", "disk-full")
+    }
+    small.empty()
+    assert set(verdicts(folder.run()).values()) == {"done", "unchanged"}
+
+
+def test_a_disk_that_is_full_behind_the_plan_costs_the_calls_under_way_and_no_more(tmp_path: Path, small: Disk) -> None:
+    folder = a_folder(tmp_path, *(f"closed/{number}" for number in range(20)), "open/c")
+    folder.reached = lambda point: small.fill() if point == "planned" else None
+    result = folder.run()
+    assert (verdicts(result)["open/c"], result.whole.exit_code) == ("done", 74)
+    assert folder.calls() <= 5
+
+
+def test_a_file_that_may_not_be_replaced_closes_no_folder(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, "out/a")
+    folder.run()
+    receipt = tmp_path / "out" / "a.wav.receipt.json"
+    if shutil.which("chattr") is None or subprocess.run(["chattr", "+i", receipt], check=False).returncode:
+        pytest.skip("needs root, and a disk that knows chattr +i")
+    try:
+        more = a_folder(tmp_path / "more", "out/a", *(f"out/{number}" for number in range(12))).manifest.read_text()
+        folder.manifest.write_text(more.replace("Words for out/a.", "Other words for out/a."))
+        result = folder.run()
+    finally:
+        subprocess.run(["chattr", "-i", receipt], check=True)
+    assert [job for job, verdict in verdicts(result).items() if verdict != "done"] == ["out/a"]
 
 
 def test_what_a_provider_made_for_a_closed_folder_is_fetched_before_it_is_gone_there(

@@ -309,7 +309,7 @@ class EngineError(MediaspoolError):
 
 
 class OutputClosed(MediaspoolError):
-    """The folder of a product may not be written to, so nothing is sent for it. Jobs that write elsewhere go on."""
+    """The folder of a product, or its disk, takes nothing: nothing is sent for it. Jobs that write elsewhere go on."""
 
     outcome: ClassVar[Ends] = "not-started"
     default_code = "output-unwritable"

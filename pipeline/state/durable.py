@@ -114,6 +114,11 @@ def _not_yours(path: str) -> ConfigError:
     return ConfigError(message, code="spool-not-yours", hint="type this as the user whose spool it is")
 
 
+def may_write(folder: str) -> bool:
+    """May this user put something into the folder, or make it?"""
+    return os.access(deepest(folder), os.W_OK | os.X_OK, effective_ids=True)
+
+
 def make_folders(path: str, mode: int = PRIVATE_FOLDER) -> None:
     """Like os.makedirs, and the new names are durable, where they can be made so."""
     missing = []
@@ -121,8 +126,11 @@ def make_folders(path: str, mode: int = PRIVATE_FOLDER) -> None:
         missing.append(path)
         path = os.path.dirname(path) or "."
     for folder in reversed(missing):
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(folder, mode)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
         sync_names(os.path.dirname(folder) or ".")
 
 
@@ -259,8 +267,27 @@ def _name_of(user: int) -> str:
 
 def free_bytes(path: str) -> int:
     """What this user may still write on the disk that holds `path` or will hold it."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path) or "/"
+    path = deepest(path)
     with border(path):
         disk = os.statvfs(path)
     return disk.f_bavail * disk.f_frsize
+
+
+def is_full(folder: str) -> bool:
+    """Has the disk of a folder no block or no file left for this user? No where it does not say how many it has."""
+    with border(folder):
+        disk = os.statvfs(deepest(folder))
+    return bool(disk.f_blocks and not disk.f_bavail) or bool(disk.f_files and not disk.f_favail)
+
+
+def on_one_disk(one: str, other: str) -> bool:
+    """Do both lie, or will they, on one file system?"""
+    with border(one):
+        return os.stat(deepest(one)).st_dev == os.stat(deepest(other)).st_dev
+
+
+def deepest(path: str) -> str:
+    """The path, or of the folders above it the first that is there."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path) or "/"
+    return path

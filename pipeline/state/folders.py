@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 
 from pipeline.core.confine import display, way_below
 from pipeline.core.errors import InputError, MediaspoolError, OutputClosed, StoreError
-from pipeline.state.durable import naming, sync_names
+from pipeline.state.durable import may_write, naming, on_one_disk, sync_names
 from pipeline.state.roots import Roots
 
+_FULL = "disk-full"
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -25,7 +26,9 @@ class OutputFolders:
     May be used in several threads at a time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, home: str = "/") -> None:
+        """`home` lies on the disk of the spool: when that one is full, nothing goes on."""
+        self._home = home
         self._naming = threading.Lock()
         self._synced: set[tuple[int, int]] = set()
         self._closed: dict[str, OutputClosed] = {}
@@ -43,21 +46,22 @@ class OutputFolders:
             os.close(fd)
 
     def closing(self, folders: Collection[str], error: StoreError) -> MediaspoolError:
-        """What an error says about the folders: those that may not be written to are no trouble of the whole run.
+        """What an error says about the folders: such as take nothing are no trouble of the whole run.
 
-        Where a job wrote to one folder, that one is known from then on to have taken nothing.
+        Where a job wrote to one folder, that one is known from then on to take nothing from the others either.
         """
-        if error.code != OutputClosed.default_code:
+        is_full = error.code == _FULL and not any(on_one_disk(folder, self._home) for folder in folders)
+        if not is_full and error.code != OutputClosed.default_code:
             return error
-        told = OutputClosed(error.message, hint=error.hint)
-        if len(folders) == 1:
+        told = OutputClosed(error.message, code=error.code, hint=error.hint)
+        if len(folders) == 1 and (is_full or not may_write(*folders)):  # else it is one file that is in the way
             self._closed.update(dict.fromkeys(folders, told))
         return told
 
     def ensure_open(self, folders: Iterable[str]) -> None:
         for folder in folders:
             if (told := self._closed.get(folder)) is not None:
-                raise OutputClosed(told.message, hint=told.hint)
+                raise OutputClosed(told.message, code=told.code, hint=told.hint)
 
     def _named_step(self, here: int, name: str, path: str) -> int:
         """Under the lock, so that nobody takes a folder for durable whose name is being synced elsewhere."""

@@ -154,7 +154,7 @@ class Store:
     def __init__(
         self, *, staging: str, assets: str, quarantine: str, steady: Callable[[], float] = time.monotonic
     ) -> None:
-        self._staging = staging
+        self.staging = staging
         self._assets = assets
         self._quarantine = quarantine
         self._quarantining = threading.Lock()
@@ -169,9 +169,9 @@ class Store:
         The free bytes are looked at each time. A quota shows only when bytes are asked for, which on a busy ext4 costs
         0.4 ms: what was granted holds for GRANTED_S, and is asked of one nameless file that stays open.
         """
-        if free_bytes(self._staging) < size:
+        if free_bytes(self.staging) < size:
             raise StoreError(f"less than {size} bytes are free", code="disk-full", hint="free some space and run again")
-        with self._probing, border(self._staging):
+        with self._probing, border(self.staging):
             since, granted = self._granted
             if size > granted or self._steady() - since >= GRANTED_S:
                 self._ask_for(size)
@@ -179,7 +179,7 @@ class Store:
 
     def _ask_for(self, size: int) -> None:
         if self._probe is None:
-            self._probe = nameless(os.path.join(self._staging, ".room"))
+            self._probe = nameless(os.path.join(self.staging, ".room"))
         try:
             has_room(self._probe, max(size, 1))
         finally:
@@ -187,7 +187,7 @@ class Store:
 
     def part_of(self, path: str, place: str) -> str:
         """Where `place` writes what is to be `path`. Another spool may do the same at this moment, in its own part."""
-        return part_name(path, f"{self._staging}\0{place}")
+        return part_name(path, f"{self.staging}\0{place}")
 
     def close(self) -> None:
         """Give the room back that `ensure_room` asks of. The store can be used on."""
@@ -199,7 +199,7 @@ class Store:
 
     def stage(self, name: str) -> Staged:
         """A new file in `staging/`, once something is written to it."""
-        return Staged(os.path.join(self._staging, name))
+        return Staged(os.path.join(self.staging, name))
 
     def adopt(self, staged_path: str, *, sha256: Sha256, media: Media, is_last: bool = True) -> Asset:
         """Move a synced payload into `assets/` under its hash, durable on return. May be called again after a crash.
@@ -299,8 +299,8 @@ class Store:
 
         Only files and folders of this user go; links and whatever else somebody put there stay.
         """
-        with border(self._staging):
-            for entry in list(os.scandir(self._staging)):
+        with border(self.staging):
+            for entry in list(os.scandir(self.staging)):
                 _remove_ours(entry)
 
     def _asset_path(self, sha256: str, extension: str) -> str:

@@ -84,6 +84,13 @@ def test_a_disk_on_which_all_files_are_whoevers_mounted_it_is_no_other_users(tmp
         subprocess.run(["umount", "-l", shown], check=True)
 
 
+def test_a_spool_that_is_no_folder_is_told_as_that_whatever_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "file").touch(mode=0o666)
+    for path in (str(tmp_path / "file"), os.devnull):
+        with pytest.raises(StoreError, match="Not a directory"):
+            Spool.create(path)
+
+
 def test_a_world_writable_root_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
