@@ -149,6 +149,9 @@ class Receiving:
             self.is_opened = True
             self._reached("opened")
 
+    def unbegun(self) -> None:
+        self._tab.stood_in_line()
+
     async def identified(self, request_id: str) -> None:
         if self._redactor.is_known(request_id):  # a server that answers with our key tells no id
             return

@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from pipeline.calls import Caller
 from pipeline.children.lanes import Lanes
-from pipeline.children.stage import StageLimits
+from pipeline.children.stage import StageLimits, StageResult, StageSpec
 from pipeline.core.budget import Budget
-from pipeline.core.errors import InputChanging, InputError, MediaspoolError
+from pipeline.core.errors import InputChanging, InputError
 from pipeline.core.hearing import Cut, Hearing, Survey
 from pipeline.core.kinds import Answered, ClipFacts, Kind, PictureFacts, Sources
 from pipeline.core.limits import Tab
@@ -158,23 +158,22 @@ class Work:
         self._calls.append(None)
         owner = msgspec.structs.replace(self._owner, audio_seconds=audio_seconds)
         self.tab.calls += 1
-        is_cut = True
         try:
-            made = await self._bench.caller.make_call(operation, binding, owner)
-            is_cut = False
-        except MediaspoolError:
-            is_cut = False
-            raise
+            with self.tab.under_way():
+                made = await self._bench.caller.make_call(operation, binding, owner)
         finally:
             self.tab.calls -= 1
-            self.tab.cut += is_cut
         self._calls[number] = made
         return made
+
+    async def _by_a_child(self, spec: StageSpec) -> StageResult:
+        with self.tab.under_way(), self.tab.at_work():
+            return await self._bench.lanes.run("media", spec, unbegun=self.tab.stood_in_line)
 
     async def look(self, ref: MediaRef | Asset) -> PictureFacts:
         lanes = self._bench.lanes
         spec = pictures.look(lanes.ref(ref.path), ref.media, max_pixels=self.limits.max_pixels)
-        found = pictures.look_facts(await lanes.run("media", spec))
+        found = pictures.look_facts(await self._by_a_child(spec))
         await self._ensure_unchanged(ref)
         return PictureFacts(**msgspec.structs.asdict(found))
 
@@ -182,7 +181,7 @@ class Work:
         lanes = self._bench.lanes
         there = lanes.ref(str(target))
         spec = pictures.save(lanes.ref(ref.path), ref.media, there, media_type=None, max_pixels=self.limits.max_pixels)
-        await lanes.run("media", spec)
+        await self._by_a_child(spec)
         await self._ensure_unchanged(ref)
         size, digest = await self._bench.files(_measured, str(target))
         return MediaRef(sha256=digest, path=str(target), size=size, media=ref.media)
@@ -191,7 +190,7 @@ class Work:
         lanes = self._bench.lanes
         there, limit = lanes.ref(str(target)), self.limits.max_pixels
         spec = pictures.save(lanes.ref(picture.path), picture.media, there, media_type=media_type, max_pixels=limit)
-        await lanes.run("media", spec)
+        await self._by_a_child(spec)
 
     async def composite(self, original: MediaRef, edited: Asset, mask: MediaRef, target: Path) -> bool:
         lanes = self._bench.lanes
@@ -201,7 +200,7 @@ class Work:
             lanes.ref(str(target)),
             max_pixels=self.limits.max_pixels,
         )
-        found = pictures.save_facts(await lanes.run("media", spec))
+        found = pictures.save_facts(await self._by_a_child(spec))
         await self._ensure_unchanged(original)
         await self._ensure_unchanged(mask)
         return found.is_scaled
@@ -210,7 +209,7 @@ class Work:
         lanes = self._bench.lanes
         there, limit = lanes.ref(str(target)), self.limits.max_pixels
         spec = pictures.poster(lanes.ref(clip.path), clip.media, there, media_type=media_type, max_pixels=limit)
-        found = pictures.poster_facts(await lanes.run("media", spec))
+        found = pictures.poster_facts(await self._by_a_child(spec))
         return ClipFacts(**msgspec.structs.asdict(found))
 
     async def ensure_inputs_unchanged(self) -> None:
@@ -234,7 +233,7 @@ class Work:
                 expected_seconds=recording.seconds,
                 max_seconds=self.limits.max_seconds,
             )
-            found = recordings.survey_facts(await lanes.run("media", spec))
+            found = recordings.survey_facts(await self._by_a_child(spec))
             await self._bench.caller.ensure_unchanged(recording.path, recording.sha256)
             self._surveys[known] = found
         return self._surveys[known]
@@ -251,20 +250,20 @@ class Work:
             max_seconds=self.limits.max_seconds,
             max_bytes=MAX_PARTS_BYTES,
         )
-        made = await lanes.run("media", spec)
+        made = await self._by_a_child(spec)
         await self._bench.caller.ensure_unchanged(recording.path, recording.sha256)
         return tuple(recordings.parts(made, cut.media_type, lanes.folder(there.root)))
 
     async def weigh(self, sound: Asset) -> Sound:
         lanes = self._bench.lanes
-        return av.sound_facts(await lanes.run("media", av.weigh(lanes.ref(sound.path), av.demuxer_of(sound.media))))
+        return av.sound_facts(await self._by_a_child(av.weigh(lanes.ref(sound.path), av.demuxer_of(sound.media))))
 
     async def join(self, sounds: Sequence[Asset], wish: Join, target: Path | None) -> Joined:
         lanes = self._bench.lanes
         refs, demuxers = [lanes.ref(sound.path) for sound in sounds], [av.demuxer_of(sound.media) for sound in sounds]
         there = None if target is None else lanes.ref(str(target))
         room = None if wish.tags is None else self.limits.max_output_bytes
-        return av.join_facts(await lanes.run("media", av.join(refs, demuxers, there, wish=wish, max_bytes=room)))
+        return av.join_facts(await self._by_a_child(av.join(refs, demuxers, there, wish=wish, max_bytes=room)))
 
     async def encode(
         self,
@@ -286,7 +285,7 @@ class Work:
             seconds=seconds,
             limits=StageLimits(max_output_bytes=self.limits.max_output_bytes),
         )
-        return av.encode_facts(await lanes.run("media", spec)).sound
+        return av.encode_facts(await self._by_a_child(spec)).sound
 
     async def refer(self, path: Path, media: Media, *, seconds: float) -> MediaRef:
         size, digest = await self._bench.files(_measured, str(path))
@@ -295,7 +294,7 @@ class Work:
     async def pdf_text(self, source: Source) -> str:
         lanes = self._bench.lanes
         spec = av.pdf_text(lanes.ref(source.path), max_pages=self.limits.max_pages, max_chars=self.limits.max_chars)
-        facts = av.pdf_facts(await lanes.run("media", spec))
+        facts = av.pdf_facts(await self._by_a_child(spec))
         await self._bench.caller.ensure_unchanged(source.path, source.sha256)
         return facts.text
 

@@ -44,6 +44,9 @@ class RecordingExchange:
     async def sending(self) -> None:
         await self._step("sending")
 
+    def unbegun(self) -> None:
+        self.steps.append("unbegun")
+
     async def identified(self, request_id: str) -> None:
         await self._step(f"identified {request_id}")
 

@@ -7,7 +7,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from pipeline.core.drivers import Exchange, Reply
 from pipeline.core.errors import Throttled
+from pipeline.core.model import Binding
+from pipeline.core.operations import Operation
+from tests.player import Player
 from tests.rig import HANG_S, Act, Rig, SlowRunner
 from tests.test_lanes import verdicts
 
@@ -63,6 +67,28 @@ async def test_who_was_at_work_when_its_time_passed_has_failed_whatever_else_it_
     outcome = (await rig.run(rig.job("hangs", Act(after_s=HANG_S), Act(after_s=HANG_S), max_job_s=50)))["hangs"]
     rig.close()
     assert (outcome.verdict, outcome.code) == ("failed", "limit-time")
+
+
+class Queued(Player):
+    """An engine whose children are all at work for others."""
+
+    async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
+        await exchange.sending()
+        try:
+            await trio.sleep(HANG_S)
+        finally:
+            exchange.unbegun()
+        raise AssertionError
+
+
+async def test_who_waits_for_a_child_to_begin_is_left_to_the_next_run(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 1})
+    rig.players["r"] = Queued(rig.players["r"].route, paid=False)
+    outcomes = await rig.run(rig.job("queued", Act(), max_job_s=50))
+    rig.close()
+    assert verdicts(outcomes) == {"queued": "not-started"}
 
 
 async def test_who_was_tried_in_vain_and_waits_to_be_tried_again_has_failed(

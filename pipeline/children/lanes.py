@@ -7,7 +7,7 @@ any more. The pools could be other Executors: nothing here knows of processes.
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from typing import Literal
 
@@ -87,8 +87,11 @@ class Lanes:
     def submit(self, lane: Lane, spec: StageSpec) -> Future[StageResult]:
         return self._pools[lane].submit_stage(spec, self._roots)
 
-    async def run(self, lane: Lane, spec: StageSpec) -> StageResult:
-        """The result of a stage that worked; otherwise the error of its code."""
+    async def run(self, lane: Lane, spec: StageSpec, *, unbegun: Callable[[], None] | None = None) -> StageResult:
+        """The result of a stage that worked; otherwise the error of its code.
+
+        `unbegun` is told where it is cut off before a child had begun with it: all were at work for others.
+        """
         future = self.submit(lane, spec)
         done = trio.Event()
         token = trio.lowlevel.current_trio_token()
@@ -97,6 +100,8 @@ class Lanes:
             await done.wait()
         finally:
             if not done.is_set():
+                if unbegun is not None and not future.running():
+                    unbegun()
                 await _end(future, done)
         return _checked(future)
 

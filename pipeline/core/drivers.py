@@ -119,6 +119,9 @@ class Exchange(Protocol):
     async def sending(self) -> None:
         """Call once, connected, just before the first byte of the request leaves. Nothing may be sent before."""
 
+    def unbegun(self) -> None:
+        """Call where it is cut off before whoever works on it had begun: it only stood in line."""
+
     async def identified(self, request_id: str) -> None:
         """Call when the provider's id is known, before the body is read."""
 

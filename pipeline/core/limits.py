@@ -1,7 +1,7 @@
 """Bounds and the counters that enforce them: the smallest level wins, and the winner is known by name."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
@@ -60,8 +60,8 @@ class Tab:
     """What one job has cost in this run so far: what is known of it, and how many calls have a price nobody knows.
 
     `has_called` from its first attempt on: such a job goes on to its end, where others wait for the next run. Of the
-    `calls` that it is at, `waits` only wait for a provider; `has_left` once one of them did not any longer. Of those
-    that were `cut` off, `cut_at_work` were sent or about to be tried again; the others had only stood in line.
+    `calls` that it is at, `waits` only wait for a provider; `has_left` once one of them did not any longer. Of what
+    was `cut` off, calls and work of children, `cut_at_work` had begun; the others had only stood in line.
     """
 
     def __init__(self) -> None:
@@ -82,17 +82,20 @@ class Tab:
         return self.cut > 0 == self.cut_at_work
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """What is cut off in here did not only stand in line."""
-        is_cut = True
-        try:
+    def under_way(self) -> Iterator[None]:
+        """What is cut off in here had begun to want something: a call, or work of a child."""
+        with _if_cut(self._was_cut):
             yield
-            is_cut = False
-        except MediaspoolError:
-            is_cut = False
-            raise
-        finally:
-            self.cut_at_work += is_cut
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """What is cut off in here did not only stand in line, unless it says so."""
+        with _if_cut(self._was_cut_at_work):
+            yield
+
+    def stood_in_line(self) -> None:
+        """Said of what is cut off `at_work`, by who knows that nobody had begun with it."""
+        self.cut_at_work -= 1
 
     @property
     def is_free(self) -> bool:
@@ -104,6 +107,26 @@ class Tab:
             self.unpriced += 1
         else:
             self.known_usd += usd
+
+    def _was_cut(self) -> None:
+        self.cut += 1
+
+    def _was_cut_at_work(self) -> None:
+        self.cut_at_work += 1
+
+
+@contextmanager
+def _if_cut(tell: Callable[[], None]) -> Iterator[None]:
+    is_cut = True
+    try:
+        yield
+        is_cut = False
+    except MediaspoolError:
+        is_cut = False
+        raise
+    finally:
+        if is_cut:
+            tell()
 
 
 class Doubt:

@@ -74,7 +74,8 @@ class Pillow:
         media_type = target_type(operation.image.media.media_type, operation.format)
         with _local.scratch(self._lanes, ".picture") as target:
             await exchange.sending()
-            result = await self._lanes.run("media", self._spec(operation, media_type, target))
+            spec = self._spec(operation, media_type, target)
+            result = await self._lanes.run("media", spec, unbegun=exchange.unbegun)
             await _local.hand_over(exchange, self._lanes.path(target))
         found = from_json(result.facts, SaveFacts)
         facts = {"steps": str(len(operation.steps)), "size": f"{found.width}x{found.height}"}

@@ -91,7 +91,8 @@ class Stills:
             raise UnsupportedOperation("stills only makes videos of pictures")
         with _local.scratch(self._lanes, ".mp4") as target:
             await exchange.sending()
-            result = await self._lanes.run("media", self._spec(operation, operation.first_frame, target))
+            spec = self._spec(operation, operation.first_frame, target)
+            result = await self._lanes.run("media", spec, unbegun=exchange.unbegun)
             await _local.hand_over(exchange, self._lanes.path(target))
         found = from_json(result.facts, StillsFacts)
         facts = {

@@ -1,5 +1,6 @@
 """Thumbnails within bounds, on the virtual clock: the children are played, the pages wait no longer than they may."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -20,7 +21,7 @@ class Played(Lanes):
         self.asked = 0
         self._takes_s = takes_s
 
-    async def run(self, lane: Lane, spec: StageSpec) -> StageResult:
+    async def run(self, lane: Lane, spec: StageSpec, *, unbegun: Callable[[], None] | None = None) -> StageResult:
         self.asked += 1
         await trio.sleep(self._takes_s)
         raise EngineError("played")

@@ -44,7 +44,7 @@ class NoChildren(Lanes):
         super().__init__(roots=roots, staging=str(staging), engine_workers=1, media_workers=1, memory_mb=100)
         self._exchange = exchange
 
-    async def run(self, lane: Lane, spec: StageSpec) -> StageResult:
+    async def run(self, lane: Lane, spec: StageSpec, *, unbegun: Callable[[], None] | None = None) -> StageResult:
         await trio.lowlevel.checkpoint()
         self._exchange.steps.append("child")
         raise EngineError("there is no child here", code="engine-crashed")
