@@ -5,6 +5,7 @@ while it is read is refused, so a hash never stands for bytes that nobody saw. N
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from pipeline.state.ledger_rows import FileFacts, file_identity
 from pipeline.state.roots import Roots
 
 CHUNK = 1 << 20
+SMALL = 1 << 16  # bytes: read once, however often they are looked at
 
 
 class Intake:
@@ -82,9 +84,10 @@ class Intake:
             _check_size(before.st_size, bounds)
             if before.st_size == 0:
                 raise InputError("the file is empty", code="input-empty", hint="copy it again")
-            found = examine(file, before.st_size)
-            file.seek(0)
-            digest = _digest(file, before.st_size)
+            content = io.BytesIO(file.read(SMALL)) if before.st_size <= SMALL else file
+            found = examine(content, before.st_size)
+            content.seek(0)
+            digest = _digest(content, before.st_size)
             after = os.fstat(file.fileno())
         if _times(before) != _times(after):
             raise InputChanging("the file changed while it was read", hint="run again when it is whole")

@@ -5,9 +5,10 @@ limits and the ledger; a driver owns none of them. What it cannot do it says in 
 anything is sent.
 """
 
+import functools
 from collections.abc import Collection, Mapping
 from decimal import Decimal
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from msgspec import Struct
 
@@ -232,7 +233,13 @@ class Portions(Protocol):
 
 
 def portion_of(driver: Driver, binding: Binding) -> Portion:
-    return driver.portion(binding) if isinstance(driver, Portions) else DEFAULT_PORTION
+    return cast(Portions, driver).portion(binding) if _offers(type(driver), Portions) else DEFAULT_PORTION
+
+
+@functools.cache
+def _offers(kind: type[Driver], protocol: type) -> bool:
+    """Asked for every job and call, and Python looks through all members of a protocol each time."""
+    return issubclass(kind, protocol)
 
 
 @runtime_checkable
@@ -245,10 +252,10 @@ class Hears(Protocol):
 
 def hearing_of(driver: Driver, binding: Binding) -> Hearing | None:
     """The row in force; None where one call takes any recording. The settings' rule for a model beats that for all."""
-    if "transcribe" not in driver.facts.operations or not isinstance(driver, Hears):
+    if "transcribe" not in driver.facts.operations or not _offers(type(driver), Hears):
         return None
     rules = driver.route.hearing
-    return ruled(driver.hearing(binding), rules.get(binding.model, rules.get("*")))
+    return ruled(cast(Hears, driver).hearing(binding), rules.get(binding.model, rules.get("*")))
 
 
 def carried_by(driver: Driver, binding: Binding) -> tuple[Portion, Hearing | None]:

@@ -119,7 +119,7 @@ def _text_refusals(text: str, speech: SpeechModel) -> list[Refusal]:
 
 def unsendable(text: str) -> list[Refusal]:
     """Characters that no JSON carries to a server unharmed."""
-    if _HALVES.search(text):
+    if not text.isascii() and _HALVES.search(text):
         message, hint = "the text has half a character in it", "repair its encoding"
         return [Refusal(code="text-unsupported", message=message, hint=hint)]
     if _CONTROLS.search(text):
