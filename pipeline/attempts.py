@@ -91,7 +91,7 @@ class Attempts:
         if resumed is not None:
             await self._runner(self._resume, call, resumed)
             self._reached("resumed")
-        with closing(self._receiving(call, bill, resumed)) as exchange:
+        with closing(self._receiving(call, bill, resumed)) as exchange, call.owner.tab.at_work(exchange.stint):
             return await self._perform(Course(call, exchange, number), bill)
 
     async def _perform(self, course: Course, bill: Bill) -> Made:

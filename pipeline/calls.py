@@ -16,7 +16,7 @@ from pipeline.attempts import Attempts
 from pipeline.core.drivers import Driver, hearing_of, portion_of, reasons_against
 from pipeline.core.errors import InDoubt, MediaspoolError, Stopped, UnsupportedOperation
 from pipeline.core.hearing import Hearing
-from pipeline.core.limits import Doubt
+from pipeline.core.limits import Doubt, Stint
 from pipeline.core.model import Binding, BlockingRunner, CallKey, Clock, Place, Reached, Runner, Sha256
 from pipeline.core.operations import Operation, call_key, operation_name
 from pipeline.core.portions import Portion
@@ -177,7 +177,7 @@ class Caller:
             except MediaspoolError as error:
                 if error.settles != "in_doubt" or error.reach != "call" or not await self._may_repeat(call):
                     raise
-            with call.owner.tab.at_work():
+            with call.owner.tab.at_work(Stint()):
                 await trio.sleep(FIRST_DELAY_S)
 
     async def _may_repeat(self, call: Call) -> bool:
@@ -214,7 +214,7 @@ class Caller:
                 if wait is None:
                     raise
                 is_own = not error.slows  # else the whole route rests, and this call only waits with all others
-            with call.owner.tab.at_work() if is_own else nullcontext():
+            with call.owner.tab.at_work(Stint()) if is_own else nullcontext():
                 await self._gate(call).sleep(wait, call.owner.may_begin)
 
     async def _attempt(self, call: Call, *, number: int = 1, resumed: AttemptRow | None = None) -> Made:
@@ -234,8 +234,7 @@ class Caller:
 
     async def _gone_on_with(self, call: Call, row: AttemptRow) -> Made:
         call.owner.tab.has_called = True
-        with call.owner.tab.at_work():
-            made = await self._attempts.make(call, Bill(), resumed=row)
+        made = await self._attempts.make(call, Bill(), resumed=row)
         if made.receipt.usd is not None:
             await self._pacer.price(row.id, made.receipt.usd)
         return made
@@ -245,8 +244,7 @@ class Caller:
         async with self._till.taken(call) as bill:
             call.owner.tab.has_called = True
             self._reached("booked")
-            with call.owner.tab.at_work():
-                return await self._attempts.make(call, bill, number=number)
+            return await self._attempts.make(call, bill, number=number)
 
     def _gate(self, call: Call) -> Gate:
         config = call.driver.route

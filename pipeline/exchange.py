@@ -15,7 +15,7 @@ import trio
 from pipeline.core.drivers import Reply
 from pipeline.core.errors import ContractError, Deferred, InDoubt, ReplyTooLarge
 from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, decode_transcript
-from pipeline.core.limits import Meter, Tab
+from pipeline.core.limits import Meter, Stint, Tab
 from pipeline.core.model import AttemptId, Limits, Media, Reached, Runner
 from pipeline.media.containers import (
     Examination,
@@ -104,6 +104,7 @@ class Receiving:
         self.is_received = False
         self.payloads = [Payload(store.stage(payload_name(attempt)))]
         self._tab = tab
+        self.stint = Stint()
         self._may_leave = may_leave
         self._opening = opening
         self._store = store
@@ -150,7 +151,7 @@ class Receiving:
             self._reached("opened")
 
     def unbegun(self) -> None:
-        self._tab.stood_in_line()
+        self.stint.unbegun()
 
     async def identified(self, request_id: str) -> None:
         if self._redactor.is_known(request_id):  # a server that answers with our key tells no id

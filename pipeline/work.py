@@ -21,7 +21,7 @@ from pipeline.core.budget import Budget
 from pipeline.core.errors import InputChanging, InputError
 from pipeline.core.hearing import Cut, Hearing, Survey
 from pipeline.core.kinds import Answered, ClipFacts, Kind, PictureFacts, Sources
-from pipeline.core.limits import Tab
+from pipeline.core.limits import Stint, Tab
 from pipeline.core.model import Asset, Decision, Limits, Media, Reached, Runner, Sha256, Source
 from pipeline.core.operations import MediaRef, Operation
 from pipeline.core.portions import DEFAULT_PORTION, Portion
@@ -167,8 +167,9 @@ class Work:
         return made
 
     async def _by_a_child(self, spec: StageSpec) -> StageResult:
-        with self.tab.under_way(), self.tab.at_work():
-            return await self._bench.lanes.run("media", spec, unbegun=self.tab.stood_in_line)
+        stint = Stint()
+        with self.tab.under_way(), self.tab.at_work(stint):
+            return await self._bench.lanes.run("media", spec, unbegun=stint.unbegun)
 
     async def look(self, ref: MediaRef | Asset) -> PictureFacts:
         lanes = self._bench.lanes

@@ -212,7 +212,7 @@ class Rig:
         self.seen = self.make_seen()
         recover(self.ledger, self.store, self.spool)
         batches = [self._batch(f"m{number}", jobs) for number, jobs in enumerate(manifests)]
-        told = await run_plan(self._bench(), batches, self.stop, width_of=self._width, watch=self.seen)
+        told = await run_plan(self.bench(), batches, self.stop, width_of=self._width, watch=self.seen)
         for jobs, outcomes in zip(manifests, told, strict=True):
             assert [outcome.job for outcome in outcomes] == [job.id for job in jobs]
         assert set(self.seen.ended_jobs.values()) <= {1}
@@ -278,7 +278,7 @@ class Rig:
         self._pacers.append(pacer)
         return pacer
 
-    def _bench(self) -> Bench:
+    def bench(self) -> Bench:
         runner, redactor = self.runner, Redactor()
         debug = DebugWriter(
             self.spool.debug,

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock
 
 from pipeline.core.drivers import Exchange, Reply
-from pipeline.core.errors import Throttled
+from pipeline.core.errors import EngineError, Throttled
 from pipeline.core.model import Binding
 from pipeline.core.operations import Operation
 from tests.player import Player
 from tests.rig import HANG_S, Act, Rig, SlowRunner
 from tests.test_lanes import verdicts
+from tests.test_till import call_of
 
 
 @pytest.fixture
@@ -89,6 +91,19 @@ async def test_who_waits_for_a_child_to_begin_is_left_to_the_next_run(
     outcomes = await rig.run(rig.job("queued", Act(), max_job_s=50))
     rig.close()
     assert verdicts(outcomes) == {"queued": "not-started"}
+
+
+async def test_a_call_that_waited_too_long_for_a_child_says_nothing_of_the_work_of_its_job(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 1, "here": 1}, call_timeout_s=10)
+    player = rig.players["r"] = Queued(rig.players["r"].route, paid=False)
+    call = call_of("queued")
+    owner = replace(call.owner, may_begin=lambda: True)
+    with pytest.raises(EngineError):
+        await rig.bench().caller.make_call(call.operation, player.bind("speak", None), owner)
+    rig.close()
+    assert (owner.tab.cut, owner.tab.cut_at_work) == (0, 0)
 
 
 async def test_who_was_tried_in_vain_and_waits_to_be_tried_again_has_failed(

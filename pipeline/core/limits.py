@@ -83,19 +83,15 @@ class Tab:
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
-        """What is cut off in here had begun to want something: a call, or work of a child."""
+        """What is cut off in here had been asked for: a call, or work of a child."""
         with _if_cut(self._was_cut):
             yield
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """What is cut off in here did not only stand in line, unless it says so."""
-        with _if_cut(self._was_cut_at_work):
+    def at_work(self, stint: "Stint") -> Iterator[None]:
+        """What is cut off in here did not only stand in line, unless nobody had begun with it."""
+        with _if_cut(lambda: self._was_cut_at_work(stint)):
             yield
-
-    def stood_in_line(self) -> None:
-        """Said of what is cut off `at_work`, by who knows that nobody had begun with it."""
-        self.cut_at_work -= 1
 
     @property
     def is_free(self) -> bool:
@@ -111,8 +107,19 @@ class Tab:
     def _was_cut(self) -> None:
         self.cut += 1
 
-    def _was_cut_at_work(self) -> None:
-        self.cut_at_work += 1
+    def _was_cut_at_work(self, stint: "Stint") -> None:
+        self.cut_at_work += stint.has_begun
+
+
+class Stint:
+    """Work that may have to wait for somebody to do it."""
+
+    def __init__(self) -> None:
+        self.has_begun = True
+
+    def unbegun(self) -> None:
+        """It is cut off before anybody had begun with it."""
+        self.has_begun = False
 
 
 @contextmanager
