@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 TOGETHER_S = 0.95
 APART_S = 0.05
@@ -27,23 +27,26 @@ def allowed() -> frozenset[int]:
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
 
 
-_EVERYWHERE = allowed()  # as it was when the program began: whoever looks later may be bound
+EVERYWHERE = allowed()
+"""As it was when the program began: whoever looks later may be bound."""
 
 
 def unbind(pid: int) -> None:
     """Let a child that a bound thread has started use every CPU that this process was given."""
-    _bind(pid, _EVERYWHERE)
+    _bind(pid, EVERYWHERE)
 
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
     """While this thread works, the busy threads of this process share the CPU that it runs on."""
     is_locked = getattr(sys, "_is_gil_enabled", lambda: True)()
-    if len(_EVERYWHERE) < 2 or not is_locked or not os.path.isdir(_TASKS):
+    if len(EVERYWHERE) < 2 or not is_locked or not os.path.isdir(_TASKS):
         yield
         return
     keeper = Keeper(threading.get_native_id())
-    keeper.start()
+    if not keeper.has_started():
+        yield
+        return
     try:
         yield
     finally:
@@ -63,8 +66,13 @@ class Keeper:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True, name="mediaspool-one-cpu")
 
-    def start(self) -> None:
-        self._thread.start()
+    def has_started(self) -> bool:
+        """False where the system has no room for one more thread: the run is worth more than this."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            return False
+        return True
 
     def end(self) -> None:
         self._ended.set()
@@ -84,17 +92,27 @@ class Keeper:
 
 @contextlib.contextmanager
 def _bound_to(cpus: frozenset[int]) -> Iterator[None]:
-    _bind_all(cpus)
+    bound = _threads()
+    _bind_all(bound, cpus)
     try:
         yield
     finally:
-        _bind_all(_EVERYWHERE)
+        _bind_all(_threads() or bound, EVERYWHERE)
 
 
-def _bind_all(cpus: frozenset[int]) -> None:
-    """Every thread there is; one that starts meanwhile has inherited it, or is met the next time."""
-    for thread in os.listdir(_TASKS):
-        _bind(int(thread), cpus)
+def _threads() -> tuple[int, ...]:
+    """Every thread there is; one that starts meanwhile has inherited its mask, or is met the next time.
+
+    None where a busy run has no descriptor left to look with.
+    """
+    with contextlib.suppress(OSError):
+        return tuple(int(thread) for thread in os.listdir(_TASKS))
+    return ()
+
+
+def _bind_all(threads: Iterable[int], cpus: frozenset[int]) -> None:
+    for thread in threads:
+        _bind(thread, cpus)
 
 
 def _bind(thread: int, cpus: frozenset[int]) -> None:
@@ -109,4 +127,4 @@ def _cpu_of(thread: int) -> frozenset[int]:
         with open(f"{_TASKS}/{thread}/stat", "rb") as file:
             return frozenset({int(file.read().rpartition(b")")[2].split()[_PROCESSOR])})
     except (OSError, ValueError, IndexError):
-        return _EVERYWHERE
+        return EVERYWHERE

@@ -76,3 +76,35 @@ def test_a_program_that_was_given_one_cpu_stays_there_with_its_children() -> Non
         ["taskset", "-c", str(min(EVERYWHERE)), sys.executable, "-c", ask], capture_output=True, text=True, check=True
     )
     assert told.stdout.split() == ["1", "1", "1"]
+
+
+NO_MORE_FILES = """
+import os, resource, sys, threading, time
+from pipeline import one_cpu
+
+def waits_for(cpus):
+    until = time.monotonic() + 10
+    while len(os.sched_getaffinity(0)) != cpus and time.monotonic() < until:
+        pass
+
+with one_cpu.together():
+    waits_for(1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    waits_for(len(one_cpu.EVERYWHERE))
+    print(len(os.sched_getaffinity(0)) == len(one_cpu.EVERYWHERE), threading.active_count())
+"""
+
+
+def test_a_run_that_may_open_no_more_files_is_free_again_and_hears_nothing_of_it() -> None:
+    told = subprocess.run([sys.executable, "-c", NO_MORE_FILES], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["True", "2"]
+    assert told.stderr == ""
+
+
+def test_a_run_without_room_for_one_more_thread_goes_on_without() -> None:
+    usual = threading.stack_size(1 << 46)
+    try:
+        with one_cpu.together():
+            assert len(masks()) == 1
+    finally:
+        threading.stack_size(usual)

@@ -10,6 +10,8 @@ import resource
 import signal
 import sys
 
+from pipeline.one_cpu import EVERYWHERE
+
 _PR_SET_PDEATHSIG = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 MEGABYTE = 1 << 20
@@ -70,7 +72,7 @@ def available_mb() -> int | None:
 
 def usable_cores() -> int:
     """Cores that this process may use, also under a control group's quota."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    cores = len(EVERYWHERE) or os.cpu_count() or 1
     quota, period = [*_group_words("cpu.max"), "", ""][:2]
     if quota.isdigit() and period.isdigit() and int(period):
         cores = min(cores, -(-int(quota) // int(period)))
