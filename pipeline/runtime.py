@@ -295,7 +295,7 @@ def _assemble(
             store=store,
             runner=runner.together,
             wait=runner.wait,
-            files=files,
+            files=files.first,
             drivers=drivers,
             debug=debug,
             doubt=doubt_of(settings),

@@ -25,7 +25,7 @@ Scope = Callable[[], AbstractContextManager[None]]
 class _Ask:
     """Work that somebody waits for, and its answer once it is done."""
 
-    is_alone = False
+    is_alone = is_first = False
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.outcome: outcome.Value[object] | outcome.Error = outcome.Value(None)
@@ -43,9 +43,10 @@ class _Ask:
 class _TaskAsk(_Ask):
     """Asked by a task of the event loop. Taken once: by the thread that does it, or by the cancel that prevents it."""
 
-    def __init__(self, work: Callable[[], object], *, is_alone: bool) -> None:
+    def __init__(self, work: Callable[[], object], *, is_alone: bool, is_first: bool) -> None:
         super().__init__(work)
         self.is_alone = is_alone
+        self.is_first = is_first
         self.task = trio.lowlevel.current_task()
         self.token = trio.lowlevel.current_trio_token()
         self._taken = threading.Lock()
@@ -66,7 +67,9 @@ class ThreadRunner:
     def __init__(self, width: int = 1) -> None:
         self._width = width
         self._threads: list[threading.Thread] = []
-        self._queue: queue.SimpleQueue[_TaskAsk | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[bool] = queue.SimpleQueue()  # a word for each ask, and one for each to end
+        self._firsts: deque[_TaskAsk] = deque()
+        self._others: deque[_TaskAsk] = deque()
         self._ended: list[_TaskAsk] = []
         self._telling = threading.Lock()
 
@@ -81,15 +84,19 @@ class ThreadRunner:
     def close(self) -> None:
         """Nothing is under way any more: whoever asked has waited for the answer."""
         for _ in self._threads:
-            self._queue.put(None)
+            self._queue.put(False)
         self._threads.clear()
 
     async def __call__(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await self._ask(lambda: work(*args), is_alone=True)
 
-    async def _ask(self, work: Callable[[], T], *, is_alone: bool) -> T:
+    async def first(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Before all that waits here. For work that others wait behind: an answer holds a seat until it is kept."""
+        return await self._ask(lambda: work(*args), is_alone=True, is_first=True)
+
+    async def _ask(self, work: Callable[[], T], *, is_alone: bool, is_first: bool = False) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
-        ask = _TaskAsk(work, is_alone=is_alone)
+        ask = _TaskAsk(work, is_alone=is_alone, is_first=is_first)
         if len(self._threads) < self._width:
             self._threads.append(threading.Thread(target=self._work, daemon=True, name="mediaspool-work"))
             self._threads[-1].start()
@@ -98,13 +105,22 @@ class ThreadRunner:
         return ask.outcome.unwrap()  # type: ignore[return-value]  # the work's own answer, which travelled as an object
 
     def _put(self, ask: _TaskAsk) -> None:
-        self._queue.put(ask)
+        (self._firsts if ask.is_first else self._others).append(ask)
+        self._queue.put(True)
 
     def _work(self) -> None:
-        while (ask := self._queue.get()) is not None:
+        while self._queue.get():
+            ask = self._next()
             if ask.take():
                 ask.do()
                 self._tell([ask])
+
+    def _next(self) -> _TaskAsk:
+        """There is one for each word that was had: it was put there before the word."""
+        try:
+            return self._firsts.popleft()
+        except IndexError:
+            return self._others.popleft()
 
     def _tell(self, asks: list[_TaskAsk]) -> None:
         """The event loop, of what has ended. It is woken once for all that ends before it has looked."""
@@ -153,10 +169,10 @@ class LedgerRunner(ThreadRunner):
 
     def _put(self, ask: _TaskAsk) -> None:
         self._waiting.append(ask)
-        super()._put(ask)
+        self._queue.put(True)
 
     def _work(self) -> None:
-        while self._queue.get() is not None:
+        while self._queue.get():
             with self._turn:
                 while self._waiting:  # all of it: what was done for others may leave an ask behind whose word is spent
                     self._lead()

@@ -96,6 +96,42 @@ async def test_two_callers_of_a_thread_runner_never_work_at_the_same_time() -> N
     assert overlaps == [False] * 20
 
 
+@pytest.mark.real_time
+async def test_what_holds_others_up_is_done_before_all_that_waits() -> None:
+    done: list[str] = []
+    with ThreadRunner() as runner, trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            let_go = threading.Event()
+            nursery.start_soon(runner, let_go.wait, 20.0)
+            await trio.testing.wait_all_tasks_blocked()
+            for name in ("one", "two"):
+                nursery.start_soon(runner, done.append, name)
+                await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(runner.first, done.append, "first")
+            await trio.testing.wait_all_tasks_blocked()
+            let_go.set()
+    assert done == ["first", "one", "two"]
+
+
+@pytest.mark.real_time
+async def test_none_of_many_asks_is_lost_whatever_goes_first_and_whoever_gives_up() -> None:
+    asked, done = random.Random(7), list[int]()
+
+    async def ask(number: int) -> None:
+        with trio.move_on_after(asked.choice([0.0001, 20])):
+            await (runner.first if asked.random() < 0.4 else runner)(done.append, number)
+            answered.append(number)
+
+    answered: list[int] = []
+    with ThreadRunner(4) as runner, trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            for number in range(2000):
+                nursery.start_soon(ask, number)
+        assert await runner(divmod, 7, 2) == (3, 1)
+    assert sorted(done) == sorted(answered)
+    assert len(done) > 500
+
+
 async def test_inline_work_lets_a_virtual_clock_stand_still(autojump_clock: trio.testing.MockClock) -> None:
     before = trio.current_time()
     await InlineRunner()(divmod, 7, 2)
