@@ -15,6 +15,7 @@ from pipeline.core.budget import CapUse
 from pipeline.core.confine import display, display_path
 from pipeline.core.decoding import from_json
 from pipeline.core.model import Outcome, Verdict
+from pipeline.core.pricing import at_most
 from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
 from pipeline.pacing import cap_uses, look_at_pace, used_line
 from pipeline.report import EXIT_CODES, RunReport, command, left_jobs, next_command
@@ -229,4 +230,5 @@ def _spend_lines(spend: Sequence[SpendRow]) -> Iterator[str]:
         text += f" for {counted(sum(line.calls for line in lines), 'call')}"
         unknown = sum(line.unknown for line in lines)
         text += f", {unknown} of them without a known price" if unknown else ""
-        yield text + (f", and at most {doubtful} USD without a verdict" if doubtful else "")
+        dark = sum(line.doubtful_unknown for line in lines)
+        yield text + (f", and {at_most(doubtful, dark)} without a verdict" if doubtful or dark else "")

@@ -12,6 +12,7 @@ from msgspec import Struct
 from pipeline.answer import SCHEMA, Answer, counted, joined
 from pipeline.core.budget import CapUse
 from pipeline.core.confine import display_path
+from pipeline.core.pricing import at_most
 from pipeline.held import viewed
 from pipeline.pacing import cap_uses, look_at_pace, used_line
 from pipeline.seat import Seat
@@ -68,9 +69,7 @@ def told(line: SpendLine) -> str:
     if line.unknown:
         parts.append(f"{line.unknown} of them without a known price")
     if line.doubtful:
-        worst = f"at most {_usd(line.doubtful_usd)} USD"
-        if line.doubtful_unknown:
-            worst += f" and an unknown price for {line.doubtful_unknown}"
+        worst = at_most(line.doubtful_usd, line.doubtful_unknown)
         parts.append(f"and perhaps {worst} for {counted(line.doubtful, 'call')} without a verdict")
     return ", ".join(parts)
 

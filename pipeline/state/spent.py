@@ -29,7 +29,10 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 class SpendRow(Struct, frozen=True, kw_only=True):
-    """The money of one route on one UTC day. `doubtful_usd` is the worst case of calls without a verdict."""
+    """The money of one route on one UTC day.
+
+    `doubtful_usd` is the worst case of calls without a verdict, but for `doubtful_unknown` whose nobody knows.
+    """
 
     day: str
     route: str
@@ -38,6 +41,7 @@ class SpendRow(Struct, frozen=True, kw_only=True):
     unknown: int
     doubtful: int
     doubtful_usd: Decimal
+    doubtful_unknown: int = 0
 
 
 class SpendLine(Struct, frozen=True, kw_only=True):
@@ -111,6 +115,7 @@ def _spend_row(day: str, route: str, line: SpendLine) -> SpendRow:
         unknown=line.unknown,
         doubtful=line.doubtful,
         doubtful_usd=line.doubtful_usd,
+        doubtful_unknown=line.doubtful_unknown,
     )
 
 

@@ -107,62 +107,6 @@ def test_the_command_beside_a_refusal_takes_it_out_of_the_status_though_its_file
     assert status(folder).problems == ()
 
 
-def test_a_refusal_is_no_problem_any_more_once_a_run_finds_its_file_gone(folder: Folder) -> None:
-    odd, other = folder.record("a.mp3"), folder.record("b.mp3")
-    for path in (odd, other):
-        path.write_bytes(b"<!doctype html><html></html>")
-    folder.run()
-    odd.unlink()
-    folder.run()
-    assert [problem.id for problem in status(folder).problems] == ["notes/b.mp3#text"]
-
-
-def test_a_refused_file_that_is_being_written_is_not_forgotten_and_no_news_afterwards(folder: Folder) -> None:
-    odd, now = folder.record("a.mp3"), folder.now
-    folder.manifest.write_text(folder.manifest.read_text().replace('"0s"', '"10s"'))
-    odd.write_bytes(b"<!doctype html><html></html>")
-    folder.run()
-    odd.touch()
-    folder.now = odd.stat().st_mtime
-    assert folder.run().unsettled == 1
-    folder.now = now
-    assert verdicts(folder.run()) == {"notes/a.mp3#text": "unchanged"}
-
-
-BAD = 'schema = 1\nname = "{name}"\n[[job]]\nid = "{id}"\nkind = "transcription"\ninput = "nowhere.wav"\nwrong = 1\n'
-
-
-def drop(folder: Folder, name: str, job: str, *, file: str = "", is_run: bool = True) -> None:
-    (folder.spool / "incoming").mkdir(parents=True, exist_ok=True)
-    (folder.spool / "incoming" / f"{file or name}.toml").write_text(BAD.format(name=name, id=job))
-    if is_run:
-        folder.run_spool()
-
-
-def test_the_refusals_of_a_dropped_manifest_last_as_long_as_it_lies_there(folder: Folder) -> None:
-    drop(folder, "first", "a")
-    drop(folder, "second", "b")
-    assert {problem.id for problem in status(folder).problems} == {"a", "b"}
-    (folder.spool / "failed" / "first.toml").unlink()
-    drop(folder, "third", "c")
-    assert {problem.id for problem in status(folder).problems} == {"b", "c"}
-    drop(folder, "second", "corrected")
-    assert {problem.id for problem in status(folder).problems} == {"c", "corrected"}
-
-
-def test_manifests_of_one_name_do_not_take_back_each_others_refusals(folder: Folder) -> None:
-    for job in ("a", "b"):
-        drop(folder, "same", job, file=job, is_run=job == "b")
-    assert {problem.id for problem in status(folder).problems} == {"a", "b"}
-
-
-def test_the_refusals_of_a_manifest_that_was_named_are_kept_whatever_else_is_run(folder: Folder) -> None:
-    folder.manifest.write_text(BAD.format(name="named", id="a"))
-    folder.run()
-    drop(folder, "other", "b")
-    assert {problem.id for problem in status(folder).problems} == {"a", "b"}
-
-
 def test_status_shows_counts_problems_and_the_last_run(failed: Folder) -> None:
     found = status(failed)
     (problem,) = found.problems
@@ -378,6 +322,14 @@ def test_deciding_where_no_spool_is_makes_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         retry(folder)
     assert not folder.spool.exists()
+
+
+def test_status_says_of_calls_without_a_verdict_that_nobody_knows_what_they_cost_at_worst(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.configure({"fail": "InDoubt", "paid": "unknown"})
+    folder.run()
+    assert "0 USD for 0 calls, and an unknown price for 1 without a verdict" in overview.status(seat(folder)).text
+    assert [row.doubtful_unknown for row in status(folder).spend] == [1]
 
 
 def test_status_shows_the_caps_of_day_and_month_and_what_is_used_of_them(folder: Folder) -> None:

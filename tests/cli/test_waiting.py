@@ -67,7 +67,7 @@ def test_status_shows_the_ticket_with_its_job(waiting: Folder) -> None:
     assert (found.held, found.open_attempts, found.problems) == ((), 0, ())
     assert f"waiting  {JOB}" in text
     assert f"ticket {TICKET}" in text
-    assert "0.10 USD without a verdict" in text
+    assert "0.1 USD without a verdict" in text
 
 
 def test_a_plan_goes_on_with_the_ticket_and_reckons_no_new_money(waiting: Folder) -> None:
