@@ -128,7 +128,8 @@ class Attempts:
     async def _ask(self, course: Course) -> Reply:
         """What the driver answers. Its complaints go into ledger and report, so they may repeat nothing private.
 
-        A hint is in our own words, which may well be words of the text too: masking those would only spoil it.
+        A hint is in our own words, which may well be words of the text too: masking those would only spoil it. So
+        is what is said of our own machine before the attempt was written down: no driver had anything to repeat yet.
         """
         call = course.call
         try:
@@ -136,6 +137,8 @@ class Attempts:
         except Left:
             raise
         except MediaspoolError as error:
+            if error.reach == "run" and not course.exchange.is_opened:
+                raise
             error.message = safe_message(error.message, self._redactor, texts_of(call.operation))
             error.hint = self._redactor.text(error.hint)
             raise

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -104,6 +105,17 @@ async def test_an_attempt_gets_its_verdict_however_long_the_ledger_is_busy(
     left = rig.ledger.open_attempts()
     rig.close()
     assert left == []
+
+
+async def test_a_disk_that_fails_before_the_call_is_told_with_its_place_and_nothing_is_sent(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    rig = Rig(tmp_path, widths={"r": 1}, paid=True)
+    rig.reached = lambda point: shutil.rmtree(rig.spool.staging) if point == "booked" else None
+    outcome = (await rig.run(rig.job("a", Act())))["a"]
+    assert (outcome.verdict, outcome.code, rig.sent()) == ("not-started", "io-error", [])
+    assert outcome.reason == f"'{rig.spool.staging}': No such file or directory"
+    rig.close()
 
 
 SMALL, LARGE = Limits(max_output_bytes=500), Limits(max_output_bytes=5000)
