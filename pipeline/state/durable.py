@@ -159,12 +159,18 @@ def digest_file(path: str) -> Sha256 | None:
 
 def write_file(path: str, chunks: Iterable[bytes], *, sha256: Sha256, mode: int) -> None:
     """Write a new file, synced, and compare what the disk holds with `sha256`. A half-written one is removed."""
+    with writing(path, chunks, mode=mode) as fd:
+        sync_file(fd, path, sha256=sha256)
+
+
+@contextlib.contextmanager
+def writing(path: str, chunks: Iterable[bytes], *, mode: int) -> Iterator[int]:
+    """A new file with all its bytes, which the block syncs. It is gone where it is half-written or the block fails."""
     fd = os.open(path, NEW_FILE, mode)
     try:
         for chunk in chunks:
             write_all(fd, chunk)
-        os.fsync(fd)
-        _check_digest(fd, path, sha256)
+        yield fd
     except BaseException:
         remove(path)
         raise
@@ -172,7 +178,9 @@ def write_file(path: str, chunks: Iterable[bytes], *, sha256: Sha256, mode: int)
         os.close(fd)
 
 
-def _check_digest(fd: int, path: str, sha256: Sha256) -> None:
+def sync_file(fd: int, path: str, *, sha256: Sha256) -> None:
+    """Durable on return, and read back."""
+    os.fsync(fd)
     if digest_fd(fd) != sha256:
         raise StoreError(f"'{display(path)}' reads back differently", hint="check the disk and the system log")
 

@@ -1,6 +1,7 @@
 """The store on real files: nothing under a final name is ever half there, and nothing foreign is ever overwritten."""
 
 import os
+import resource
 import socket
 import stat
 import tempfile
@@ -226,6 +227,17 @@ def test_a_product_may_come_from_a_file(store: Store, tmp_path: Path) -> None:
     item = Publication(path=str(target), part=part, sha256=sha(content), content=None, source=str(source), replace=None)
     store.publish([item])
     assert target.read_bytes() == content
+
+
+def test_a_book_of_hundreds_of_products_is_published_with_few_descriptors(store: Store, tmp_path: Path) -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    chapters = [publication(tmp_path / f"{number}.txt", b"%d" % number) for number in range(300)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, most[1]))
+    try:
+        store.publish(chapters)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert [Path(item.path).read_bytes() for item in chapters] == [b"%d" % number for number in range(300)]
 
 
 def test_a_product_has_the_mode_of_any_new_file_of_its_user(store: Store, tmp_path: Path) -> None:
