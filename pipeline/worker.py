@@ -107,16 +107,11 @@ async def _too_late(bench: Bench, decision: Decision, tab: Tab) -> MediaspoolErr
 def _beyond_our_bound(error: MediaspoolError, work: Work) -> MediaspoolError:
     """What is too large only once its parts are paid for was not refused, which says that nothing was sent."""
     binding = work.decision.binding
-    if (
-        (error.outcome, error.code) != ("refused", "limit-bytes")
-        or binding is None
-        or not (binding.paid and work.calls)
-    ):
+    is_paid = binding is not None and binding.paid and bool(work.calls)
+    if not is_paid or (error.outcome, error.code) != ("refused", "limit-bytes"):
         return error
     what = f"{error.message}; the answers that it was made of are paid for and kept"
-    return EngineError(
-        what, code=error.code, hint="raise max_output_mb, then run again: none of them is paid for twice"
-    )
+    return EngineError(what, code=error.code, hint=f"{error.hint}, then run again: none of them is paid for twice")
 
 
 def still_waiting(what: str) -> Deferred:

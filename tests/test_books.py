@@ -83,10 +83,9 @@ def test_a_book_too_large_once_its_parts_are_paid_has_failed_and_a_higher_limit_
     folder.configure({"paid": "0.01"})
     outcome = outcomes(folder.run())["book"]
     assert (outcome.verdict, outcome.code, folder.calls()) == ("failed", "limit-bytes", PARTS)
-    assert (
-        outcome.reason == "the output has more than 50000 bytes; the answers that it was made of are paid for and kept"
-    )
-    assert outcome.hint == "raise max_output_mb, then run again: none of them is paid for twice"
+    told = "the output has more than 50000 bytes; the answers that it was made of are paid for and kept"
+    advice = "raise max_output_mb or give it a shorter input, then run again: none of them is paid for twice"
+    assert (outcome.reason, outcome.hint) == (told, advice)
     assert verdicts(folder.run()) == {"book": "unchanged"}
     folder.manifest.write_text(MANIFEST.format(chapters="files", more=limits.format(5), up=""))
     assert (verdicts(folder.run()), folder.calls()) == ({"book": "done"}, PARTS)

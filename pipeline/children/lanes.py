@@ -33,7 +33,7 @@ _HINTS = {
     "limit-time": "raise the job's time limit or give it a shorter input",
     "limit-memory": "raise engines.memory_mb or give it a shorter input",
     "limit-seconds": "raise limits.max_audio_minutes or split the input",
-    "limit-bytes": "raise the output limit or give it a shorter input",
+    "limit-bytes": "raise max_output_mb or give it a shorter input",
     "engine-crashed": "run mediaspool doctor; then mediaspool retry",
     "engine-failed": "run mediaspool doctor; then mediaspool retry",
     "engine-broken": "reinstall the engines: pip install --force-reinstall 'mediaspool[local]'",
