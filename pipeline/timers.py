@@ -170,7 +170,9 @@ def _service(seat: Seat, user: str | None) -> str:
     settle_s, grace_s = seat.settings.manifest_settle_s, seat.settings.drain_grace_s
     return "".join(
         (
-            f"{HEADER}[Unit]\nDescription=mediaspool run for {_specified(seat.root)}\n\n[Service]\nType=oneshot\n",
+            f"{HEADER}[Unit]\nDescription=mediaspool run for {_specified(seat.root)}\n",
+            "# Without its disk the spool would be a new one below the mount point, which has paid for nothing yet.\n",
+            f"RequiresMountsFor={' '.join(map(_quoted, _writable(seat)))}\n\n[Service]\nType=oneshot\n",
             f"User={user}\n" if user else "",
             f"ExecStartPre=/bin/sleep {round(settle_s) + SETTLE_SLACK_S}\n",
             f"ExecStart={' '.join(map(_word, _command(seat)))}\n",
@@ -179,7 +181,7 @@ def _service(seat: Seat, user: str | None) -> str:
             "# 4: a cap was reached with work left, and the next start goes on.\nSuccessExitStatus=4\nNice=10\n",
             *(f"LoadCredential={key}:%E/mediaspool/{key}\n" for key in key_names(seat.settings)),
             "" if user is None else _FENCES,
-            "" if user is None else f"ReadWritePaths={' '.join(map(_word, _writable(seat)))}\n",
+            "" if user is None else f"ReadWritePaths={' '.join(map(_quoted, _writable(seat)))}\n",
             "NoNewPrivileges=yes\n" if user is None else "",
         )
     )
@@ -205,8 +207,13 @@ def _writable(seat: Seat) -> Iterator[str]:
 
 
 def _word(text: str) -> str:
-    """One word of a unit's line; a backslash, a quote, % and $ have a meaning there."""
-    told = _specified(text).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    """One word of a command line in a unit, where also $ has a meaning."""
+    return _quoted(text.replace("$", "$$"))
+
+
+def _quoted(text: str) -> str:
+    """One word of a unit's line; a backslash, a quote and % have a meaning there."""
+    told = _specified(text).replace("\\", "\\\\").replace('"', '\\"')
     return told if re.fullmatch(r"[\w@%+=:,./-]+", told) else f'"{told}"'
 
 

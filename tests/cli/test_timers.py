@@ -111,6 +111,13 @@ def test_a_unit_of_the_system_may_write_where_products_go_and_nowhere_else(folde
     assert f"ReadWritePaths={folder.spool} {folder.root}\n" in answer.lines
 
 
+@pytest.mark.parametrize("user", [None, "daemon"])
+def test_a_unit_starts_no_run_without_the_disks_of_spool_and_products(folder: Folder, user: str | None) -> None:
+    folder.spool = folder.root / "a $pool of 5%"
+    answer = systemd(seat(folder), 300, user, LOOK)
+    assert f'RequiresMountsFor="{folder.root}/a $pool of 5%%" {folder.root}\n' in answer.lines
+
+
 def test_what_somebody_else_wrote_stays_and_what_was_written_here_is_replaced(folder: Folder, tmp_path: Path) -> None:
     into = Where(is_real=True, folder=str(tmp_path / "units"))
     systemd(seat(folder), 300, None, into)
