@@ -40,6 +40,7 @@ from pipeline.core.model import (
     CallKey,
     Choice,
     Decision,
+    Estimate,
     Job,
     JobId,
     JobKey,
@@ -235,7 +236,7 @@ class Planner:
         """Set the wanted key against what the ledger and the output folder hold."""
         job, row = decision.job, self._ledger.job(decision.job.place)
         doubtful = self._doubtful(decision)
-        if not all(self._may_repeat(held) for held in doubtful):
+        if not all(self._may_repeat(held, decision.estimate) for held in doubtful):
             return _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
         if row is not None and row.is_dropped and not self.is_forced:
             return _settled(job, "unchanged", row, row.code, row.reason)
@@ -261,9 +262,10 @@ class Planner:
             keys = set(call_keys(operations, binding))
         return [row for row in self._held if row.place == decision.job.place or row.call in keys]
 
-    def _may_repeat(self, row: AttemptRow) -> bool:
-        repeats = self._ledger.repeats(row.call)
-        return self._doubt.grants(row.id, operation=row.operation, worst_usd=row.worst_usd, repeats=repeats)
+    def _may_repeat(self, row: AttemptRow, estimate: Estimate) -> bool:
+        """The worst case on record may be one that a person stated; a call of unknown price is not repeated for it."""
+        repeats, worst = self._ledger.repeats(row.call), None if estimate.usd is None else row.worst_usd
+        return self._doubt.grants(row.id, operation=row.operation, worst_usd=worst, repeats=repeats)
 
     def _compare_products(self, decision: Decision, row: JobRow) -> Decision:
         states = [self._product_state(product) for product in row.products]

@@ -123,6 +123,19 @@ async def test_what_an_earlier_run_left_in_doubt_is_repeated_once_the_allowance_
     assert len(rig.sent()) == 2
 
 
+async def test_a_call_of_unknown_price_is_never_repeated_by_itself_whatever_was_stated_for_it(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.caps, rig.players["r"].worst_usd = Caps(unknown_price_usd=CENT), None
+    told = []
+    for _ in range(2):
+        outcome = (await rig.run(rig.job("a", Act(doubtful=1))))["a"]
+        told.append((outcome.verdict, outcome.earlier))
+        rig.begin_anew()
+    assert (told, len(rig.sent())) == ([("held", None), ("held", "held")], 1)
+    assert [row.doubtful_usd for row in rig.ledger.spend()] == [CENT]
+
+
 async def test_the_share_of_the_run_is_for_all_of_its_jobs(rig: Rig, autojump_clock: MockClock) -> None:
     rig.allowance = (2 * CENT, 3 * CENT)
     outcomes = await rig.run(*(rig.job(f"j{number}", Act(doubtful=1)) for number in range(6)))
