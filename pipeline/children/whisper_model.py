@@ -100,7 +100,12 @@ def loaded(model: str) -> ShortWhisper:
             with weights.folder(weights.WHISPER[model]) as folder:
                 return _opened(folder)
         return _opened(model, files=weights.load(weights.WHISPER[model]))
-    except (RuntimeError, ValueError, OSError) as error:
+    except OSError as error:  # of the machine, which a new installation does not mend
+        why = error.strerror or type(error).__name__
+        raise EngineError(
+            f"the model needs room in TMPDIR and memory to be loaded, and there was none: {why}"
+        ) from error
+    except (RuntimeError, ValueError) as error:
         raise EngineError(
             f"the model cannot be loaded: {type(error).__name__}", code="engine-broken", hint="run mediaspool doctor"
         ) from error

@@ -1,6 +1,7 @@
 """The engine's wrapper: short features change no word and no time that matters, and each stretch is encoded once."""
 
 import math
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from pipeline.children.whisper_model import (
     listen,
     loaded,
 )
+from pipeline.core.errors import EngineError
 from tests.benchmarks.clips import SPOKEN
 from tests.children.conftest import MEDIA
 from tests.recordings import make_long
@@ -221,3 +223,12 @@ def test_words_that_fill_a_hole_must_be_likely(probability: float, no_speech: fl
     words = [EngineWord(start=0.0, end=1.0, word=" one", probability=probability)]
     told = replace(segment(seek=0, avg_logprob=-0.1, words=words), no_speech_prob=no_speech)
     assert is_likely(told) == likely
+
+
+def test_a_model_that_the_machine_has_no_room_for_is_not_told_as_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(EngineError, match=r"TMPDIR.*No such file") as error:
+        loaded.__wrapped__("base")
+    assert error.value.code == "engine-failed"
