@@ -46,9 +46,10 @@ _NUMBERS = {
     "linkat": 265,
     "fallocate": 285,
     "renameat2": 316,
+    "faccessat2": 439,
 }
 CREATE = "create"  # an openat that may make a file
-CHANGES = frozenset(_NUMBERS) - {"close", "openat", "read", "pread64"} | {CREATE}
+CHANGES = frozenset(_NUMBERS) - {"close", "openat", "read", "pread64", "faccessat2"} | {CREATE}
 """Calls after which something outside of the process is another: a file, a folder, what a server has heard."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import InputError, StoreError
+from pipeline.state.durable import may_write
 from pipeline.state.folders import OutputFolders
 from pipeline.state.roots import Roots
 from pipeline.state.spool import Spool
@@ -81,3 +82,10 @@ def test_a_folder_whose_name_a_disk_does_not_take_is_the_jobs_trouble_and_not_th
         return 9
 
     assert tracer.run(work, fault=Fault(call="mkdirat", nth=1, error=errno.EINVAL)).code == 7
+
+
+def test_a_folder_is_open_also_where_a_container_filter_knows_no_new_system_calls(
+    tmp_path: Path, tracer: Tracer
+) -> None:
+    fault = Fault(call="faccessat2", nth=1, error=errno.EPERM)
+    assert tracer.run(lambda: int(may_write(str(tmp_path))), fault=fault).code == 1
