@@ -72,8 +72,7 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         raise ConfigError(f"there is no spool at '{display_path(spool.root)}' yet", hint="name it with --spool DIR")
     with _allowed(spool, is_real=is_repairing):
         broken = _ledger_problem(seat)
-        promised = {} if broken else dict(_promised(seat, all_products(spool.ledger_path)))
-        rows = list(promised)
+        rows = [] if broken else list(_promised(seat, all_products(spool.ledger_path)))
         assets = list(_assets(spool))
         damaged = [(path, sha256) for path, sha256 in assets if digest_file(path) != sha256]
         products = {row: state for row in rows if (state := _product_state(row)) is not None}
@@ -81,8 +80,11 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         records = _Records(spool, is_known=not broken)
         told += records.findings(spool, is_repairing=is_repairing)
         told += [_of_product(row, state) for row, state in products.items()]
-        receipts = {path: known for row, job in promised.items() for path, known in _proof(row, job, products.get(row))}
-        told += [_receipt(spool, *item, is_repairing=is_repairing) for item in receipts.items() if not _proves(*item)]
+        there = [row for row in rows if products.get(row) != "missing"]
+        receipts = 0
+        for path, known in () if broken else _proofs(seat, there):
+            receipts += 1
+            told += () if _proves(path, known) else (_receipt(spool, path, known, is_repairing=is_repairing),)
     findings = tuple(told)
     code = BROKEN if broken else DIFFERENT if any(item.state != "repaired" for item in findings) else 0
     made = Verified(
@@ -91,7 +93,7 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         answers=len(assets),
         records=records.count,
         products=len(rows),
-        receipts=len(receipts),
+        receipts=receipts,
         findings=findings,
         exit_code=code,
     )
@@ -128,7 +130,7 @@ def _assets(spool: Spool) -> Iterator[tuple[str, Sha256]]:
                 yield os.path.join(folder, name), Sha256(match.group(1))
 
 
-def _promised(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[tuple[ProductRow, JobRow | None]]:
+def _promised(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[ProductRow]:
     """Without what lay in an earlier place: the result that its job has now lies elsewhere."""
     with viewed(seat) as ledger:
         for row in rows:
@@ -136,7 +138,7 @@ def _promised(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[tuple[ProductR
             receipt = job.receipt if job is not None else None
             is_there = receipt is None or any(product.path == row.path for product in receipt.products)
             if is_there and not (job is not None and _has_moved_on(ledger, row, job)):
-                yield row, job
+                yield row
 
 
 def _has_moved_on(ledger: Ledger, row: ProductRow, job: JobRow) -> bool:
@@ -158,10 +160,16 @@ def _product_state(row: ProductRow) -> State | None:
     return None if found == row.sha256 else "differs"
 
 
-def _proof(row: ProductRow, job: JobRow | None, state: State | None) -> Iterator[tuple[str, JobReceipt]]:
-    """The receipt beside the first product of a job; none is missed where that product is."""
-    if job is not None and job.receipt is not None and job.receipt.products[0].path == row.path and state != "missing":
-        yield row.path + RECEIPT_SUFFIX, job.receipt
+def _proofs(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[tuple[str, JobReceipt]]:
+    """The receipt beside the first product of each job, one at a time: all of them may be more than memory holds.
+
+    `rows` are of products that are there: where one is not, nobody misses its receipt.
+    """
+    with viewed(seat) as ledger:
+        for row in rows:
+            job = ledger.job(row.place)
+            if job is not None and job.receipt is not None and job.receipt.products[0].path == row.path:
+                yield row.path + RECEIPT_SUFFIX, job.receipt
 
 
 def _proves(path: str, known: JobReceipt) -> bool:

@@ -1,17 +1,23 @@
 """What a process holds after a run, asked of the C library itself; the soak measures it over thousands of jobs."""
 
+import shutil
 import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline import desk, overview
+from pipeline.core.model import JobId, Place, RunId
+from pipeline.state.ledger import Ledger
+from pipeline.verify import Verified, verify
 from tests.cli.conftest import seat
 from tests.makers import Folder
 
 ROOT = Path(__file__).parents[1]
+MANY = 100
 RUN_AND_COUNT = """
 import ctypes, re, sys
 from pathlib import Path
@@ -58,3 +64,46 @@ def test_what_is_read_takes_as_much_memory_as_there_is_of_it_and_not_as_there_ma
     finally:
         tracemalloc.stop()
     assert peak < 50_000_000  # a bound on what may be read is some hundred
+
+
+def multiply(folder: Folder, count: int, fact: str) -> None:
+    """A job of the folder, so many times over, each with a long fact in its receipt."""
+    ledger = Ledger.open(str(folder.spool / "ledger.db"), run=RunId("many"), clock=lambda: "2026-11-20T06:00:00+00:00")
+    row, *_ = ledger.jobs_with(("done",))
+    assert row.receipt is not None
+    made, *_ = row.receipt.products
+    with ledger.group():
+        for number in range(count):
+            product = msgspec.structs.replace(made, path=f"{made.path}.{number}")
+            shutil.copyfile(made.path, product.path)
+            place = Place(f"{number:032x}")
+            receipt = msgspec.structs.replace(row.receipt, products=(product,), place=place, facts={"long": fact})
+            ledger.settle_job(
+                place=place,
+                job=JobId(str(number)),
+                manifest=row.manifest,
+                receipt=receipt,
+                verdict="done",
+                code=None,
+                reason="",
+                key=row.key,
+                identity="",
+            )
+    ledger.close()
+
+
+@pytest.mark.real_time
+def test_verify_holds_one_receipt_at_a_time_however_many_there_are(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.record("a.wav")
+    folder.run()
+    multiply(folder, MANY, "x" * 200_000)
+    tracemalloc.start()
+    try:
+        made = verify(seat(folder), is_repairing=False).record
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(made, Verified)
+    assert sum(item.what == "receipt" for item in made.findings) == MANY
+    assert peak < 25_000_000  # one may have 16 MB; these have 20 together
