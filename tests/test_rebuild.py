@@ -1,6 +1,8 @@
 """Invariant 31: `verify` finds every damaged answer and product, `rebuild` restores a lost ledger without paying."""
 
 import json
+import os
+import threading
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +15,7 @@ from pipeline.core.model import CallReceipt
 from pipeline.rebuild import Rebuilt, rebuild
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import pack, unpack
+from pipeline.state.proofs import read_proof
 from pipeline.verify import Verified, verify
 from tests.cli.conftest import seat
 from tests.makers import Folder, verdicts
@@ -277,6 +280,15 @@ def test_a_receipt_that_is_damaged_or_gone_is_found_and_written_anew_from_the_le
     assert found_in(folder, repair=True) == [("receipt", "repaired")] * 3
     assert {path: path.read_bytes() for path in before} == before
     assert found_in(folder) == []
+
+
+def test_a_pipe_in_the_place_of_a_receipt_is_no_proof_and_is_not_waited_for(tmp_path: Path) -> None:
+    path, read = str(tmp_path / "a.receipt.json"), list[bytes]()
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: read.append(read_proof(path)), daemon=True)
+    reader.start()
+    reader.join(5)
+    assert read == [b""]
 
 
 def test_a_receipt_is_missed_only_where_its_product_is_there(folder: Folder, standin: StandIn) -> None:

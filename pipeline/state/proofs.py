@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pipeline.core.errors import LedgerError
 from pipeline.core.model import CallReceipt
+from pipeline.state.durable import read_at_most
 from pipeline.state.ledger_rows import unpack
 
 CALL_SUFFIX = ".call"
@@ -28,10 +29,10 @@ def below(folder: str, suffix: str) -> Iterator[str]:
 
 
 def read_proof(path: str) -> bytes:
-    """What cannot be read is no proof."""
+    """What cannot be read is no proof, and a pipe is not waited for."""
     try:
-        with open(path, "rb") as file:
-            body = file.read(MAX_PROOF_BYTES + 1)
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            body = read_at_most(file, MAX_PROOF_BYTES + 1) or b""
     except OSError:
         return b""
     return body if len(body) <= MAX_PROOF_BYTES else b""
