@@ -41,6 +41,7 @@ _KEPT = (
     "CT2_FORCE_CPU_ISA",
 )
 _SET = {
+    "PYTHONUTF8": "1",  # names, as in the parent
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

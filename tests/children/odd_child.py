@@ -40,6 +40,8 @@ def work(spec: StageSpec, roots: Roots) -> StageResult:
         return fact(dict(os.environ))
     elif spec.stage == "echo":
         return StageResult(output=spec.inputs[0], facts=spec.params)
+    elif spec.stage == "names":
+        return fact(sys.getfilesystemencoding())
     elif spec.stage == "group":
         return fact(os.getpgrp())
     elif spec.stage == "eat":

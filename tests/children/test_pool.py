@@ -2,18 +2,22 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import CancelledError, wait
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from pipeline import one_cpu
 from pipeline.children.limits import MEGABYTE
+from pipeline.children.pool import PoolSettings, StagePool
+from pipeline.children.process import ChildSettings
 from pipeline.children.run import run_stage
 from pipeline.children.stage import FileRef, StageResult, StageSpec
 from tests.children.conftest import ODD_CHILD, PoolMaker, ask, is_running, peak_of_children, pid_of
@@ -69,6 +73,19 @@ def test_a_child_may_use_every_cpu_though_the_run_is_kept_on_one(odd_pool: PoolM
     finally:
         os.sched_setaffinity(0, everywhere)
     assert os.sched_getaffinity(pid) == everywhere
+
+
+@pytest.mark.skipif(shutil.which("localedef") is None, reason="makes a locale of its own")
+def test_a_child_knows_files_by_the_same_names_as_the_run_whatever_the_locale(tmp_path: Path) -> None:
+    old = "de_DE.ISO-8859-1"
+    subprocess.run(["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(tmp_path / old)], check=False)
+    argv = ("/usr/bin/env", f"LOCPATH={tmp_path}", sys.executable, "-P", ODD_CHILD)
+    pool = StagePool(PoolSettings(workers=1, child=ChildSettings(memory_mb=500, argv=argv)), environ={"LC_ALL": old})
+    try:
+        result = pool.submit_stage(ask("names"), {}).result(timeout=30)
+    finally:
+        pool.close()
+    assert bytes(result.facts) == b'"utf-8"'
 
 
 def test_an_odd_file_name_reaches_the_child_and_comes_back(odd_pool: PoolMaker) -> None:
