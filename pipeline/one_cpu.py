@@ -23,8 +23,10 @@ _TASKS = "/proc/self/task"
 
 
 def allowed() -> frozenset[int]:
-    """The CPUs that this thread may use; none where the system tells nothing of the kind."""
-    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+    """The CPUs that this thread may use; none where the system tells nothing of the kind, or may not be asked."""
+    with contextlib.suppress(OSError):
+        return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+    return frozenset()
 
 
 EVERYWHERE = allowed()

@@ -1,6 +1,7 @@
 """The threads of a busy run share a CPU; nothing else is bound, and nothing stays so."""
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -108,3 +109,27 @@ def test_a_run_without_room_for_one_more_thread_goes_on_without() -> None:
             assert len(masks()) == 1
     finally:
         threading.stack_size(usual)
+
+
+FILTERED = """
+import ctypes, os, struct, sys
+REFUSE, ALLOW, LOAD, IS, RETURN = 0x50001, 0x7FFF0000, 0x20, 0x15, 0x06  # REFUSE is EPERM
+steps = [(LOAD, 0, 0, 0), (IS, 1, 0, 203), (IS, 0, 1, 204), (RETURN, 0, 0, REFUSE), (RETURN, 0, 0, ALLOW)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+
+class Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("program", ctypes.c_void_p))
+
+libc, told = ctypes.CDLL(None), Filter(len(steps), ctypes.addressof(program))
+assert libc.prctl(38, 1, 0, 0, 0) == 0 == libc.prctl(22, 2, ctypes.byref(told), 0, 0)
+from pipeline import one_cpu
+from pipeline.children.limits import usable_cores
+with one_cpu.together():
+    print(len(one_cpu.EVERYWHERE), usable_cores() > 0)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="system calls have other numbers there")
+def test_a_container_that_lets_nobody_ask_for_cpus_runs_as_one_without_any_of_this() -> None:
+    told = subprocess.run([sys.executable, "-c", FILTERED], capture_output=True, text=True, check=False)
+    assert (told.stdout.split(), told.stderr) == (["0", "True"], "")
