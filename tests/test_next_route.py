@@ -112,6 +112,6 @@ async def test_children_wait_for_a_job_that_moves(rig: Rig, autojump_clock: Mock
 
 
 async def test_a_drain_keeps_a_job_from_moving(rig: Rig, autojump_clock: MockClock) -> None:
-    rig.reached = lambda point: rig.stop.drain("enough") if point == "opened" else None
+    rig.reached = lambda point: rig.stop.drain("enough") if point == "booked" else None
     outcomes = await rig.run(rig.job("j", Act(on="a", unavailable=99), route=BOTH, on_failure="next-route"))
     assert (outcomes["j"].verdict, routes(rig)) == ("not-started", [])
