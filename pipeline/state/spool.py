@@ -107,6 +107,7 @@ class Spool:
             make_folders(spool.root, FOLDER_MODE)
             if not may_read(spool.ledger_path):  # nor has anybody told that the name of the spool is durable
                 sync_names(os.path.dirname(spool.root))
+            ensure_mine(spool.ledger_path)  # before anything is made, which its owner could not look into
             if os.stat(spool.root).st_mode & stat.S_IWOTH:
                 raise ConfigError(
                     f"everybody may write into the spool folder '{display(spool.root)}'", hint="chmod o-w it"
@@ -120,11 +121,11 @@ class Spool:
     def lock(self) -> Iterator[None]:
         """Held until the block or the process ends, however it ends. RunBusy at once when another run has it."""
         path = self._folder("lock")
+        ensure_mine(self.ledger_path)
         with border(path):
             fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
         try:
             _take(fd, path)
-            ensure_mine(self.ledger_path)
             yield
         finally:
             with contextlib.suppress(OSError):  # whatever it says, the descriptor is gone, and the lock with it

@@ -69,6 +69,19 @@ def test_root_does_not_work_in_the_spool_of_another_user_who_could_not_read_its_
     assert not [name for name in os.listdir(spool.root) if "owner" in name]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.privileged
+def test_root_leaves_nothing_in_the_spool_of_another_user_that_would_be_closed_to_its_owner(spool: Spool) -> None:
+    Path(spool.ledger_path).touch()
+    os.chown(spool.ledger_path, 12345, 12345)
+    os.rmdir(os.path.join(spool.root, "standing"))
+    left = sorted(os.listdir(spool.root))
+    for enter in (lambda: Spool.create(spool.root), lambda: spool.lock().__enter__()):
+        with pytest.raises(ConfigError, match="belongs to user #12345"):
+            enter()
+        assert sorted(os.listdir(spool.root)) == left
+
+
 @pytest.mark.skipif(shutil.which("bindfs") is None or os.geteuid() != 0, reason="needs root and bindfs")
 def test_a_disk_on_which_all_files_are_whoevers_mounted_it_is_no_other_users(tmp_path: Path) -> None:
     below, shown = tmp_path / "below", tmp_path / "shown"
