@@ -48,7 +48,9 @@ class Intake:
             return None
 
     def sha256(self, path: str) -> Sha256:
-        return self._facts(path, None).sha256
+        """Of any content: the words of a product may look like something that no input may be."""
+        known = self._known(path)
+        return known.sha256 if known is not None else self._read(path, None)[0].sha256
 
     def source(self, path: str, bounds: Bounds | None = None) -> Source:
         """The whole truth about one input; InputError or LimitExceeded says why it is none."""
@@ -79,6 +81,13 @@ class Intake:
         return self._learn(path, bounds)
 
     def _learn(self, path: str, bounds: Bounds | None) -> FileFacts:
+        facts, found = self._read(path, bounds)
+        if not found.ok:
+            raise InputError(found.reason, code=found.code, hint=_what_to_do(found))
+        return facts
+
+    def _read(self, path: str, bounds: Bounds | None) -> tuple[FileFacts, Examination]:
+        """Remembered where the content is what it should be."""
         with self._open(path) as file, readable():
             before = os.fstat(file.fileno())
             _check_size(before.st_size, bounds)
@@ -91,15 +100,14 @@ class Intake:
             after = os.fstat(file.fileno())
         if _times(before) != _times(after):
             raise InputChanging("the file changed while it was read", hint="run again when it is whole")
-        if not found.ok:
-            raise InputError(found.reason, code=found.code, hint=_what_to_do(found))
         facts = FileFacts(
             sha256=digest, size=before.st_size, media=found.media, seconds=found.seconds, tracks=found.streams
         )
-        self._ledger.remember_file(path, after, facts)
-        if self._is_rehashing:
+        if found.ok:
+            self._ledger.remember_file(path, after, facts)
+        if found.ok and self._is_rehashing:
             self._fresh[path] = file_identity(after), facts
-        return facts
+        return facts, found
 
     def _open(self, path: str) -> BinaryIO:
         return os.fdopen(self._roots.open(path), "rb", buffering=0)

@@ -61,7 +61,7 @@ def _against(intake: Intake, path: str, expected: set[Sha256 | None], same: Prod
 
 
 def _content(intake: Intake, path: str) -> Sha256 | None:
-    """None for what no job can have made: a product is whole and of a known type."""
+    """None for what cannot be read, or holds nothing."""
     try:
         return intake.sha256(path)
     except InputChanging:

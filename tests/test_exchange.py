@@ -113,6 +113,7 @@ LOOKS_LIKE = {
     "an archive": "070701 is the number to call.",
     "a drawing": "<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'></svg>\n",
     "a sheet": "%!PS-Adobe is how it begins.",
+    "a key of a keyboard": "\beta is what became of a letter that was escaped once too seldom.",
     "cut JSON": '{"a": [1, 2',
     "long cut JSON": '["' + "He said that it is so. " * 200,
 }

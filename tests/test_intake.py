@@ -37,6 +37,17 @@ def test_the_hint_fits_what_is_wrong_with_the_file(tmp_path: Path, body: bytes, 
     ledger.close()
 
 
+def test_the_hash_of_a_product_is_told_whatever_its_words_look_like(tmp_path: Path) -> None:
+    """Else a product whose file was touched, as by a backup, would be taken for one that was edited by hand."""
+    path, words = tmp_path / "plan.txt", b"P1 is the first plan of three.\n"
+    path.write_bytes(words)
+    with closing(Ledger.view(str(tmp_path / "no-ledger"), clock=utc_now)) as ledger:
+        intake = Intake(ledger, Roots([str(tmp_path)]))
+        with pytest.raises(InputError):
+            intake.source(str(path))
+        assert intake.sha256(str(path)) == hashlib.sha256(words).hexdigest()
+
+
 def test_an_input_that_is_not_there_is_named_as_it_was_looked_for(tmp_path: Path) -> None:
     """A relative path of a manifest that was dropped into a spool starts from `incoming/`, which surprises."""
     path = tmp_path / "not there.wav"

@@ -103,7 +103,7 @@ def test_a_run_that_may_open_no_more_files_is_free_again_and_hears_nothing_of_it
 
 
 def test_a_run_without_room_for_one_more_thread_goes_on_without() -> None:
-    usual = threading.stack_size(1 << 46)
+    usual = threading.stack_size(1 << 47)
     try:
         with one_cpu.together():
             assert len(masks()) == 1

@@ -42,24 +42,24 @@ def identify(head: bytes, *, is_whole: bool = False) -> Media | None:
     """Text by its head: no control characters, and what its first characters announce. Any 8-bit text is recognised;
     that it must be UTF-8 is said by `examine`, with the place.
     """
-    start = _start(head, is_whole=is_whole)
+    is_text = _encoding(head).name != "utf-8" or not _CONTROL.search(head)
+    start = _start(head, is_whole=is_whole) if is_text else None
     if start is None or _XML.match(start):
         return HTML if start is not None and _HTML.match(start) else None
     return _announced(start, is_whole=is_whole)
 
 
 def identify_words(head: bytes, *, is_whole: bool = False) -> Media | None:
-    """As `identify`, of what came as characters, such as the words of a model: any markup is a text then."""
-    start = _start(head, is_whole=is_whole)
+    """As `identify`, of what came as characters, such as the words of a model: any markup is a text then, and any
+    character but NUL, wherever it stands.
+    """
+    start = None if b"\0" in head else _start(head, is_whole=is_whole)
     return None if start is None else _announced(start, is_whole=is_whole)
 
 
 def _start(head: bytes, *, is_whole: bool) -> str | None:
     encoding = _encoding(head)
-    body = head[encoding.mark_bytes :]
-    if not head or (encoding.name == "utf-8" and _CONTROL.search(body)):
-        return None
-    return _decode_start(body, encoding, is_whole=is_whole)
+    return _decode_start(head[encoding.mark_bytes :], encoding, is_whole=is_whole) if head else None
 
 
 def _announced(start: str, *, is_whole: bool) -> Media:
