@@ -41,12 +41,10 @@ def unbind(pid: int) -> None:
 @contextlib.contextmanager
 def together() -> Iterator[None]:
     """While this thread works, the busy threads of this process share the CPU that it runs on."""
-    is_locked = getattr(sys, "_is_gil_enabled", lambda: True)()
-    if len(EVERYWHERE) < 2 or not is_locked or not os.path.isdir(_TASKS):
-        yield
-        return
-    keeper = Keeper(threading.get_native_id())
-    if not keeper.has_started():
+    is_locked, me = getattr(sys, "_is_gil_enabled", lambda: True)(), threading.get_native_id()
+    keeper = Keeper(me)
+    # Not listed is who sees the /proc of another namespace, where all numbers are other ones than here.
+    if len(EVERYWHERE) < 2 or not is_locked or not os.path.isdir(f"{_TASKS}/{me}") or not keeper.has_started():
         yield
         return
     try:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -77,6 +78,18 @@ def test_a_program_that_was_given_one_cpu_stays_there_with_its_children() -> Non
         ["taskset", "-c", str(min(EVERYWHERE)), sys.executable, "-c", ask], capture_output=True, text=True, check=True
     )
     assert told.stdout.split() == ["1", "1", "1"]
+
+
+@pytest.mark.privileged
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="makes a namespace of processes")
+def test_where_threads_are_listed_by_the_numbers_of_another_namespace_none_is_bound() -> None:
+    """Such a number may be one of somebody else here."""
+    ask = "import threading; from pipeline import one_cpu\nwith one_cpu.together(): print(threading.active_count())"
+    apart = ["unshare", "--pid", "--fork"]
+    if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespace can be made here")
+    told = subprocess.run([*apart, sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert told.stdout == "1\n"
 
 
 NO_MORE_FILES = """
