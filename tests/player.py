@@ -92,19 +92,20 @@ class Player:
     async def _in_the_mood(self, exchange: Exchange) -> None:
         trouble = self.mood(self.now)
         if trouble is not None:
+            await exchange.connecting()
             if trouble.connected:
-                await exchange.connecting()
                 await exchange.sending()
             self.turned_away.append(trio.current_time())
             raise trouble
 
     async def _play(self, text: str, act: Act, exchange: Exchange) -> Reply:
         self._tries[text] += 1
+        if exchange.ticket is None:
+            await exchange.connecting()
         if self._tries[text] <= act.unavailable:
             raise errors.Unavailable("not now")
         played = Played(route=self.route.id, text=text.partition("/")[0], call=text, at=trio.current_time())
         if exchange.ticket is None:
-            await exchange.connecting()
             await exchange.sending()
             self.sent.append(played)
         else:

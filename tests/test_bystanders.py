@@ -35,13 +35,13 @@ def test_a_manifest_that_cannot_be_read_is_told_by_its_name(folder: Folder) -> N
     assert "notes.toml" in warnings[0]
 
 
-def test_a_run_that_a_folder_stops_says_which_folder(folder: Folder) -> None:
+def test_the_jobs_that_a_folder_keeps_waiting_say_which_folder(folder: Folder) -> None:
     folder.manifest.write_text(MANIFEST.replace('"out/{reldir}', '"/sys/mediaspool/{reldir}'))
     folder.configure({}, extra=f'roots = ["/sys", "{folder.root}"]\n')
     folder.record("a.wav")
     whole = folder.run().whole
     assert whole.exit_code == 73
-    assert [warning for warning in whole.warnings if "/sys/mediaspool" in warning]
+    assert all("/sys/mediaspool" in outcome.reason for outcome in whole.outcomes)
 
 
 def test_an_odd_drop_is_told_once_and_with_where_it_went(folder: Folder) -> None:

@@ -114,8 +114,7 @@ LOOKS_LIKE = {
     "a drawing": "<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'></svg>\n",
     "a sheet": "%!PS-Adobe is how it begins.",
     "a key of a keyboard": "\beta is what became of a letter that was escaped once too seldom.",
-    "cut JSON": '{"a": [1, 2',
-    "long cut JSON": '["' + "He said that it is so. " * 200,
+    "a list": '["hello"] is what he said.' + " He said that it is so." * 200,
 }
 
 
@@ -181,6 +180,13 @@ async def test_an_answer_of_endless_payloads_is_cut_off(ledger: Ledger, tmp_path
     with closing(receiving), pytest.raises(ReplyTooLarge, match="payloads"):
         await _hand_over(receiving, *[wav(0.001)] * (MAX_PARTS + 1))
     assert len(receiving.payloads) == MAX_PARTS
+
+
+@pytest.mark.parametrize("words", ['{"a": [1, 2', '["' + "He said that it is so. " * 200])
+async def test_json_that_a_model_did_not_end_is_a_cut_answer(ledger: Ledger, tmp_path: Path, words: str) -> None:
+    receiving = _receiving(ledger, tmp_path, answers="text")
+    with closing(receiving), pytest.raises(ContractError, match="cut short"):
+        await _hand_over(receiving, words.encode(), declared="text/plain")
 
 
 def _state(ledger: Ledger, receiving: Receiving) -> str | None:

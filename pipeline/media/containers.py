@@ -136,19 +136,13 @@ def recognise_words(head: bytes) -> Media | None:
 
 
 def examine_words(file: BinaryIO, size: int) -> Examination:
-    """As `examine`, of what came as characters or was written here: one opinion is enough of what no stranger made.
-
-    What begins like JSON and does not end like it is a text too: who sent it says that it is whole.
-    """
+    """As `examine`, of what came as characters or was written here: one opinion is enough of what no stranger made."""
     window = Window(file, size)
     head = window.read(0, HEAD_BYTES)
     media = _text.identify_words(head, is_whole=size <= len(head))
     if media is None:
         return Examination(media=None, ok=False, code="input-type", reason="it reads as no text that is taken")
-    found = _text.examine(Content(window=window, media=media, start=0))
-    if found.ok or media != _text.JSON:
-        return found
-    return _text.examine(Content(window=window, media=_text.PLAIN, start=0))
+    return _text.examine(Content(window=window, media=media, start=0))
 
 
 def _content_start(window: Window) -> int:

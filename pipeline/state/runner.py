@@ -16,6 +16,7 @@ from typing import Self
 import outcome
 import trio
 
+from pipeline.core.errors import StoreError
 from pipeline.core.model import T, Ts
 
 MAX_TOGETHER = 100
@@ -98,11 +99,22 @@ class ThreadRunner:
         await trio.lowlevel.checkpoint_if_cancelled()
         ask = _TaskAsk(work, is_alone=is_alone, is_first=is_first)
         if len(self._threads) < self._width:
-            self._threads.append(threading.Thread(target=self._work, daemon=True, name="mediaspool-work"))
-            self._threads[-1].start()
+            self._begin_thread()
         self._put(ask)
         await trio.lowlevel.wait_task_rescheduled(ask.give_up)
         return ask.outcome.unwrap()  # type: ignore[return-value]  # the work's own answer, which travelled as an object
+
+    def _begin_thread(self) -> None:
+        """Where the system gives no more, those that are here do all the work; without any, nobody ever would."""
+        thread = threading.Thread(target=self._work, daemon=True, name="mediaspool-work")
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self._threads:
+                hint = "raise `ulimit -u`, or TasksMax= of the unit"
+                raise StoreError("the system gives this process no thread", hint=hint) from error
+        else:
+            self._threads.append(thread)
 
     def _put(self, ask: _TaskAsk) -> None:
         (self._firsts if ask.is_first else self._others).append(ask)

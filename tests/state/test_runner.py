@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from pipeline.core.errors import LedgerError
+from pipeline.core.errors import LedgerError, StoreError
 from pipeline.core.model import RunId, Runner
 from pipeline.state.ledger import Ledger
 from pipeline.state.runner import InlineRunner, LedgerRunner, ThreadRunner
@@ -94,6 +94,40 @@ async def test_two_callers_of_a_thread_runner_never_work_at_the_same_time() -> N
         for _ in range(20):
             nursery.start_soon(runner, work)
     assert overlaps == [False] * 20
+
+
+@contextmanager
+def no_more_threads() -> Iterator[None]:
+    """No machine has room for the stack of one."""
+    usual = threading.stack_size(1 << 47)
+    try:
+        yield
+    finally:
+        threading.stack_size(usual)
+
+
+@pytest.mark.real_time
+async def test_without_a_thread_it_is_said_instead_of_waited_for() -> None:
+    with ThreadRunner(4) as runner, trio.fail_after(20):
+        with no_more_threads(), pytest.raises(StoreError, match="no thread"):
+            await runner(divmod, 7, 2)
+        assert await runner(divmod, 7, 2) == (3, 1)
+
+
+@pytest.mark.real_time
+async def test_the_threads_that_are_here_do_the_work_of_those_that_the_system_refuses() -> None:
+    answers: list[tuple[int, int]] = []
+
+    async def ask(number: int) -> None:
+        answers.append(await runner(divmod, number, 2))
+
+    with ThreadRunner(4) as runner, trio.fail_after(20):
+        await runner(divmod, 7, 2)
+        with no_more_threads():
+            async with trio.open_nursery() as nursery:
+                for number in range(20):
+                    nursery.start_soon(ask, number)
+    assert sorted(answers) == sorted(divmod(number, 2) for number in range(20))
 
 
 @pytest.mark.real_time
