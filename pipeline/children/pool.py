@@ -18,6 +18,7 @@ from pipeline.children.limits import MEGABYTE
 from pipeline.children.process import ChildProcess, ChildSettings, ChildStopped, StaleAnswer
 from pipeline.children.run import run_stage
 from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.core.errors import no_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,8 +102,8 @@ class StagePool(Executor):
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the stage pool is closed")
-            self._open.add(future)
             self._staff()
+            self._open.add(future)
         future.add_done_callback(self._forget)
         self._waiting.put(future)
         return future
@@ -124,12 +125,20 @@ class StagePool(Executor):
         self.shutdown(cancel_futures=True)
 
     def _staff(self) -> None:
-        """One more thread when all are busy. It lives as long as the pool: children die with the thread they know."""
+        """One more thread when all are busy. It lives as long as the pool: children die with the thread they know.
+
+        Where the system gives no more, those that are here do all the work.
+        """
         if self._idle.acquire(blocking=False) or len(self._threads) >= self._settings.workers:
             return
         thread = threading.Thread(target=self._work_off, name="stage-pool", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self._threads:
+                raise no_thread() from error
+        else:
+            self._threads.append(thread)
 
     def _forget(self, future: Future[StageResult]) -> None:
         with self._lock:

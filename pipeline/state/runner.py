@@ -16,7 +16,7 @@ from typing import Self
 import outcome
 import trio
 
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import no_thread
 from pipeline.core.model import T, Ts
 
 MAX_TOGETHER = 100
@@ -111,8 +111,7 @@ class ThreadRunner:
             thread.start()
         except RuntimeError as error:
             if not self._threads:
-                hint = "raise `ulimit -u`, or TasksMax= of the unit"
-                raise StoreError("the system gives this process no thread", hint=hint) from error
+                raise no_thread() from error
         else:
             self._threads.append(thread)
 

@@ -20,6 +20,7 @@ from pipeline.children.pool import PoolSettings, StagePool
 from pipeline.children.process import ChildSettings
 from pipeline.children.run import run_stage
 from pipeline.children.stage import FileRef, StageResult, StageSpec
+from pipeline.core.errors import StoreError
 from tests.children.conftest import ODD_CHILD, PoolMaker, ask, is_running, peak_of_children, pid_of
 
 pytestmark = pytest.mark.real_time
@@ -39,6 +40,16 @@ def test_no_child_starts_before_the_first_job(odd_pool: PoolMaker) -> None:
     before = threading.active_count()
     odd_pool(workers=2)
     assert threading.active_count() == before
+
+
+def test_where_the_system_gives_no_thread_it_is_said_and_the_pool_goes_on(odd_pool: PoolMaker) -> None:
+    pool, usual = odd_pool(), threading.stack_size(1 << 47)
+    try:
+        with pytest.raises(StoreError, match="no thread"):
+            pool.submit_stage(ask("print"), {})
+    finally:
+        threading.stack_size(usual)
+    assert pid_of(pool.submit_stage(ask("print"), {}).result(timeout=30)) > 0
 
 
 def test_the_executor_door_runs_only_run_stage(odd_pool: PoolMaker) -> None:
