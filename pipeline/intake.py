@@ -93,7 +93,7 @@ class Intake:
             _check_size(before.st_size, bounds)
             if before.st_size == 0:
                 raise InputError("the file is empty", code="input-empty", hint="copy it again")
-            content = io.BytesIO(file.read(SMALL)) if before.st_size <= SMALL else file
+            content = _in_memory(file, before.st_size) if before.st_size <= SMALL else file
             found = examine(content, before.st_size)
             content.seek(0)
             digest = _digest(content, before.st_size)
@@ -111,6 +111,13 @@ class Intake:
 
     def _open(self, path: str) -> BinaryIO:
         return os.fdopen(self._roots.open(path), "rb", buffering=0)
+
+
+def _in_memory(file: BinaryIO, size: int) -> BinaryIO:
+    body = bytearray()
+    while len(body) < size and (piece := file.read(size - len(body))):  # some disks give a file in pieces
+        body += piece
+    return io.BytesIO(body)
 
 
 def _what_to_do(found: Examination) -> str:
