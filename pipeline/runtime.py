@@ -48,7 +48,7 @@ from pipeline.trace.logs import Log
 from pipeline.trace.redact import Redactor
 from pipeline.work import Bench
 
-FILE_THREADS = 8  # they wait for the disk, and it syncs several files in the time of one; more wait for each other
+FILE_THREADS = 16  # they wait for the disk, and it syncs many files in the time of one; more bring nothing
 READERS = 4  # of what is sent: an input on a share that hangs keeps no answer from being put away
 NOTIFIER = "pipeline.routes.notify:Notifier"
 ASSETS = "assets"  # answers are looked at by children, wherever the spool lies
