@@ -18,7 +18,7 @@ from pipeline.children.limits import MEGABYTE
 from pipeline.children.process import ChildProcess, ChildSettings, ChildStopped, StaleAnswer
 from pipeline.children.run import run_stage
 from pipeline.children.stage import Roots, StageResult, StageSpec
-from pipeline.core.errors import no_thread
+from pipeline.core.threads import one_more
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -125,20 +125,10 @@ class StagePool(Executor):
         self.shutdown(cancel_futures=True)
 
     def _staff(self) -> None:
-        """One more thread when all are busy. It lives as long as the pool: children die with the thread they know.
-
-        Where the system gives no more, those that are here do all the work.
-        """
+        """One more thread when all are busy. It lives as long as the pool: children die with the thread they know."""
         if self._idle.acquire(blocking=False) or len(self._threads) >= self._settings.workers:
             return
-        thread = threading.Thread(target=self._work_off, name="stage-pool", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            if not self._threads:
-                raise no_thread() from error
-        else:
-            self._threads.append(thread)
+        one_more(self._threads, self._work_off, name="stage-pool")
 
     def _forget(self, future: Future[StageResult]) -> None:
         with self._lock:

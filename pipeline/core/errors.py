@@ -321,12 +321,6 @@ class StoreError(MediaspoolError):
     default_code = "io-error"
 
 
-def no_thread() -> StoreError:
-    """Nobody would ever do what is asked of threads that are not there."""
-    hint = "raise `ulimit -u`, or TasksMax= of the unit"
-    return StoreError("the system gives this process no thread", hint=hint)
-
-
 class LedgerError(MediaspoolError):
     outcome: ClassVar[Ends] = "not-started"
     reach: ClassVar[Reach] = "run"

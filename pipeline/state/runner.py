@@ -16,8 +16,8 @@ from typing import Self
 import outcome
 import trio
 
-from pipeline.core.errors import no_thread
 from pipeline.core.model import T, Ts
+from pipeline.core.threads import one_more
 
 MAX_TOGETHER = 100
 Scope = Callable[[], AbstractContextManager[None]]
@@ -99,21 +99,10 @@ class ThreadRunner:
         await trio.lowlevel.checkpoint_if_cancelled()
         ask = _TaskAsk(work, is_alone=is_alone, is_first=is_first)
         if len(self._threads) < self._width:
-            self._begin_thread()
+            one_more(self._threads, self._work, name="mediaspool-work")
         self._put(ask)
         await trio.lowlevel.wait_task_rescheduled(ask.give_up)
         return ask.outcome.unwrap()  # type: ignore[return-value]  # the work's own answer, which travelled as an object
-
-    def _begin_thread(self) -> None:
-        """Where the system gives no more, those that are here do all the work; without any, nobody ever would."""
-        thread = threading.Thread(target=self._work, daemon=True, name="mediaspool-work")
-        try:
-            thread.start()
-        except RuntimeError as error:
-            if not self._threads:
-                raise no_thread() from error
-        else:
-            self._threads.append(thread)
 
     def _put(self, ask: _TaskAsk) -> None:
         (self._firsts if ask.is_first else self._others).append(ask)
