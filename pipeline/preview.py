@@ -21,9 +21,11 @@ from pipeline.batch import Batch, Stop, outcome_of
 from pipeline.core.confine import display, display_path
 from pipeline.core.drivers import Discovers
 from pipeline.core.errors import BudgetExhausted, LimitExceeded, MediaspoolError
-from pipeline.core.model import BadJob, Decision, Outcome, Refusal, Verdict
+from pipeline.core.kinds import operations_of
+from pipeline.core.model import BadJob, Decision, Job, Media, Outcome, Refusal, Sha256, Source, Verdict
 from pipeline.core.pricing import total
 from pipeline.discovery import discover
+from pipeline.manifest_paths import suggested_families
 from pipeline.refusals import is_known
 from pipeline.report import exit_code
 from pipeline.runtime import Runtime, World, open_view
@@ -56,7 +58,8 @@ _ASK = "a price is unknown: mediaspool plan --ask first asks the routes that tel
 class PlannedJob(Struct, frozen=True, kw_only=True):
     """One decision. `earlier` is the verdict that an unchanged job has; `usd` None is an unknown price.
 
-    `asked` is the model that was asked for where `model` takes its place; `tickets` are calls already under way.
+    `asked` is the model that was asked for where `model` takes its place; `tickets` are calls already under way. What a
+    job reads that waits for another is not there yet: it costs nothing, or nobody knows what.
     """
 
     id: str
@@ -155,7 +158,7 @@ def _is_dark(runtime: Runtime, preview: _Preview) -> bool:
     routes = {
         job.route
         for job in preview.planned.jobs
-        if job.choice != "unchanged"
+        if job.choice not in ("unchanged", "later")
         if job.usd is None or any(reason.code == "price-unknown" for reason in job.reasons)
     }
     return any(route is None or isinstance(runtime.drivers(route), Discovers) for route in routes)
@@ -184,7 +187,8 @@ def _preview(runtime: Runtime, claim: Claim, request: RunRequest) -> _Preview:
     decisions, cap = _within_caps(batch)
     bad = [_bad_outcome(runtime, claim.base, reading.manifest.name, job) for job in reading.manifest.bad]
     settled = [outcome_of(decision) for decision in decisions if decision.choice not in _SILENT]
-    jobs = [*map(_bad_job, reading.manifest.bad), *map(_planned_job, decisions)]
+    usd = _prices(runtime, decisions)
+    jobs = [*map(_bad_job, reading.manifest.bad), *map(_planned_job, decisions, usd)]
     planned = PlannedManifest(
         manifest=display_path(claim.path),
         jobs=tuple(jobs),
@@ -226,7 +230,49 @@ def _bad_job(bad: BadJob) -> PlannedJob:
     return PlannedJob(id=display_path(bad.id), kind="", choice="refused", reasons=reasons)
 
 
-def _planned_job(decision: Decision) -> PlannedJob:
+def _prices(runtime: Runtime, decisions: Sequence[Decision]) -> Iterator[Decimal | None]:
+    """What each job may cost at worst. What a job reads that waits for another is not there to be reckoned with."""
+    by_id = {decision.job.id: decision.job for decision in decisions}
+    for decision in decisions:
+        job = decision.job
+        if decision.choice == "run":
+            yield decision.estimate.usd
+        else:
+            parent = by_id.get(job.parent) if job.parent else None
+            yield None if decision.choice == "later" and _may_cost(runtime, job, parent) else _FREE
+
+
+def _may_cost(runtime: Runtime, job: Job, parent: Job | None) -> bool:
+    """Does it ask for anything, and may a paid route do that? A product that is not made yet is told by its name."""
+    kind = runtime.kinds[job.kind]
+    source = _stand_in(parent.products[0].path) if parent else None
+    try:
+        if not operations_of(kind, job.spec, source, {}):
+            return False
+        selectors = runtime.drivers.expand(job.routes)
+    except MediaspoolError:
+        return False  # it will be refused
+    return any(_is_paid(runtime, name, kind.asks) for name in selectors)
+
+
+def _is_paid(runtime: Runtime, selector: str, operations: frozenset[str]) -> bool:
+    try:
+        facts = runtime.drivers(selector.partition("/")[0]).facts
+    except MediaspoolError:
+        return False  # a route that cannot be opened takes nothing
+    return facts.paid and bool(facts.operations & operations)
+
+
+def _stand_in(path: str) -> Source | None:
+    """What a product of that name will be, as far as a kind has to know to say what it asks for."""
+    families = sorted(suggested_families(path))
+    if not families:
+        return None
+    media = Media(media_type="", family=families[0], extension="")
+    return Source(path=path, size=1, sha256=Sha256(""), media=media)
+
+
+def _planned_job(decision: Decision, usd: Decimal | None) -> PlannedJob:
     job, binding = decision.job, decision.binding
     return PlannedJob(
         id=display_path(job.id),
@@ -238,7 +284,7 @@ def _planned_job(decision: Decision) -> PlannedJob:
         model=binding.model if binding else None,
         asked=binding.asked if binding else None,
         engine=binding.engine if binding else None,
-        usd=decision.estimate.usd if decision.choice == "run" else _FREE,
+        usd=usd,
         audio_seconds=decision.estimate.audio_seconds if decision.choice == "run" else 0.0,
         products=tuple(display_path(product.path) for product in job.products),
         tickets=tuple(map(display, decision.tickets)),
@@ -317,4 +363,6 @@ def _way(job: PlannedJob) -> str:
         price = ", price unknown" if job.usd is None else f", {job.usd} USD" if job.usd else ""
         goes_on = f", goes on with ticket {', '.join(job.tickets)}" if job.tickets else ""
         return f"  ({job.route} {job.model}{asked}{price}{goes_on})"
+    if job.usd is None:
+        return "  (price unknown)"
     return f"  ({job.earlier})" if job.earlier not in (None, "done") else ""

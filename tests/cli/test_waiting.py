@@ -144,3 +144,19 @@ def test_a_plan_of_which_a_part_has_a_known_price_tells_it(folder: Folder) -> No
     assert isinstance(found.record, Plan)
     assert (found.record.usd, found.record.known_usd, found.record.unpriced_jobs) == (None, Decimal("0.10"), 1)
     assert "at most 0.10 USD and an unknown price for 1 job" in found.text
+
+
+SPOKEN = '[[job]]\nid = "said"\nkind = "tts"\ninput = "@notes/a.wav#text"\nroute = ["shop"]\nout = "out/said.wav"\n'
+
+
+def test_what_waits_for_another_job_has_an_unknown_price_where_a_paid_route_may_do_it(folder: Folder) -> None:
+    folder.configure({}, extra='[routes.shop]\ndriver = "scripted"\noptions = { paid = "0.10" }\n')
+    folder.record("a.wav")
+    folder.manifest.write_text(f"{folder.manifest.read_text()}{SPOKEN}")
+    found = preview.plan(seat(folder), (str(folder.manifest),))
+    assert isinstance(found.record, Plan)
+    prices = {job.id: job.usd for job in found.record.manifests[0].jobs}
+    assert prices == {"notes/a.wav#text": 0, "said": None}
+    assert "said  (price unknown)" in found.text
+    assert "an unknown price for 1 job; no work was sent" in found.text
+    assert "--ask" not in found.text
