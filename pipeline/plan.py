@@ -31,7 +31,7 @@ from pipeline.admission import (
 )
 from pipeline.core.confine import say_which
 from pipeline.core.drivers import Driver, carried_by
-from pipeline.core.errors import CODES, ConfigError, InputError, LimitExceeded, MediaspoolError
+from pipeline.core.errors import CODES, PASSING, ConfigError, InputError, LimitExceeded, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
 from pipeline.core.limits import Bounds, Doubt, smallest
 from pipeline.core.model import (
@@ -59,13 +59,6 @@ from pipeline.state.ledger_rows import AttemptRow, JobRow
 
 JOB_KEY_VERSION = 1
 _MADE: frozenset[str] = frozenset({"done", "suspect"})
-# Why a job was refused when it ran, where the reason is not in its key: tomorrow it may be gone.
-_PASSING: frozenset[str | None] = frozenset(
-    {
-        *("input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"),
-        *("price-unknown", "limit-rate"),
-    }
-)
 _OF_LIMITS: frozenset[str | None] = frozenset(code for code in CODES if code.startswith("limit-"))
 GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})
 
@@ -245,6 +238,8 @@ class Planner:
         known = None if self.is_forced or decision.key is None else self._ledger.job_by_key(decision.key)
         obstacle = None if self.is_forced else in_the_way(self._ledger, self._intake, job, known)
         if obstacle is not None:
+            if row is not None and (row.verdict, row.key, row.code) == ("failed", decision.key, obstacle.code):
+                return _settled(job, "unchanged", row, row.code, row.reason)  # it met that once its answers were paid
             return self._refused(job, (obstacle,))
         self._ensure_open(decision)
         reasons = (_REPEATED,) if doubtful else ()
@@ -338,7 +333,7 @@ def _readiness(job: Job, parents: Mapping[JobId, Parent]) -> Decision | None:
 
 def _is_settled(row: JobRow, limits: Limits) -> bool:
     """Limits are not in the key: a job that met one is settled only while all of them are what they were."""
-    if row.verdict == "refused" and row.code in _PASSING:
+    if row.verdict in ("refused", "failed") and row.code in PASSING:
         return False
     met_a_limit = row.verdict in ("refused", "failed") and row.code in _OF_LIMITS
     met_these = {refusal_identity(reasons, limits) for reasons in ((), (_REPEATED,))} if met_a_limit else ()

@@ -12,7 +12,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from pipeline.core.errors import CapTooSmall, Deferred, EngineError, InputError, MediaspoolError, Stopped
+from pipeline.core.errors import PASSING, CapTooSmall, Deferred, EngineError, InputError, MediaspoolError, Stopped
 from pipeline.core.kinds import REPORTED, KindResult
 from pipeline.core.limits import Tab
 from pipeline.core.model import (
@@ -55,7 +55,7 @@ async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome | U
     try:
         outcome = await _run(bench, work)
     except MediaspoolError as raised:
-        error = _beyond_our_bound(raised, work)
+        error = _not_merely_refused(raised, work)
         may_move = is_untaken(error) and terms.tab.is_free and job.on_failure == "next-route"
         if may_move or error.reach != "call":
             return Unfinished(error=error, may_move=may_move)
@@ -104,11 +104,11 @@ async def _too_late(bench: Bench, decision: Decision, tab: Tab) -> MediaspoolErr
     return EngineError("the job's deadline passed", code="limit-time", hint=hint)
 
 
-def _beyond_our_bound(error: MediaspoolError, work: Work) -> MediaspoolError:
-    """What is too large only once its parts are paid for was not refused, which says that nothing was sent."""
+def _not_merely_refused(error: MediaspoolError, work: Work) -> MediaspoolError:
+    """What meets a bound or a file in its way once its answers are paid for has failed: refused is who sent nothing."""
     binding = work.decision.binding
     is_paid = binding is not None and binding.paid and bool(work.calls)
-    if not is_paid or (error.outcome, error.code) != ("refused", "limit-bytes"):
+    if not is_paid or (error.outcome, error.reach) != ("refused", "call"):
         return error
     what = f"{error.message}; the answers that it was made of are paid for and kept"
     return EngineError(what, code=error.code, hint=f"{error.hint}, then run again: none of them is paid for twice")
@@ -161,12 +161,13 @@ async def end_job(bench: Bench, decision: Decision, manifest: str, error: Medias
     with trio.CancelScope(shield=True):
         is_old = await bench.runner(_is_old, bench.ledger, decision, outcome)
         await bench.runner(settle, bench.ledger, decision, outcome, manifest)
-    return msgspec.structs.replace(outcome, verdict="unchanged", earlier="refused") if is_old else outcome
+    return msgspec.structs.replace(outcome, verdict="unchanged", earlier=outcome.verdict) if is_old else outcome
 
 
 def _is_old(ledger: Ledger, decision: Decision, outcome: Outcome) -> bool:
-    """Was the job refused for this very reason before? It was looked at again, but that is no news."""
-    row = ledger.job(decision.job.place) if outcome.verdict == "refused" else None
+    """Did the job meet this very reason before? It was looked at again, but that is no news."""
+    may_be = outcome.verdict == "refused" or (outcome.verdict == "failed" and outcome.code in PASSING)
+    row = ledger.job(decision.job.place) if may_be else None
     told = (outcome.verdict, outcome.code, outcome.reason, decision.key)
     return row is not None and (row.verdict, row.code, row.reason, row.key) == told
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,23 @@ def test_a_file_that_appears_while_its_job_runs_is_never_overwritten(folder: Fol
     assert outcomes(folder.run())[TEXT].code == "output-exists"
     assert folder.product("a.wav.text.txt").read_text() == "mine\n"
     assert not folder.product("a.wav.text.srt").exists()
+
+
+def test_a_job_that_met_a_file_in_its_way_once_its_answer_was_paid_has_failed_and_is_placed_when_it_is_gone(
+    folder: Folder,
+) -> None:
+    """Not refused, which says that nothing was sent; and not told again at every run as long as the file lies there."""
+    folder.configure({"paid": "0.01"})
+    folder.product("").mkdir()
+    theirs = folder.product("a.wav.text.txt")
+    meanwhile(folder, "made", lambda: theirs.write_text("mine\n"))
+    outcome = outcomes(folder.run())[TEXT]
+    assert (outcome.verdict, outcome.code, outcome.usd) == ("failed", "output-exists", Decimal("0.01"))
+    assert outcome.reason.endswith("may be replaced; the answers that it was made of are paid for and kept")
+    assert outcome.hint.endswith("replace it, then run again: none of them is paid for twice")
+    assert verdicts(folder.run())[TEXT] == "unchanged"
+    theirs.unlink()
+    assert (verdicts(folder.run())[TEXT], folder.calls()) == ("done", 1)
 
 
 def test_an_edited_product_is_never_overwritten_because_another_one_is_missing(folder: Folder) -> None:

@@ -88,6 +88,15 @@ def test_a_file_in_the_way_of_a_name_that_nobody_planned_is_not_overwritten_even
     assert studio.product("cat.jpg").read_bytes() == b"precious"
 
 
+def test_a_paid_picture_whose_own_name_is_taken_has_failed_once_and_is_placed_when_it_is_free(tmp_path: Path) -> None:
+    studio = Studio(tmp_path, PAINT, type="jpeg", paid="0.05")
+    studio.product("cat.jpg").parent.mkdir()
+    studio.product("cat.jpg").write_bytes(b"precious")
+    assert [studio.ended()["cat"].verdict for _ in range(3)] == ["failed", "unchanged", "unchanged"]
+    studio.product("cat.jpg").unlink()
+    assert (studio.ended()["cat"].verdict, studio.calls()) == ("done", 1)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -111,6 +111,14 @@ CODES: dict[str, str] = {
     "internal": "a bug in mediaspool",
 }
 
+PASSING: frozenset[str | None] = frozenset(
+    {
+        *("input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"),
+        *("price-unknown", "limit-rate"),
+    }
+)
+"""Why a job could not be done when it ran, where the reason is not in its key: tomorrow it may be gone."""
+
 
 class MediaspoolError(Exception):
     """Base of every expected failure. `code` is a key of CODES; `hint` says what a person can do.

@@ -332,7 +332,7 @@ def _in_the_way(item: Publication) -> InputError:
     return InputError(
         f"'{display(item.path)}' is already there and is not the file that may be replaced",
         code="output-exists",
-        hint="move it away, or run with --force",
+        hint="move it away, or let --force replace it",
     )
 
 
