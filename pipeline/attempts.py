@@ -119,11 +119,11 @@ class Attempts:
     async def _reply(self, course: Course) -> Reply:
         call = course.call
         limit = call.own_time_s or call.driver.route.call_timeout_s
-        try:
-            with trio.fail_after(limit):
-                return await self._ask(course)
-        except trio.TooSlowError as cause:
-            raise course.unanswered(f"no answer within {limit:g} s") from cause
+        clock = course.exchange.clock
+        clock.deadline = trio.current_time() + limit
+        with clock:
+            return await self._ask(course)
+        raise course.unanswered(f"no answer within {limit:g} s")
 
     async def _ask(self, course: Course) -> Reply:
         """What the driver answers. Its complaints go into ledger and report, so they may repeat nothing private.

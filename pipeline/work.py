@@ -169,7 +169,7 @@ class Work:
     async def _by_a_child(self, spec: StageSpec) -> StageResult:
         stint = Stint()
         with self.tab.under_way(), self.tab.at_work(stint):
-            return await self._bench.lanes.run("media", spec, unbegun=stint.unbegun)
+            return await self._bench.lanes.run("media", spec, line=stint.in_line)
 
     async def look(self, ref: MediaRef | Asset) -> PictureFacts:
         lanes = self._bench.lanes

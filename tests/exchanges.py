@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 import trio
 
@@ -44,8 +45,8 @@ class RecordingExchange:
     async def sending(self) -> None:
         await self._step("sending")
 
-    def unbegun(self) -> None:
-        self.steps.append("unbegun")
+    def in_line(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def identified(self, request_id: str) -> None:
         await self._step(f"identified {request_id}")

@@ -5,17 +5,15 @@ from pathlib import Path
 
 import pytest
 import trio
-from msgspec.structs import replace
 from trio.testing import MockClock
 
 from pipeline.core.drivers import Exchange, Reply
-from pipeline.core.errors import EngineError, Throttled
+from pipeline.core.errors import Throttled
 from pipeline.core.model import Binding
 from pipeline.core.operations import Operation
 from tests.player import Player
 from tests.rig import HANG_S, Act, Rig, SlowRunner
 from tests.test_lanes import verdicts
-from tests.test_till import call_of
 
 
 @pytest.fixture
@@ -72,38 +70,58 @@ async def test_who_was_at_work_when_its_time_passed_has_failed_whatever_else_it_
 
 
 class Queued(Player):
-    """An engine whose children are all at work for others."""
+    """An engine whose children are all at work for others, so long before each piece of the work."""
+
+    line_s = HANG_S
+    pieces = 1
 
     async def perform(self, operation: Operation, binding: Binding, exchange: Exchange) -> Reply:
-        await exchange.sending()
-        try:
-            await trio.sleep(HANG_S)
-        finally:
-            exchange.unbegun()
-        raise AssertionError
+        for _ in range(self.pieces):
+            await exchange.sending()
+            with exchange.in_line():
+                await trio.sleep(self.line_s)
+            reply = await super().perform(operation, binding, exchange)
+        return reply
 
 
-async def test_who_waits_for_a_child_to_begin_is_left_to_the_next_run(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    rig = Rig(tmp_path, widths={"r": 1})
-    rig.players["r"] = Queued(rig.players["r"].route, paid=False)
-    outcomes = await rig.run(rig.job("queued", Act(), max_job_s=50))
-    rig.close()
+@pytest.fixture
+def queued(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, widths={"r": 1}, call_timeout_s=10)
+    made.players["r"] = Queued(made.players["r"].route, paid=False)
+    yield made
+    made.close()
+
+
+def line(rig: Rig, *, line_s: float = HANG_S, pieces: int = 1) -> None:
+    player = rig.players["r"]
+    assert isinstance(player, Queued)
+    player.line_s, player.pieces = line_s, pieces
+
+
+async def test_who_waits_for_a_child_to_begin_is_left_to_the_next_run(queued: Rig, autojump_clock: MockClock) -> None:
+    outcomes = await queued.run(queued.job("queued", Act(), max_job_s=50))
     assert verdicts(outcomes) == {"queued": "not-started"}
 
 
-async def test_a_call_that_waited_too_long_for_a_child_says_nothing_of_the_work_of_its_job(
-    tmp_path: Path, autojump_clock: MockClock
+async def test_the_time_of_a_call_begins_when_a_child_begins(queued: Rig, autojump_clock: MockClock) -> None:
+    line(queued, line_s=50)
+    assert verdicts(await queued.run(queued.job("long line", Act(after_s=9)))) == {"long line": "done"}
+    outcome = (await queued.run(queued.job("long work", Act(after_s=11))))["long work"]
+    assert (outcome.verdict, outcome.code, trio.current_time()) == ("failed", "limit-time", 59 + 60)
+
+
+async def test_the_time_of_a_call_stands_still_in_each_line_and_goes_on_behind_it(
+    queued: Rig, autojump_clock: MockClock
 ) -> None:
-    rig = Rig(tmp_path, widths={"r": 1, "here": 1}, call_timeout_s=10)
-    player = rig.players["r"] = Queued(rig.players["r"].route, paid=False)
-    call = call_of("queued")
-    owner = replace(call.owner, may_begin=lambda: True)
-    with pytest.raises(EngineError):
-        await rig.bench().caller.make_call(call.operation, player.bind("speak", None), owner)
-    rig.close()
-    assert (owner.tab.cut, owner.tab.cut_at_work) == (0, 0)
+    line(queued, line_s=50, pieces=2)
+    outcome = (await queued.run(queued.job("pieces", Act(after_s=6))))["pieces"]
+    assert (outcome.verdict, outcome.code, trio.current_time()) == ("failed", "limit-time", 50 + 6 + 50 + 4)
+
+
+async def test_who_waits_for_a_child_again_was_at_work_before(queued: Rig, autojump_clock: MockClock) -> None:
+    line(queued, line_s=50, pieces=2)
+    outcomes = await queued.run(queued.job("again", Act(after_s=1), max_job_s=70))
+    assert verdicts(outcomes) == {"again": "failed"}
 
 
 async def test_who_was_tried_in_vain_and_waits_to_be_tried_again_has_failed(

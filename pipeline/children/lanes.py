@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
+from contextlib import nullcontext
 from typing import Literal
 
 import trio
@@ -19,6 +20,7 @@ from pipeline.children.process import ChildSettings
 from pipeline.children.stage import FileRef, StageResult, StageSpec
 from pipeline.core.confine import display, way_below
 from pipeline.core.errors import ContractError, EngineError, InputError, LimitExceeded, MediaspoolError, StoreError
+from pipeline.core.limits import Line
 
 Lane = Literal["engine", "media", "once"]
 STAGING = "staging"
@@ -84,24 +86,24 @@ class Lanes:
         """A name in staging that nothing else has; the file is made by the stage that writes it."""
         return FileRef(root=STAGING, path=f"stage-{uuid.uuid4().hex}{suffix}")
 
-    def submit(self, lane: Lane, spec: StageSpec) -> Future[StageResult]:
-        return self._pools[lane].submit_stage(spec, self._roots)
+    def submit(self, lane: Lane, spec: StageSpec, *, begun: Callable[[], None] | None = None) -> Future[StageResult]:
+        return self._pools[lane].submit_stage(spec, self._roots, begun=begun)
 
-    async def run(self, lane: Lane, spec: StageSpec, *, unbegun: Callable[[], None] | None = None) -> StageResult:
+    async def run(self, lane: Lane, spec: StageSpec, *, line: Line = nullcontext) -> StageResult:
         """The result of a stage that worked; otherwise the error of its code.
 
-        `unbegun` is told where it is cut off before a child had begun with it: all were at work for others.
+        It waits in `line` until a child begins with it: all may be at work for others.
         """
-        future = self.submit(lane, spec)
-        done = trio.Event()
+        begun, done = trio.Event(), trio.Event()
         token = trio.lowlevel.current_trio_token()
-        future.add_done_callback(lambda _: _tell(token, done))
+        future = self.submit(lane, spec, begun=lambda: _tell(token, begun))
+        future.add_done_callback(lambda _: _tell(token, begun, done))
         try:
+            with line():
+                await begun.wait()
             await done.wait()
         finally:
             if not done.is_set():
-                if unbegun is not None and not future.running():
-                    unbegun()
                 await _end(future, done)
         return _checked(future)
 
@@ -135,9 +137,10 @@ def stage_error(code: str, message: str) -> MediaspoolError:
     return EngineError(message, code=code, hint=hint)
 
 
-def _tell(token: trio.lowlevel.TrioToken, done: trio.Event) -> None:
+def _tell(token: trio.lowlevel.TrioToken, *events: trio.Event) -> None:
     try:
-        token.run_sync_soon(done.set)
+        for event in events:
+            token.run_sync_soon(event.set)
     except trio.RunFinishedError:  # the pool was closed after the loop ended; nobody waits any more
         return
 

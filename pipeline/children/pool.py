@@ -36,12 +36,16 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
 
 
 class StageFuture(Future[StageResult]):
-    """A future whose `cancel` also ends running work. It stays pending until then, so a cancel is never too late."""
+    """A future whose `cancel` also ends running work. It stays pending until then, so a cancel is never too late.
 
-    def __init__(self, spec: StageSpec, roots: Roots) -> None:
+    `begun` is called by another thread when a child begins with it, and once more where a second one has to.
+    """
+
+    def __init__(self, spec: StageSpec, roots: Roots, begun: Callable[[], None] | None) -> None:
         super().__init__()
         self.spec = spec
         self.roots = roots
+        self._begun = begun
         self._guard = threading.Lock()
         self._child: ChildProcess | None = None
         self._is_unwanted = False
@@ -64,6 +68,8 @@ class StageFuture(Future[StageResult]):
         """From now on `cancel` kills this child; False when nobody wants the work any more."""
         with self._guard:
             self._child = None if self._is_unwanted else child
+        if self._begun is not None and not self._is_unwanted:
+            self._begun()
         return not self._is_unwanted
 
     def settle(self, result: StageResult) -> None:
@@ -97,8 +103,8 @@ class StagePool(Executor):
         spec, roots = cast("tuple[StageSpec, Roots]", args)  # they are run_stage's own arguments
         return cast("Future[T]", self.submit_stage(spec, roots))  # and T is its StageResult
 
-    def submit_stage(self, spec: StageSpec, roots: Roots) -> StageFuture:
-        future = StageFuture(spec, roots)
+    def submit_stage(self, spec: StageSpec, roots: Roots, *, begun: Callable[[], None] | None = None) -> StageFuture:
+        future = StageFuture(spec, roots, begun)
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the stage pool is closed")

@@ -7,6 +7,7 @@ anything is sent.
 
 import functools
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Literal, Protocol, cast, runtime_checkable
 
@@ -120,8 +121,8 @@ class Exchange(Protocol):
     async def sending(self) -> None:
         """Call once, connected, just before the first byte of the request leaves. Nothing may be sent before."""
 
-    def unbegun(self) -> None:
-        """Call where it is cut off before whoever works on it had begun: it only stood in line."""
+    def in_line(self) -> AbstractContextManager[None]:
+        """Wait in this while whoever works on it is at work for others: that is no time of the call, and no work."""
 
     async def identified(self, request_id: str) -> None:
         """Call when the provider's id is known, before the body is read."""

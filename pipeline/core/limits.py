@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
 
 from msgspec import Struct
@@ -111,15 +111,26 @@ class Tab:
         self.cut_at_work += stint.has_begun
 
 
+Line = Callable[[], AbstractContextManager[None]]
+"""What is waited in while whoever shall do some work is at work for others."""
+
+
 class Stint:
-    """Work that may have to wait for somebody to do it."""
+    """Work that may have to wait for somebody to do it, before each piece of it."""
 
     def __init__(self) -> None:
-        self.has_begun = True
+        self._is_in_line = self._was_worked_on = False
 
-    def unbegun(self) -> None:
-        """It is cut off before anybody had begun with it."""
-        self.has_begun = False
+    @property
+    def has_begun(self) -> bool:
+        return self._was_worked_on or not self._is_in_line
+
+    @contextmanager
+    def in_line(self) -> Iterator[None]:
+        """A `Line`. Who is cut off in it stays there."""
+        self._is_in_line = True
+        yield
+        self._is_in_line, self._was_worked_on = False, True
 
 
 @contextmanager

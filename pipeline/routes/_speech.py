@@ -99,7 +99,7 @@ async def speak(lanes: Lanes, booth: Booth, ask: Speak, *, voice: str, exchange:
         for text in pieces(ask.text, booth.max_chars):
             target = kept.enter_context(_local.scratch(lanes, ".pcm"))
             spec = _spec(booth, SpeakParams(text=text, voice=voice, speed=ask.speed), target)
-            result = await lanes.run(booth.lane, spec, unbegun=None if made else exchange.unbegun)
+            result = await lanes.run(booth.lane, spec, line=exchange.in_line)
             made.append(_Piece(path=lanes.path(target), facts=from_json(result.facts, SpeakFacts)))
         return await _deliver(made, exchange)
 

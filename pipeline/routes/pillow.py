@@ -75,7 +75,7 @@ class Pillow:
         with _local.scratch(self._lanes, ".picture") as target:
             await exchange.sending()
             spec = self._spec(operation, media_type, target)
-            result = await self._lanes.run("media", spec, unbegun=exchange.unbegun)
+            result = await self._lanes.run("media", spec, line=exchange.in_line)
             await _local.hand_over(exchange, self._lanes.path(target))
         found = from_json(result.facts, SaveFacts)
         facts = {"steps": str(len(operation.steps)), "size": f"{found.width}x{found.height}"}

@@ -92,7 +92,7 @@ class Stills:
         with _local.scratch(self._lanes, ".mp4") as target:
             await exchange.sending()
             spec = self._spec(operation, operation.first_frame, target)
-            result = await self._lanes.run("media", spec, unbegun=exchange.unbegun)
+            result = await self._lanes.run("media", spec, line=exchange.in_line)
             await _local.hand_over(exchange, self._lanes.path(target))
         found = from_json(result.facts, StillsFacts)
         facts = {

@@ -108,7 +108,7 @@ class Whisper:
         with _local.scratch(self._lanes, ".json") as target:
             spec = self._spec(operation, binding, target, exchange.limits)
             await exchange.sending()
-            result = await self._lanes.run("engine", spec, unbegun=exchange.unbegun)
+            result = await self._lanes.run("engine", spec, line=exchange.in_line)
             await _local.hand_over(exchange, self._lanes.path(target))
         facts = from_json(result.facts, WhisperFacts)
         told = {"windows": str(facts.windows), "segments": str(facts.segments), "engine_s": f"{result.seconds:.3f}"}

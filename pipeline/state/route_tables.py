@@ -92,7 +92,7 @@ class RouteTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rates: RateTable = RateTable()
 
 
-# The child has a deadline of its own by the length of what it works on; a call also waits for others at its door.
+# The child has a deadline of its own by the length of what it works on, which may take it hours.
 EMBEDDED_CALL_S = 12 * 3600.0
 
 

@@ -17,6 +17,7 @@ from pipeline.core.errors import (
     MediaspoolError,
     StoreError,
 )
+from pipeline.core.limits import Stint
 from pipeline.media import av
 from tests.children.conftest import own_children, tone
 
@@ -106,20 +107,20 @@ async def test_a_cancelled_caller_returns_only_when_the_child_is_gone(lanes: Lan
     assert not os.path.exists(lanes.path(target))
 
 
-async def test_who_is_cut_off_before_a_child_had_begun_is_told_so_and_nobody_else(lanes: Lanes, tmp_path: Path) -> None:
+async def test_who_is_cut_off_before_a_child_had_begun_was_only_in_line(lanes: Lanes, tmp_path: Path) -> None:
     (tmp_path / "in" / "long.wav").write_bytes(tone(600.0, rate=48_000))
-    told: list[str] = []
+    first, second = Stint(), Stint()
 
-    async def encoded(name: str) -> None:
+    async def encoded(stint: Stint) -> None:
         spec = av.encode([lanes.ref(f"{tmp_path}/in/long.wav")], lanes.scratch(".ogg"), media_type="audio/ogg")
-        await lanes.run("media", spec, unbegun=lambda: told.append(name))
+        await lanes.run("media", spec, line=stint.in_line)
 
     with trio.move_on_after(2.0):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(encoded, "first")
+            nursery.start_soon(encoded, first)
             await trio.sleep(1.0)  # its child has started
-            nursery.start_soon(encoded, "second")
-    assert told == ["second"]
+            nursery.start_soon(encoded, second)
+    assert (first.has_begun, second.has_begun) == (True, False)
 
 
 async def test_closing_while_somebody_waits_is_an_engine_error(lanes: Lanes, tmp_path: Path) -> None:

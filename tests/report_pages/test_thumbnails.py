@@ -1,6 +1,6 @@
 """Thumbnails within bounds, on the virtual clock: the children are played, the pages wait no longer than they may."""
 
-from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import trio
@@ -8,6 +8,7 @@ import trio
 from pipeline.children.lanes import Lane, Lanes
 from pipeline.children.stage import StageResult, StageSpec
 from pipeline.core.errors import EngineError
+from pipeline.core.limits import Line
 from pipeline.pages.cards import Card
 from pipeline.pages.thumbnails import MAX_SECONDS, MAX_THUMBNAILS, Thumbnails
 from tests.report_pages.makers import PNG, WAV, card, exhibit, outcome
@@ -21,7 +22,7 @@ class Played(Lanes):
         self.asked = 0
         self._takes_s = takes_s
 
-    async def run(self, lane: Lane, spec: StageSpec, *, unbegun: Callable[[], None] | None = None) -> StageResult:
+    async def run(self, lane: Lane, spec: StageSpec, *, line: Line = nullcontext) -> StageResult:
         self.asked += 1
         await trio.sleep(self._takes_s)
         raise EngineError("played")

@@ -7,6 +7,7 @@ table. How drivers do with real engines is in `test_conformance`.
 import importlib
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +21,7 @@ from pipeline.children.lanes import Lane, Lanes
 from pipeline.children.stage import StageResult, StageSpec
 from pipeline.core.drivers import Driver, RouteConfig
 from pipeline.core.errors import CODES, ConfigError, EngineError, MediaspoolError, UnsupportedOperation
+from pipeline.core.limits import Line
 from pipeline.core.model import Media, Refusal
 from pipeline.core.operations import Operation, Speak, Transcribe, operation_name
 from pipeline.routes._tools import Tools
@@ -44,7 +46,7 @@ class NoChildren(Lanes):
         super().__init__(roots=roots, staging=str(staging), engine_workers=1, media_workers=1, memory_mb=100)
         self._exchange = exchange
 
-    async def run(self, lane: Lane, spec: StageSpec, *, unbegun: Callable[[], None] | None = None) -> StageResult:
+    async def run(self, lane: Lane, spec: StageSpec, *, line: Line = nullcontext) -> StageResult:
         await trio.lowlevel.checkpoint()
         self._exchange.steps.append("child")
         raise EngineError("there is no child here", code="engine-crashed")
