@@ -34,7 +34,7 @@ from pipeline.refusals import forget_bygone, refuse
 from pipeline.report import RunReport, has_news, make_report, report_json
 from pipeline.runtime import Runtime, World, open_runtime
 from pipeline.signals import Caught, watch_signals
-from pipeline.state.durable import free_bytes, read_at_most
+from pipeline.state.durable import free_bytes, free_files, read_at_most
 from pipeline.state.idle import write_marker
 from pipeline.state.roots import Roots
 from pipeline.state.settings import Settings
@@ -42,6 +42,7 @@ from pipeline.state.spool import Claim, Spool
 
 MAX_MANIFEST_BYTES = 256_000_000
 MAX_NOTED_NAMES = 10
+LOW_FILES = 1000
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
@@ -279,6 +280,9 @@ def _named(reading: Reading) -> MediaspoolError:
 def _warnings(runtime: Runtime) -> list[str]:
     free, floor = free_bytes(runtime.spool.root), runtime.settings.low_disk_mb * MEGABYTE
     low = [f"only {free // MEGABYTE} MB are free where the spool lies"] if free < floor else []
+    files = free_files(runtime.spool.root)
+    if files is not None and files < LOW_FILES:
+        low.append(f"only {files} further files (df -i) fit where the spool lies")
     lost = runtime.debug.failures
     return runtime.warnings + low + ([f"{lost} debug artifacts could not be written"] if lost else [])
 

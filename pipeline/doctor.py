@@ -30,12 +30,13 @@ from pipeline.report import PRECEDENCE, exit_code
 from pipeline.runtime import Drivers, engine_workers, look_at, open_drivers, open_notifier
 from pipeline.seat import Seat
 from pipeline.state.database import shared_disk_problem
-from pipeline.state.durable import free_bytes, may_read
+from pipeline.state.durable import free_bytes, free_files, may_read
 from pipeline.state.ledger_rows import RunRow
 from pipeline.state.linux import file_system_magic
 from pipeline.state.pace import Pace, Used
 from pipeline.state.settings import GROUPS, find_secret, route_configs, settings_path
 from pipeline.state.spool import Spool
+from pipeline.state.store import SPARE_FILES
 from pipeline.trace.redact import Redactor
 
 CONFIGURATION, UNWRITABLE, IO_ERROR, KEY = 78, 73, 74, 77
@@ -205,6 +206,10 @@ def _disk(name: str, seat: Seat) -> Finding:
     if free < floor:
         hint = "free some space; mediaspool clean shows what of ours can go"
         return Finding(check=name, ok=False, summary=f"only {shown_size(free)} free", hint=hint, exit_code=IO_ERROR)
+    files = free_files(seat.root)
+    if files is not None and files < SPARE_FILES:
+        hint = "delete files there (df -i counts them); mediaspool clean shows which of ours can go"
+        return Finding(check=name, ok=False, summary=f"only {files} inodes free", hint=hint, exit_code=IO_ERROR)
     return Finding(check=name, ok=True, summary=f"{shown_size(free)} free")
 
 

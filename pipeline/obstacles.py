@@ -10,7 +10,7 @@ from pipeline.core.confine import display, display_path
 from pipeline.core.errors import InputChanging, InputError, OutputClosed
 from pipeline.core.model import Job, Product, Refusal, Sha256
 from pipeline.intake import Intake
-from pipeline.state.durable import deepest, is_full, may_write
+from pipeline.state.durable import deepest, is_full, may_write, no_room
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import JobRow, ProductRow
 
@@ -36,8 +36,10 @@ def ensure_open(folder: str) -> None:
         hint = "check owner, mode and mount of this folder; the next run takes the jobs that write there"
         raise OutputClosed(f"'{display_path(there)}' may not be written to", hint=hint)
     if is_full(there):
-        hint = "free some space; the next run takes the jobs that write there"
-        raise OutputClosed(f"no space left for '{display_path(there)}'", code="disk-full", hint=hint)
+        full = no_room(there)
+        raise OutputClosed(
+            full.message, code=full.code, hint=f"{full.hint}; nothing was sent for the jobs that write there"
+        )
 
 
 def _written_for(ledger: Ledger, theirs: ProductRow) -> str:

@@ -29,6 +29,10 @@ class Disk:
     def empty(self) -> None:
         self._filler.unlink(missing_ok=True)
 
+    def take_files(self, count: int) -> None:
+        """So many files and folders at most may be on it, from now on."""
+        subprocess.run(["mount", "-o", f"remount,nr_inodes={count}", os.fspath(self.folder)], check=True)
+
     def read_only(self, is_so: bool) -> None:
         mode = "ro" if is_so else "rw"
         subprocess.run(["mount", "-o", f"remount,{mode}", os.fspath(self.folder)], check=True)

@@ -100,6 +100,22 @@ def test_invariant_17_a_disk_that_is_full_from_any_point_on_ends_the_run_with_74
         check_finished(folder)
 
 
+@pytest.mark.privileged
+@pytest.mark.parametrize("files", [24, 30, 34, 40, 60])
+def test_invariant_17_a_disk_that_takes_few_further_files_costs_nothing_until_it_takes_more(
+    disk: Disk, files: int
+) -> None:
+    folder = make_spool(disk.folder / "user", paid=True)
+    disk.take_files(files)
+    for _ in range(2):
+        assert code_of(lambda: whole_run(folder)) == 74
+    assert (folder.calls(), held(folder) if files > 30 else 0) == (0, 0)
+    disk.take_files(10_000)
+    assert whole_run(folder) == 0
+    assert folder.calls() == 2
+    check_finished(folder)
+
+
 @pytest.mark.parametrize("point", ["planned", "sending", "received", "made", "published", "ran"])
 def test_invariant_17_a_process_that_can_write_no_further_byte_ends_with_74_and_the_next_finishes(
     tmp_path: Path, point: str

@@ -78,13 +78,23 @@ def source(ref: FileRef, roots: Roots) -> Iterator[Source]:
 @contextmanager
 def sink(ref: FileRef, roots: Roots, max_bytes: int | None) -> Iterator[Sink]:
     """An empty file to write. On an error its bytes are worthless, and the asker removes them."""
-    fd = open_beneath(_root(ref, roots), ref.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-    file = os.fdopen(fd, "w+b")
+    file = os.fdopen(_new(_root(ref, roots), ref.path), "w+b")
     try:
         yield Sink(file, max_bytes)
     finally:
         with _store_errors():
             file.close()
+
+
+def _new(root: str, path: str) -> int:
+    try:
+        return open_beneath(root, path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    except InputError as error:
+        if (
+            isinstance(error.__cause__, OSError) and error.code == "input-unreadable"
+        ):  # no link on the way, nor a device
+            raise _store_error(error.__cause__) from error
+        raise
 
 
 def _root(ref: FileRef, roots: Roots) -> str:

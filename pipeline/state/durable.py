@@ -44,13 +44,22 @@ def border(path: str) -> Iterator[None]:
 def mapped(error: OSError, path: str) -> MediaspoolError:
     shown, why = display(path), os.strerror(error.errno or 0)
     if error.errno in _FULL:
-        return StoreError(f"no space left for '{shown}'", code="disk-full", hint="free some space and run again")
+        return no_room(path)
     if error.errno in _UNWRITABLE:
         hint = "check owner, mode and mount of the folder"
         return StoreError(f"'{shown}' cannot be written: {why}", code="output-unwritable", hint=hint)
     if error.errno == errno.ENAMETOOLONG:
         return InputError(f"'{shown}' is too long a name", code="path-unsafe", hint="choose a shorter `out`")
     return StoreError(f"'{shown}': {why}", hint="check the disk and the system log")
+
+
+def no_room(path: str) -> StoreError:
+    """A disk may have bytes enough, which a person looks at first, and no inode for one more file."""
+    what, advice = "space", "free some space"
+    with contextlib.suppress(OSError):
+        if _free_files(path) == 0:
+            what, advice = "inode", "delete files there (df -i counts them)"
+    return StoreError(f"no {what} left for '{display(path)}'", code="disk-full", hint=f"{advice} and run again")
 
 
 @contextlib.contextmanager
@@ -282,6 +291,17 @@ def free_bytes(path: str) -> int:
     with border(path):
         disk = os.statvfs(path)
     return disk.f_bavail * disk.f_frsize
+
+
+def free_files(path: str) -> int | None:
+    """How many files this user may still make on the disk that holds `path`; None where it does not count them."""
+    with border(path):
+        return _free_files(path)
+
+
+def _free_files(path: str) -> int | None:
+    disk = os.statvfs(deepest(path))
+    return disk.f_favail if disk.f_files else None
 
 
 def is_full(folder: str) -> bool:

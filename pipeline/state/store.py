@@ -27,6 +27,7 @@ from pipeline.state.durable import (
     border,
     digest_file,
     free_bytes,
+    free_files,
     make_folders,
     mapped,
     nameless,
@@ -47,6 +48,7 @@ from pipeline.state.proofs import record_path
 
 MAX_QUARANTINED = 100
 GRANTED_S = 0.5
+SPARE_FILES = 100  # an answer, its record and their folder, those of all calls under way, parts, products and reports
 WRITTEN_AT_ONCE = 16  # products of a job: as many descriptors are open, and a book has hundreds
 PRODUCT_MODE, PRODUCT_FOLDER_MODE = 0o666, 0o777  # less the user's umask, like any file a program makes for its user
 _PART_PREFIX, _PART_SUFFIX = ".mediaspool-", ".part"
@@ -167,13 +169,15 @@ class Store:
         self._granted = (-math.inf, 0)  # when, how much
 
     def ensure_room(self, size: int) -> None:
-        """StoreError disk-full unless `size` more bytes fit now. A check before paying, not a reservation.
+        """StoreError disk-full unless `size` more bytes and a few files fit now. A check before paying, no reservation.
 
         The free bytes are looked at each time. A quota shows only when bytes are asked for, which on a busy ext4 costs
         0.4 ms: what was granted holds for GRANTED_S, and is asked of one nameless file that stays open.
         """
         if free_bytes(self.staging) < size:
-            raise StoreError(f"less than {size} bytes are free", code="disk-full", hint="free some space and run again")
+            raise _little_left(f"{size} bytes are free", self.staging, "free some space")
+        if (files := free_files(self.staging)) is not None and files < SPARE_FILES:
+            raise _little_left(f"{SPARE_FILES} inodes are free", self.staging, "delete files there (df -i counts them)")
         with self._probing, border(self.staging):
             since, granted = self._granted
             if size > granted or self._steady() - since >= GRANTED_S:
@@ -308,6 +312,11 @@ class Store:
 
     def _asset_path(self, sha256: str, extension: str) -> str:
         return os.path.join(self._assets, sha256[:2], f"{sha256}.{extension}")
+
+
+def _little_left(what: str, folder: str, advice: str) -> StoreError:
+    message, hint = f"less than {what} for '{display(folder)}'", f"{advice} and run again"
+    return StoreError(message, code="disk-full", hint=hint)
 
 
 def _is_part(name: str) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from pipeline.children import files
 from pipeline.children.stage import FileRef
 from pipeline.core.errors import InputError, LimitExceeded, MediaspoolError, StoreError
+from tests.disks import mounted
 
 
 def ref(path: str, root: str = "r") -> FileRef:
@@ -61,6 +62,15 @@ def test_a_full_device_is_disk_full(tmp_path: Path) -> None:
         sink = files.Sink(full, None)
         with pytest.raises(StoreError) as refused:
             sink.write(b"x")
+    assert refused.value.code == "disk-full"
+
+
+@pytest.mark.privileged
+def test_an_output_for_which_the_disk_has_no_inode_is_disk_full_and_no_unreadable_input(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk") as disk:
+        disk.take_files(1)
+        with pytest.raises(StoreError) as refused, files.sink(ref("out"), {"r": str(disk.folder)}, None):
+            pass
     assert refused.value.code == "disk-full"
 
 

@@ -13,6 +13,7 @@ from pipeline.namesakes import namesakes
 from pipeline.runtime import World
 from pipeline.state.settings import load_settings
 from tests.cli.conftest import Shell, seat
+from tests.disks import mounted
 from tests.makers import Folder
 
 pytestmark = pytest.mark.real_time
@@ -132,6 +133,21 @@ def test_a_low_disk_is_told(folder: Folder) -> None:
     made = check(folder)
     assert finding(made, "disk").hint != ""
     assert made.exit_code == 74
+
+
+@pytest.mark.privileged
+def test_a_disk_that_takes_hardly_a_further_file_is_told_and_every_run_warns(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk") as disk:
+        folder = Folder(disk.folder / "user")
+        folder.configure({}, extra="low_disk_mb = 1\n")
+        folder.record("a.wav")
+        folder.run()
+        disk.take_files(900)
+        assert any("further files (df -i) fit" in warning for warning in folder.run().whole.warnings)
+        assert finding(check(folder), "disk").ok
+        disk.take_files(100)
+        found = finding(check(folder), "disk")
+        assert (found.ok, "inodes free" in found.summary, found.exit_code) == (False, True, 74)
 
 
 def test_a_spool_that_cannot_be_written_is_73(folder: Folder) -> None:

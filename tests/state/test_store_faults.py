@@ -273,6 +273,25 @@ def test_invariant_17_room_on_a_two_megabyte_disk_is_refused_and_granted_rightly
 
 
 @pytest.mark.privileged
+def test_invariant_17_a_disk_without_inodes_is_told_as_that_and_leaves_no_room_to_pay(
+    tmp_path: Path, make: Make
+) -> None:
+    with mounted(tmp_path / "small", "size=20m", "nr_inodes=90") as disk:
+        store = make.store(disk)
+        with pytest.raises(StoreError, match=r"less than 100 inodes are free for '.*/staging'") as error:
+            store.ensure_room(1)
+        assert (error.value.code, "df -i" in error.value.hint) == ("disk-full", True)
+        with contextlib.suppress(OSError):
+            for number in range(90):
+                (disk / str(number)).touch()
+        with pytest.raises(StoreError, match=r"no inode left for '.*/a'") as error, store.stage("a") as staged:
+            staged.write(b"x")
+        assert (error.value.code, "df -i" in error.value.hint) == ("disk-full", True)
+        subprocess.run(["mount", "-o", "remount,nr_inodes=300", str(disk)], check=True)
+        store.ensure_room(1)
+
+
+@pytest.mark.privileged
 def test_invariant_19_a_read_only_disk_is_named_and_nothing_appears(tmp_path: Path, make: Make) -> None:
     store = make.store(tmp_path)
     with mounted(tmp_path / "disk", "size=2m") as disk:
