@@ -52,7 +52,9 @@ def options(
 
 @commands.command(epilog=examples("init"))
 def init(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A folder of recordings.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="A folder of recordings.")
+    ],
     as_json: Json = False,
 ) -> int:
     """Write a commented manifest beside FOLDER. Prints the line for your crontab."""

@@ -56,7 +56,7 @@ def models(
     route: Annotated[str | None, typer.Option("--route", metavar="ROUTE", help="Of this route or group alone.")] = None,
     kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Those for this kind of job.")] = None,
     search: Annotated[
-        str | None, typer.Option("--search", metavar="TEXT", help="Those with this in id or name.")
+        str | None, typer.Option("--search", metavar="TEXT", help="Those with this in route, id or name.")
     ] = None,
     spool: Spool = None,
     config: Config = None,

@@ -23,7 +23,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "run": ("run notes.toml", "run --spool /srv/spool --if-busy=skip --time-limit 50m"),
     "status": ("status", "status --spool /srv/spool --json"),
     "spend": ("spend --by day", "spend --by manifest --spool /srv/spool"),
-    "retry": ("retry", "retry notes/monday.m4a", "retry --suspect"),
+    "retry": ("retry", "retry notes/monday.m4a#text", "retry --suspect"),
     "resolve": ("resolve", "resolve film --pay-again", "resolve film clip --drop"),
     "clean": ("clean", "clean --yes --assets-days 90"),
     "routes": ("routes", "routes show whisper"),

@@ -14,6 +14,8 @@ from pipeline.state.durable import deepest, is_full, may_write, no_room
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import JobRow, ProductRow
 
+_REPLACE = "move it away, or run with --force to replace it"
+
 
 def in_the_way(ledger: Ledger, intake: Intake, job: Job, known: JobRow | None) -> Refusal | None:
     """The first file in the way. `known` has made the very result that is wanted, here or elsewhere."""
@@ -50,7 +52,7 @@ def _written_for(ledger: Ledger, theirs: ProductRow) -> str:
 def _against(intake: Intake, path: str, expected: set[Sha256 | None], same: Product | None) -> Refusal | None:
     """`expected` is what this job wrote there, or was about to when a run was killed; `same` the wanted result."""
     if not expected and same is None:
-        return _foreign(path, "mediaspool does not remember writing it")
+        return _foreign(path, "this spool does not remember writing it", f"name the --spool that made it, {_REPLACE}")
     if _content(intake, path) in expected | ({same.sha256} if same is not None else set()):
         return None
     if not expected and same is not None:
@@ -72,9 +74,5 @@ def _content(intake: Intake, path: str) -> Sha256 | None:
         return None
 
 
-def _foreign(path: str, why: str) -> Refusal:
-    return Refusal(
-        code="output-exists",
-        message=f"'{display_path(path)}' is there already, and {why}",
-        hint="move it away, or run with --force to replace it",
-    )
+def _foreign(path: str, why: str, hint: str = _REPLACE) -> Refusal:
+    return Refusal(code="output-exists", message=f"'{display_path(path)}' is there already, and {why}", hint=hint)

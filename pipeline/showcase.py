@@ -228,7 +228,7 @@ def _no(reason: str) -> Ability:
 
 
 def _is_wanted(line: ModelLine, asked: frozenset[str], search: str | None) -> bool:
-    text = f"{line.id} {line.name}".lower()
+    text = f"{line.route}/{line.id} {line.name}".lower()
     return (search is None or search.lower() in text) and any(line.operations[name].able for name in asked)
 
 

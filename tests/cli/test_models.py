@@ -120,6 +120,7 @@ def test_models_are_narrowed_by_kind_text_and_route(shop: Folder) -> None:
     assert {name.partition("/")[0] for name in models(shop, kind="transcription")} >= {"shop", "whisper"}
     assert all(line.operations["speak"].able for line in models(shop, kind="tts", route="shop").values())
     assert set(models(shop, kind="tts", search="whisper")) == set()
+    assert set(models(shop, search="whisper/")) == {"whisper/base", "whisper/tiny.en"}
 
 
 def test_what_is_kept_says_its_age(shop: Folder) -> None:
