@@ -124,6 +124,40 @@ def test_products_that_were_renamed_with_their_recording_are_known_by_their_byte
     assert folder.calls() == 1
 
 
+LIKE_SOMETHING = ["P1 is the first plan.", "GIF89a is a format.", "fLaC is another one.", "<?xml is how it begins"]
+ON = """
+schema = 1
+name = "on"
+[[folder]]
+id = "on"
+glob = "out/*.txt"
+accept = ["text"]
+settle = "0s"
+out = "on/{name}.{ext}"
+[[folder.step]]
+id = "canon"
+kind = "canonical_text"
+"""
+
+
+@pytest.mark.parametrize("words", LIKE_SOMETHING)
+def test_a_product_is_the_text_that_was_written_though_its_words_look_like_something_else(
+    folder: Folder, words: str
+) -> None:
+    """Also once its file was touched, as by a backup. What a person wrote over it is judged like any other file."""
+    folder.configure({"text": words})
+    folder.run()
+    os.utime(folder.product("a.wav.text.txt"))
+    assert set(verdicts(folder.run()).values()) == {"unchanged"}
+    os.utime(folder.product("a.wav.text.txt"))
+    folder.manifest.write_text(ON)
+    assert verdicts(folder.run())["on/a.wav.text.txt#canon"] == "done"
+    folder.product("a.wav.text.txt").write_text(f"{words} More.")
+    assert "on/a.wav.text.txt#canon" not in {
+        job for job, verdict in verdicts(folder.run()).items() if verdict == "done"
+    }
+
+
 def test_a_product_that_was_moved_and_edited_is_kept_and_told_as_that(folder: Folder) -> None:
     folder.run()
     folder.product("a.wav.text.txt").write_text("mine\n")

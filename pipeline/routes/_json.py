@@ -2,10 +2,13 @@
 
 Skips what servers put before it: a byte order mark, white space, comment lines of an event stream. Refuses invalid
 UTF-8, duplicate keys, NaN, infinities and endless numbers with a ContractError. The caller bounds the bytes.
+
+What no text can be kept with is no reason to lose a paid answer: a NUL is left out, half a character becomes U+FFFD.
 """
 
 import json
 import math
+import re
 from typing import TypeAlias
 
 from pipeline.core.errors import ContractError
@@ -13,6 +16,7 @@ from pipeline.core.errors import ContractError
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
 MAX_DEPTH = 64
+_HALF = re.compile("[\ud800-\udfff]")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -23,7 +27,7 @@ def read_json(body: bytes) -> JsonValue:
     except (ValueError, RecursionError) as error:  # the first has UnicodeDecodeError and JSONDecodeError under it
         raise ContractError(f"the answer is not readable JSON: {_reason(error)}", code="reply-damaged") from error
     _refuse_deep(value)
-    return value
+    return _keepable(value) if b"\\u" in body else value  # only an escape can stand for either of them
 
 
 def as_object(value: JsonValue) -> dict[str, JsonValue]:
@@ -78,6 +82,18 @@ def _refuse_deep(value: JsonValue) -> None:
         if not level:
             return
     raise ContractError("the answer is nested too deeply", code="reply-damaged")
+
+
+def _keepable(value: JsonValue) -> JsonValue:
+    match value:
+        case str():
+            whole = value.replace("\0", "")
+            return whole if whole.isascii() else _HALF.sub("\ufffd", whole)
+        case list():
+            return [_keepable(item) for item in value]
+        case dict():
+            return {name: _keepable(item) for name, item in value.items()}
+    return value
 
 
 def _inside(value: JsonValue) -> list[JsonValue]:

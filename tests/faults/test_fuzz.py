@@ -101,7 +101,11 @@ def test_closing_the_sizes_of_anything_changes_no_more_than_sizes_and_is_done_on
 @settings(max_examples=200)
 @given(
     comments=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20)),
-    value=st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=10), max_size=4),
+    value=st.dictionaries(
+        st.text(max_size=5),
+        st.integers() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=10),
+        max_size=4,
+    ),
     end=st.sampled_from(["\n", "\r\n", "\n\n"]),
 )
 def test_comments_of_a_stream_before_json_change_nothing(

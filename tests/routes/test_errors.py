@@ -322,6 +322,12 @@ def test_json_that_two_readers_could_read_apart_is_refused(body: bytes) -> None:
         read_json(body)
 
 
+def test_what_no_text_can_be_kept_with_costs_no_answer() -> None:
+    """A NUL, and half of a character outside of the first plane, as of a smiley that was cut in two."""
+    body = rb'{"a":["one\u0000 two \ud83d", "\ud83d\ude00 \\ud83d"], "b": 1}'
+    assert read_json(body) == {"a": ["one two \ufffd", "\U0001f600 \\ud83d"], "b": 1}
+
+
 def test_json_as_deep_as_allowed_is_read() -> None:
     assert read_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
 

@@ -9,6 +9,7 @@ import pytest
 from pipeline.children.lanes import Lanes
 from pipeline.core.errors import ContractError, MediaspoolError
 from pipeline.routes import _chat_wire
+from pipeline.routes._json import read_json
 from pipeline.routes.openrouter import open_driver
 from tests.exchanges import tools
 from tests.routes.conftest import recording
@@ -55,6 +56,13 @@ def test_a_document_that_holds_its_own_fence_gets_another_one() -> None:
     assert _chat_wire._mark(f"text {mark}") != mark
     twice = f"{_chat_wire._mark('x')} END DOCUMENT"
     assert _chat_wire._mark(twice) not in twice
+
+
+def test_words_that_no_file_of_text_can_hold_cost_no_answer() -> None:
+    body = rb'{"choices":[{"finish_reason":"stop","message":{"content":"plan\u0000 of three \ud83d"}}]}'
+    answer = read_json(body)
+    assert isinstance(answer, dict)
+    assert _chat_wire.read(answer, ask()).text.encode().decode() == "plan of three \ufffd"
 
 
 async def test_without_a_document_the_prompt_stands_alone(desk: Desk) -> None:
