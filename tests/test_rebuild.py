@@ -129,6 +129,24 @@ def test_a_paid_route_that_asked_nothing_for_a_call_is_still_one_that_is_paid(fo
     assert requests == 3
 
 
+def test_a_free_call_that_broke_off_and_told_no_price_was_not_paid_for(tmp_path: Path) -> None:
+    """As receipts of old tell it: beside the answer of a paid call lies a record."""
+    folder = Folder(tmp_path)
+    folder.record("a.wav")
+    folder.run()
+    proof = folder.product("a.wav.text.txt.receipt.json")
+    receipt = json.loads(proof.read_bytes())
+    (call,) = receipt["calls"]
+    call |= {"usd": None, "facts": {"broke_off": "reply-damaged"}}
+    proof.write_text(json.dumps(receipt))
+    lose_ledger(folder)
+    assert rebuilt(folder).calls == 1
+    ledger = Ledger.view(str(folder.spool / "ledger.db"), clock=lambda: "")
+    used = ledger.used()
+    ledger.close()
+    assert used == []
+
+
 def test_rebuilding_twice_or_beside_a_whole_ledger_changes_nothing(folder: Folder, standin: StandIn) -> None:
     folder.run()
     books = spent(folder)

@@ -50,14 +50,16 @@ class Restoration:
     def call(self, receipt: CallReceipt, media: Media, place: Place | None = None) -> None:
         """A finished call: its receipt answers again, and what it cost is in the books.
 
-        `place` None is one that a record beside its answer tells of, as it does of paid calls alone.
+        `place` None is one that a record beside its answer tells of, as it does of paid calls alone. Of the others one
+        without a price is a free one where it broke off: such a one told none once.
         """
         values = (receipt.key, receipt.asset, to_media(media), pack(receipt), receipt.finished_at)
         if not self._db.change(sql.RESTORE_RECEIPT, *values):
             return
         self.tally.calls += 1
         self._db.change_many(sql.STORE_PART, [(receipt.key, part.asset) for part in receipt.parts])
-        paid = place is None or receipt.usd is None or receipt.usd > 0
+        is_priced = bool(receipt.usd) or (receipt.usd is None and "broke_off" not in receipt.facts)
+        paid = place is None or is_priced
         told = (receipt.route, receipt.model, receipt.operation, int(paid), receipt.finished_at, receipt.finished_at)
         attempt = (f"{RUN}-{receipt.key[:32]}", RUN, receipt.key, place or "", *told)
         self._db.change(sql.RESTORE_ATTEMPT, *attempt, receipt.request_id, to_money(receipt.usd))
