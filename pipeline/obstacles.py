@@ -6,11 +6,13 @@ way, wherever it was made: somebody moved it along.
 
 import os
 
+import msgspec
+
 from pipeline.core.confine import display, display_path
 from pipeline.core.errors import InputChanging, InputError, OutputClosed
 from pipeline.core.model import Job, Product, Refusal, Sha256
 from pipeline.intake import Intake
-from pipeline.state.durable import deepest, is_full, may_write, no_room
+from pipeline.state.durable import NAMESAKE, deepest, is_full, may_write, namesake, no_room
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import JobRow, ProductRow
 
@@ -18,7 +20,10 @@ _REPLACE = "move it away, or run with --force to replace it"
 
 
 def in_the_way(ledger: Ledger, intake: Intake, job: Job, known: JobRow | None) -> Refusal | None:
-    """The first file in the way. `known` has made the very result that is wanted, here or elsewhere."""
+    """The first file in the way; InputError where nobody can say what is in it.
+
+    `known` has made the very result that is wanted, here or elsewhere.
+    """
     there = [product for product in job.products if os.path.lexists(product.path)]
     intended = {item.path: item.sha256 for item in ledger.intended(job.place)} if there else {}
     made = {product.name: product for product in known.products} if known is not None and there else {}
@@ -27,7 +32,7 @@ def in_the_way(ledger: Ledger, intake: Intake, job: Job, known: JobRow | None) -
         expected = {intended.get(product.path), ours.sha256 if ours and ours.place == job.place else None} - {None}
         reason = _against(intake, product.path, expected, made.get(product.name))
         if reason is not None:
-            return reason if expected or ours is None else _foreign(product.path, _written_for(ledger, ours))
+            return reason if expected else _of_another(ledger, product.path) or reason
     return None
 
 
@@ -42,6 +47,19 @@ def ensure_open(folder: str) -> None:
         raise OutputClosed(
             full.message, code=full.code, hint=f"{full.hint}; nothing was sent for the jobs that write there"
         )
+
+
+def _of_another(ledger: Ledger, path: str) -> Refusal | None:
+    """That it was written for another job, where we know; perhaps under a name that its disk takes for the same."""
+    ours = ledger.product_at(path)
+    if ours is not None:
+        return _foreign(path, _written_for(ledger, ours))
+    twin = namesake(path)
+    theirs = ledger.product_at(twin) if twin is not None else None
+    if twin is None or theirs is None:
+        return None
+    refusal = _foreign(path, f"is one file with '{display_path(twin)}', which {_written_for(ledger, theirs)}")
+    return msgspec.structs.replace(refusal, hint=NAMESAKE)
 
 
 def _written_for(ledger: Ledger, theirs: ProductRow) -> str:
@@ -65,12 +83,12 @@ def _against(intake: Intake, path: str, expected: set[Sha256 | None], same: Prod
 
 
 def _content(intake: Intake, path: str) -> Sha256 | None:
-    """None for what cannot be read, or holds nothing."""
+    """None for what holds nothing, or is no file. InputError where it cannot be read."""
     try:
         return intake.sha256(path)
-    except InputChanging:
-        raise
-    except InputError:
+    except InputError as error:
+        if isinstance(error, InputChanging) or error.code == "input-unreadable":
+            raise
         return None
 
 

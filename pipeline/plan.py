@@ -263,7 +263,10 @@ class Planner:
         return self._doubt.grants(row.id, operation=row.operation, worst_usd=worst, repeats=repeats)
 
     def _compare_products(self, decision: Decision, row: JobRow) -> Decision:
-        states = [self._product_state(product) for product in row.products]
+        try:
+            states = [self._product_state(product) for product in row.products]
+        except InputError as error:  # a file is there, and nobody can say what is in it
+            return _settled(decision.job, "unchanged", row, error.code, f"a product is kept as it is: {error.message}")
         wanted = {product.name: product.path for product in decision.job.products}
         moved = row.verdict in _MADE and not all(_is_at(product, wanted, decision.job) for product in row.products)
         if "missing" in states or moved:
@@ -289,6 +292,8 @@ class Planner:
         try:
             return "same" if self._intake.sha256(product.path) == product.sha256 else "edited"
         except InputError as error:
+            if error.code == "input-unreadable":
+                raise
             return "missing" if error.code == "input-missing" else "edited"
 
     def _refused(self, job: Job, reasons: tuple[Refusal, ...]) -> Decision:

@@ -176,6 +176,21 @@ def test_a_file_in_the_way_that_was_written_for_another_job_is_told_as_that(fold
     assert reason.endswith(f"a.wav.text.txt' is there already, and was written for the job '{TEXT}' of notes")
 
 
+def test_two_products_that_are_one_file_to_a_disk_which_folds_case_are_told_as_that(folder: Folder) -> None:
+    """To make room by force would take the product of the first job away. Here a second name plays such a disk."""
+    job = '[[job]]\nid = "{}"\nkind = "tts"\ntext = "For {}."\nvoice = "one"\nout = "out/{}.wav"\n'
+    folder.manifest.write_text('schema = 1\nname = "two"\n' + job.format("first", "first", "talk"))
+    folder.run()
+    os.link(folder.product("talk.wav"), folder.product("TALK.WAV"))
+    folder.manifest.write_text(
+        folder.manifest.read_text() + job.format("second", "second", "TALK").replace("wav", "WAV")
+    )
+    outcome = outcomes(folder.run())["second"]
+    assert (outcome.verdict, outcome.code, "--force" in outcome.hint) == ("refused", "output-exists", False)
+    one = f"is one file with '{folder.product('talk.wav')}', which was written for the job 'first' of two"
+    assert outcome.reason.endswith(one)
+
+
 @pytest.mark.parametrize("body", [b"", b"caf\xe9\n"])
 def test_a_file_in_the_way_is_told_as_that_whatever_is_in_it(folder: Folder, body: bytes) -> None:
     """Nobody gave it as an input: that it is empty or no text is no news, and says nothing of where it lies."""

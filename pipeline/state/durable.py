@@ -23,6 +23,7 @@ CHUNK = 1 << 16  # a read takes that much memory for the smallest file; larger o
 PRIVATE = 0o600
 PRIVATE_FOLDER = 0o700
 NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+NAMESAKE = "give them names that differ in more than case, as with {id} or {hash8} in `out`"
 READ_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -322,3 +323,15 @@ def deepest(path: str) -> str:
     while not os.path.exists(path):
         path = os.path.dirname(path) or "/"
     return path
+
+
+def namesake(path: str) -> str | None:
+    """The name by which the disk knows a file where it is another one: some take upper and lower case for the same."""
+    folder, name = os.path.split(path)
+    with contextlib.suppress(OSError):
+        if os.path.lexists(os.path.join(folder, name.swapcase())):  # asked first: a folder may have many names
+            names = os.listdir(folder)
+            twins = [other for other in names if other.casefold() == name.casefold() and other != name]
+            twins = [os.path.join(folder, twin) for twin in twins]
+            return next((twin for twin in twins if name not in names or os.path.samefile(twin, path)), None)
+    return None

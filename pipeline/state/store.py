@@ -22,6 +22,7 @@ from pipeline.core.confine import display
 from pipeline.core.errors import InputError, StoreError
 from pipeline.core.model import Asset, CallReceipt, Media, Sha256
 from pipeline.state.durable import (
+    NAMESAKE,
     NEW_FILE,
     PRIVATE,
     border,
@@ -31,6 +32,7 @@ from pipeline.state.durable import (
     make_folders,
     mapped,
     nameless,
+    namesake,
     naming,
     place,
     read_chunks,
@@ -338,6 +340,10 @@ def _is_published(item: Publication) -> bool:
 
 
 def _in_the_way(item: Publication) -> InputError:
+    twin = namesake(item.path)
+    if twin is not None:
+        message = f"'{display(item.path)}' is already there, as one file with '{display(os.path.basename(twin))}'"
+        return InputError(message, code="output-exists", hint=NAMESAKE)
     return InputError(
         f"'{display(item.path)}' is already there and is not the file that may be replaced",
         code="output-exists",

@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from pipeline import preview
 from pipeline.preview import Plan, PlannedJob
 from tests.cli.conftest import Shell, locked, seat
+from tests.conftest import NOBODY
 from tests.makers import MANIFEST, Folder, outcomes
 
 pytestmark = pytest.mark.real_time
@@ -103,6 +106,31 @@ def test_an_edited_product_is_told(folder: Folder) -> None:
     folder.product("a.wav.text.txt").write_text("one two four\n")
     job = jobs(plan(folder))["notes/a.wav#text"]
     assert (job.choice, job.reasons[0].code) == ("unchanged", "product-edited")
+
+
+@pytest.fixture
+def open_to_nobody() -> Iterator[Folder]:
+    """A folder that root may give away: what lies above one of pytest's is closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Folder(Path(name))
+
+
+def test_a_product_that_may_not_be_read_is_told_as_that_and_not_as_edited(
+    open_to_nobody: Folder, request: pytest.FixtureRequest
+) -> None:
+    folder = open_to_nobody
+    folder.record("a.wav")
+    folder.run()
+    folder.product("a.wav.text.txt").chmod(0)
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", str(NOBODY), str(folder.root)], check=True)
+    request.getfixturevalue("ordinary_user")
+    job = jobs(plan(folder))["notes/a.wav#text"]
+    assert (job.choice, job.reasons[0].code) == ("unchanged", "input-unreadable")
+    assert job.reasons[0].message.endswith("a.wav.text.txt' cannot be read: Permission denied")
+    folder.manifest.write_text(MANIFEST.replace('["txt", "srt"]', '["txt", "vtt"]'))
+    job = jobs(plan(folder))["notes/a.wav#text"]
+    assert (job.choice, [reason.code for reason in job.reasons]) == ("refused", ["input-unreadable"])
 
 
 def test_files_that_still_settle_are_counted(folder: Folder) -> None:
