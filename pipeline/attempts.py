@@ -229,8 +229,11 @@ class Attempts:
         return Made(assets=assets, receipt=receipt, is_new=True)
 
     def _receive(self, exchange: Receiving, receipt: CallReceipt, refs: Sequence[MediaRef]) -> bool:
-        """False, and nothing noted, unless every input is remembered with the bytes that were sent."""
-        if not all(self._remembered(ref.path) == ref.sha256 for ref in refs):
+        """False, and nothing noted, unless every input is remembered with the bytes that were sent.
+
+        Who knows how a file stood when it was sent need not find it again: it may be gone, or replaced, by now.
+        """
+        if not all(self._remembered(ref.path, exchange.sent.get(ref.path)) == ref.sha256 for ref in refs):
             return False
         first = exchange.whole[0]
         self._ledger.mark_received(exchange.attempt, receipt=receipt, staged=first.staged.name, media=_media(first))
@@ -253,9 +256,9 @@ class Attempts:
         if await self._runner(self._remembered, path) != sha256:
             await self._files(_ensure_same, path, sha256)
 
-    def _remembered(self, path: str) -> Sha256 | None:
+    def _remembered(self, path: str, stood: os.stat_result | None = None) -> Sha256 | None:
         try:
-            known = self._ledger.known_file(path, os.stat(path))
+            known = self._ledger.known_file(path, stood or os.stat(path))
         except OSError:
             return None
         return known.sha256 if known is not None else None

@@ -100,6 +100,7 @@ class Receiving:
         self.attempt = attempt
         self.limits = limits
         self.call_s = call_s
+        self.sent: Mapping[str, os.stat_result] = {}
         self.ticket: str | None = resumed.ticket if resumed else None
         self.request_id: str | None = resumed.request_id if resumed else None
         self.is_opened = self.is_sent = resumed is not None

@@ -1,7 +1,9 @@
 """For tests of drivers alone: the caller's side of an attempt, which keeps the bytes, and the tools of a driver."""
 
+import os
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import trio
@@ -32,6 +34,7 @@ class RecordingExchange:
         self.ticket = ticket
         self.limits = limits or Limits()
         self.call_s: float | None = None
+        self.sent: Mapping[str, os.stat_result] = {}
         self.steps: list[str] = []
         self.bodies: list[bytes] = [b""]
 

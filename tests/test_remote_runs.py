@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -286,3 +287,23 @@ def test_a_recording_that_cannot_be_read_any_more_since_it_was_planned_is_not_ca
     meanwhile(folder, "planned", path.unlink if rest is None else lambda: os.truncate(path, rest))
     outcome = outcomes(folder.run())["one"]
     assert (outcome.verdict, outcome.code, standin.count("transcribe")) == (*ends, 0)
+
+
+@pytest.mark.parametrize("route", ["shop", "home"])
+def test_an_answer_to_a_recording_that_is_taken_away_or_replaced_once_it_was_sent_is_kept_and_paid_once(
+    folder: Folder, standin: StandIn, route: str
+) -> None:
+    path = folder.root / "recordings/a.wav"
+    before = path.read_bytes()
+    job(folder, HEARING, route)
+    acts: tuple[Callable[[], object], ...] = (path.unlink, lambda: path.write_bytes(b"RIFF, or another one"))
+    for number, act in enumerate(acts, 1):
+        meanwhile(folder, "first-bytes", act)
+        folder.run()
+        assert standin.paid("transcribe") == number
+        meanwhile(folder, "never", path.unlink)
+        path.write_bytes(before)
+        assert set(verdicts(folder.run()).values()) <= {"done", "unchanged"}
+        assert standin.paid("transcribe") == number
+        folder.record("a.wav", 4.0)
+        before = path.read_bytes()

@@ -6,6 +6,7 @@ anything is sent.
 """
 
 import functools
+import os
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
@@ -106,6 +107,7 @@ class Exchange(Protocol):
 
     `limits` are the job's, for what only the driver can stop: bytes of the answer are counted here anyway.
     `call_s` is the time that was set for this very call, if any: no stage of its request ends before that by itself.
+    `sent` tells by path how each file stood whose last byte has left, where a driver knows that it stood so throughout.
     `ticket` is not None when the provider works on this call since an earlier run: nothing is sent again, only asked.
     From `submitted` on only a verdict of the provider (Rejected, or ContractError where the work is lost) ends the
     attempt; whatever else a driver raises, and any deadline, leaves it for the next run.
@@ -113,6 +115,7 @@ class Exchange(Protocol):
 
     limits: Limits
     call_s: float | None
+    sent: Mapping[str, os.stat_result]
     ticket: str | None
 
     async def connecting(self) -> None:

@@ -134,14 +134,19 @@ def body_length(body: Body) -> int:
 
 
 class Upload(AsyncIterator[bytes]):
-    """One pass over the pieces of an opened body. `is_whole` from the moment its last byte is handed out."""
+    """One pass over the pieces of an opened body. `is_whole` from the moment its last byte is handed out.
+
+    `sent` tells by path how a file stood that was read to its end, where it stood so from its first byte on.
+    """
 
     def __init__(self, pieces: Sequence[tuple[Piece, int]], files: Runner) -> None:
+        self.sent: dict[str, os.stat_result] = {}
         self.length = sum(_length(piece) for piece, _ in pieces)
         self.given = 0
         self._pieces = list(reversed(pieces))
         self._at = 0
         self._files = files
+        self._began = {fd: os.fstat(fd) for _, fd in pieces if fd >= 0}
 
     @property
     def is_whole(self) -> bool:
@@ -175,6 +180,8 @@ class Upload(AsyncIterator[bytes]):
         found = _cached(fd, start, end - start)
         if found is None:
             found = await self._files(_read, fd, start, end - start)
+        if end == size and _stands(began := self._began[fd], os.fstat(fd)):
+            self.sent[piece.path] = began
         return base64.b64encode(found) if is_base64 else found
 
 
@@ -206,6 +213,11 @@ def _open(piece: FilePiece) -> int:
         os.close(fd)
         raise InputChanging(f"the input has {found.st_size} bytes and had {piece.size}", hint="run again when it rests")
     return fd
+
+
+def _stands(one: os.stat_result, other: os.stat_result) -> bool:
+    marks = [(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino) for found in (one, other)]
+    return marks[0] == marks[1]
 
 
 def _cached(fd: int, start: int, size: int) -> bytes | None:

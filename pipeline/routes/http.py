@@ -103,9 +103,9 @@ class Http:
         url = self._url(path)
         asked = Asked(path=path, model=model, is_post=True, safe=self._safe)
         async with opened(body, self._files) as upload:
+            exchange.sent = upload.sent
             flight = _Flight(asked, self.timeouts.stretched(exchange.call_s), upload, exchange)
-            request = self._request(url, flight, body)
-            async with self._fly(self._open, request, flight) as stream:
+            async with self._fly(self._open, self._request(url, flight, body), flight) as stream:
                 if stream.generation_id is not None:
                     await exchange.identified(stream.generation_id)
                 await ensure_answer(stream, asked, expect)
