@@ -52,7 +52,7 @@ def _mapped(error: sqlite3.Error) -> MediaspoolError:
         case sqlite3.SQLITE_IOERR:
             return LedgerError(message, hint="check the disk and the system log")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return LedgerError(message, hint=RESTORE)
+            return LedgerError(message, hint=f"see whether the disk failed (dmesg): it may be whole; else {RESTORE}")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return LedgerError(message, hint="another program keeps the ledger locked; end it and run again")
     return LedgerError(message, code="internal", hint="please report it")

@@ -77,6 +77,14 @@ def naming(path: str) -> Iterator[None]:
         ) from error
 
 
+def not_taken(error: FileNotFoundError, *, is_there: bool) -> OSError:
+    """What a failure to give a name means: some disks say of a bad name that there is no such file.
+
+    So it is where the folder `is_there`.
+    """
+    return OSError(errno.EINVAL, os.strerror(errno.EINVAL), error.filename) if is_there else error
+
+
 def write_all(fd: int, chunk: bytes | bytearray | memoryview) -> None:
     """A nearly full disk takes a part and says so only in the count; the next write then gives the reason."""
     rest = memoryview(chunk)
@@ -220,18 +228,22 @@ def place(part: str, target: str) -> None:
     """
     try:
         os.link(part, target, follow_symlinks=False)
+        os.unlink(part)
+    except FileNotFoundError as error:
+        raise not_taken(error, is_there=os.path.lexists(part)) from error
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         _place_without_links(part, target)
-        return
-    os.unlink(part)
 
 
 def _place_without_links(part: str, target: str) -> None:
     if rename_without_replace(part, target):
         return
-    os.close(os.open(target, NEW_FILE, PRIVATE))
+    try:
+        os.close(os.open(target, NEW_FILE, PRIVATE))
+    except FileNotFoundError as error:
+        raise not_taken(error, is_there=os.path.lexists(part)) from error
     try:
         os.rename(part, target)
     except OSError:

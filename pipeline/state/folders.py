@@ -9,11 +9,11 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from pipeline.core.confine import display, way_below
 from pipeline.core.errors import InputError, MediaspoolError, OutputClosed, StoreError
-from pipeline.state.durable import may_write, naming, on_one_disk, sync_names
+from pipeline.state.durable import may_write, naming, not_taken, on_one_disk, sync_names
 from pipeline.state.roots import Roots
 
 _FULL = "disk-full"
@@ -78,12 +78,21 @@ class OutputFolders:
         parent = (found.st_dev, found.st_ino)
         if missing is not None:
             self._synced.discard(parent)
-            with suppress(FileExistsError):
-                os.mkdir(missing, dir_fd=here)
+            make_beside(here, missing)
             sync_names(names)
         elif parent not in self._synced:
             sync_names(names)
         self._synced.add(parent)
+
+
+def make_beside(here: int, name: str) -> None:
+    """A folder of that name in a held one; nothing where it is there already."""
+    try:
+        os.mkdir(name, dir_fd=here)
+    except FileExistsError:
+        pass
+    except FileNotFoundError as error:
+        raise not_taken(error, is_there=os.fstat(here).st_nlink > 0) from error
 
 
 def is_there(roots: Roots, path: str, held_path: str) -> bool:

@@ -109,9 +109,9 @@ class Spool:
                 sync_names(os.path.dirname(spool.root))
             ensure_mine(spool.ledger_path)  # before anything is made, which its owner could not look into
             if os.stat(spool.root).st_mode & stat.S_IWOTH:
-                raise ConfigError(
-                    f"everybody may write into the spool folder '{display(spool.root)}'", hint="chmod o-w it"
-                )
+                message = f"everybody may write into the spool folder '{display(spool.root)}'"
+                hint = "chmod o-w it; where that changes nothing, as on FAT or exFAT, mount the disk with umask=077"
+                raise ConfigError(message, hint=hint)
             for name in _FOLDERS:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(spool._folder(name), FOLDER_MODE)

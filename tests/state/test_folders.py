@@ -1,14 +1,15 @@
 """Output folders whose maker died before their names were durable."""
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.errors import InputError, StoreError
-from pipeline.state.durable import may_write
-from pipeline.state.folders import OutputFolders
+from pipeline.state.durable import may_write, place
+from pipeline.state.folders import OutputFolders, make_beside
 from pipeline.state.roots import Roots
 from pipeline.state.spool import Spool
 from tests.tracer import Fault, Tracer
@@ -71,8 +72,9 @@ def test_a_spool_below_a_folder_that_knows_no_sync_or_may_not_be_read_is_made_as
     assert tracer.run(lambda: tried(lambda: Spool.create(str(tmp_path / "spool"))), fault=fault).code == 0
 
 
+@pytest.mark.parametrize("says", [errno.EINVAL, errno.ENOENT])
 def test_a_folder_whose_name_a_disk_does_not_take_is_the_jobs_trouble_and_not_the_disks(
-    tmp_path: Path, tracer: Tracer
+    tmp_path: Path, tracer: Tracer, says: int
 ) -> None:
     def work() -> int:
         try:
@@ -81,7 +83,18 @@ def test_a_folder_whose_name_a_disk_does_not_take_is_the_jobs_trouble_and_not_th
             return 7 if error.code == "path-unsafe" else 8
         return 9
 
-    assert tracer.run(work, fault=Fault(call="mkdirat", nth=1, error=errno.EINVAL)).code == 7
+    assert tracer.run(work, fault=Fault(call="mkdirat", nth=1, error=says)).code == 7
+
+
+def test_a_folder_that_is_taken_away_under_the_hand_is_not_one_of_a_bad_name(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    here = os.open(tmp_path / "gone", os.O_PATH)
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError):
+        make_beside(here, "b")
+    with pytest.raises(FileNotFoundError):
+        place(f"/proc/self/fd/{here}/.part", f"/proc/self/fd/{here}/b")
+    os.close(here)
 
 
 def test_a_folder_is_open_also_where_a_container_filter_knows_no_new_system_calls(
