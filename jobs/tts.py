@@ -109,7 +109,9 @@ class Tts:
     async def run(self, spec: msgspec.Struct, ctx: JobContext) -> KindResult:
         mine = _mine(spec)
         script = await _script(ctx, mine)
-        _refuse_unspeakable(script.text, ctx.limits.max_chars)
+        _refuse_unspeakable(
+            script.text if script.book.chapters else "", ctx.limits.max_chars
+        )  # marks alone are no word
         language = _language(mine, script.text)
         tags = {"language": language, **_tags(ctx, mine.title or script.book.title)}
         if mine.timing == "cues":

@@ -164,3 +164,11 @@ def test_a_book_that_does_not_come_out_again_is_suspect(tmp_path: Path) -> None:
     outcome = outcomes(folder.run())["book"]
     assert outcome.verdict == "suspect"
     assert "read back, 100% of the words are others; listen from 0:00:00" in outcome.reason
+
+
+@pytest.mark.parametrize("text", ["<!-- nobody hears this -->\n", "# [](http://x.y)\n\n```text\n"])
+def test_a_book_of_nothing_but_marks_is_refused_as_one_without_words(text: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    (tmp_path / "book.md").write_text(text)
+    outcome = outcomes(folder.run())["book"]
+    assert (outcome.verdict, outcome.code, folder.calls()) == ("refused", "input-empty", 0)
