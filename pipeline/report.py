@@ -222,7 +222,7 @@ _VERBS: Mapping[str, str] = {
     "output-unwritable": "doctor",
     "disk-full": "clean",
     "language-unsupported": "routes",
-    "model-unknown": "routes",
+    "model-unknown": "models",
     "operation-unsupported": "routes",
     "route-closed": "routes",
     "route-unknown": "routes",
@@ -231,7 +231,7 @@ _VERBS: Mapping[str, str] = {
 
 
 def _by_problem(outcome: Outcome, typed: Typed) -> str:
-    """Typed the code says more than the verdict about what to do."""
+    """Where the code says more than the verdict about what to do."""
     if outcome.code == "extra-missing":
         return _INSTALL
     if outcome.code == "reply-too-large":

@@ -216,7 +216,7 @@ def test_every_code_in_the_precedence_is_published() -> None:
         (_outcome("held", code="in-doubt"), "mediaspool resolve a"),
         (_outcome("blocked"), "mediaspool status"),
         (_outcome("refused", code="input-damaged"), "mediaspool plan notes.toml"),
-        (_outcome("refused", code="voice-unknown"), "mediaspool routes"),
+        (_outcome("refused", code="model-unknown"), "mediaspool models"),
         (_outcome("refused", code="extra-missing"), 'pip install "mediaspool[local]"'),
         (_outcome("failed", code="disk-full"), "mediaspool clean"),
         (_outcome("not-started"), "mediaspool run notes.toml"),
