@@ -8,7 +8,7 @@ from msgspec import Struct
 from pipeline.core.errors import ContractError
 from pipeline.core.kinds import MAX_TRANSCRIPT_BYTES, JobContext, decode_transcript
 from pipeline.core.model import Source
-from pipeline.core.operations import MediaRef, Transcribe, Transcript
+from pipeline.core.operations import Transcribe, Transcript, ref_of
 
 AUTO = "auto"
 TRANSCRIPT_SCHEMA = 1
@@ -37,10 +37,8 @@ class Told(Struct, frozen=True, kw_only=True):
 
 def operation_of(wish: Wish) -> Transcribe:
     """The whole recording in one call."""
-    source = wish.source
-    ref = MediaRef(sha256=source.sha256, path=source.path, size=source.size, media=source.media, seconds=source.seconds)
     language = None if wish.language == AUTO else wish.language
-    return Transcribe(audio=ref, language=language, words=wish.words, track=wish.track)
+    return Transcribe(audio=ref_of(wish.source), language=language, words=wish.words, track=wish.track)
 
 
 async def answer(
@@ -49,6 +47,15 @@ async def answer(
     """By the job's route or another one; `audio_seconds` is what one of many parts counts towards a cap on minutes."""
     asset = await ctx.call(ask, route=route, audio_seconds=audio_seconds)
     return _read(await ctx.read_asset(asset, max_bytes=MAX_TRANSCRIPT_BYTES))
+
+
+def own_transcript(text: str) -> Transcript | None:
+    """The transcript that such a file is, where mediaspool wrote it; None for any other JSON."""
+    try:
+        transcript = decode_transcript(text.encode())
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return transcript if transcript.schema == TRANSCRIPT_SCHEMA else None
 
 
 def _read(body: bytes) -> Transcript:

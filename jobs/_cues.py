@@ -11,8 +11,7 @@ from msgspec import Struct
 
 from jobs._sentences import CLAUSE_PAUSE_S, Chunk, has_words, speech_chunks
 from jobs._speaking import MOST_TAKES, REEL_S, Manner, Reel, Take, reel_of, splice_of
-from jobs._speech_signs import clock
-from jobs._text import Spoken, canonical, join_words
+from jobs._text import Spoken, canonical, clock, join_words
 from pipeline.core.kinds import JobContext
 from pipeline.core.portions import Portion
 from pipeline.core.sound import Join, Splice

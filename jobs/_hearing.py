@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from jobs._asking import AUTO, TRANSCRIPT_SCHEMA, Channels, Told, Wish, answer, operation_of
+from jobs._asking import AUTO, Channels, Told, Wish, answer, operation_of
 from jobs._cuts import number, overlap_of
 from jobs._gate import against_silence, gate_facts
 from jobs._in_parts import NOTHING, hear_in_parts, longest_s, on_the_clock
@@ -23,7 +23,6 @@ __all__ = [
     "MAX_RECORDING_BYTES",
     "MAX_RECORDING_S",
     "RECORDINGS",
-    "TRANSCRIPT_SCHEMA",
     "Channels",
     "Told",
     "Wish",

@@ -4,7 +4,6 @@ Promises that a finished part is never asked for again: the same recording makes
 answer. A part that nobody could hear is a gap, which is told; what another run would make good is left to it.
 """
 
-import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -15,6 +14,7 @@ from msgspec import Struct
 from jobs._asking import TRANSCRIPT_SCHEMA, Told, Wish, answer, operation_of
 from jobs._cuts import Stretch, cut, speaks
 from jobs._merge import Joined, Piece, gaps, interleaved, join, language_of, languages_of
+from jobs._text import clock
 from pipeline.children.split_work import FORMS
 from pipeline.core.errors import LimitExceeded, MediaspoolError, Stopped
 from pipeline.core.hearing import PARTS, Cut, Hearing, Survey, beyond, fits
@@ -249,12 +249,7 @@ def _facts(
 
 
 def _span(start_s: float, end_s: float) -> str:
-    return f"{_clock(start_s)}-{_clock(end_s)}"
-
-
-def _clock(seconds: float) -> str:
-    whole = math.floor(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    return f"{clock(start_s)}-{clock(end_s)}"
 
 
 NOTHING = Transcript(

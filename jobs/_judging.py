@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from jobs._scoring import words
-from jobs._speech_signs import clock
-from jobs._text import is_unspaced
+from jobs._text import clock, is_unspaced
 from jobs._tongues import tongue
 from pipeline.core.operations import Segment, Span, Transcript
 

@@ -11,8 +11,8 @@ from msgspec import Struct
 from jobs._asking import answer
 from jobs._parts import in_order
 from jobs._scoring import word_error_rate, words
-from jobs._speech_signs import Stretch, clock
-from jobs._text import transcript_text
+from jobs._speech_signs import Stretch
+from jobs._text import clock, transcript_text
 from pipeline.core.kinds import ROUND_TRIP, JobContext
 from pipeline.core.model import Media
 from pipeline.core.operations import Transcribe

@@ -11,19 +11,13 @@ from pipeline.core.confine import display_path, say_which
 from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.kinds import JobContext, Sources
 from pipeline.core.model import Refusal, Source
-from pipeline.core.operations import MediaRef
+from pipeline.core.operations import MediaRef, ref_of
 
 SENT_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 MAX_PICTURE_BYTES = 50_000_000
 MAX_PICTURES = 16
 MAX_PIXELS = 64_000_000
 IMAGE = "image"
-
-
-def ref_of(source: Source) -> MediaRef:
-    return MediaRef(
-        sha256=source.sha256, path=source.path, size=source.size, media=source.media, seconds=source.seconds
-    )
 
 
 def listed(field: str, more: Sources) -> list[Source]:

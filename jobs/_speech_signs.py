@@ -5,13 +5,13 @@ voices, 21 passages in five languages at half, usual and double speed: 4.5 to 24
 silence and 1.6 s of it at once, 3 clipped samples in a million.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
 from jobs._sentences import spoken_size
 from jobs._speaking import Reel
+from jobs._text import clock
 from pipeline.core.sound import Sound
 
 # Letters (see `spoken_size`) a second at speed 1. Outside of these bounds a voice has swallowed or invented something.
@@ -69,11 +69,6 @@ def doubt(parts: Sequence[Part], speed: float) -> str:
 
 def place_of(part: Part) -> str:
     return f"{f'file {part.file}, ' if part.file else ''}{clock(part.at_s)}"
-
-
-def clock(seconds: float) -> str:
-    whole = math.floor(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def _is_silent(part: Part, speed: float) -> bool:

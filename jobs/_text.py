@@ -242,7 +242,7 @@ def with_marks(transcript: Transcript) -> Transcript:
 
 
 def gap_mark(gap: Span) -> str:
-    return f"[not transcribed: {_clock(gap.start)} to {_clock(gap.end)}]"
+    return f"[not transcribed: {clock(gap.start)} to {clock(gap.end)}]"
 
 
 def shown_text(transcript: Transcript, *, has_names: bool = True) -> str:
@@ -259,6 +259,7 @@ def shown_text(transcript: Transcript, *, has_names: bool = True) -> str:
     return canonical("\n\n".join(paragraph.strip("\n") for paragraph in paragraphs if paragraph))
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """As a player shows it: `1:02:03`."""
     whole = int(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from jobs._asking import own_transcript
 from jobs._captions import read_captions
 from jobs._hearing import (
     AUTO,
     MAX_RECORDING_BYTES,
     MAX_RECORDING_S,
     RECORDINGS,
-    TRANSCRIPT_SCHEMA,
     Told,
     Wish,
     against_language,
@@ -31,7 +31,7 @@ from jobs._judging import judge
 from jobs._text import canonical, decode_text, flow, layout_json, shown_text, transcript_text
 from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.hearing import Hearing
-from pipeline.core.kinds import Draft, JobContext, KindResult, decode_transcript
+from pipeline.core.kinds import Draft, JobContext, KindResult
 from pipeline.core.model import Family, Limits, Refusal, Source
 from pipeline.core.operations import Operation, Transcript
 from pipeline.core.portions import Portion
@@ -210,12 +210,8 @@ def _captions(text: str, max_chars: int | None) -> _Derived:
 
 def _json(text: str, max_chars: int | None) -> _Derived:
     """Our own transcript is read as what was said; any other JSON is laid out."""
-    transcript: Transcript | None
-    try:
-        transcript = decode_transcript(text.encode())
-    except (msgspec.DecodeError, RecursionError):
-        transcript = None
-    if transcript is None or transcript.schema != TRANSCRIPT_SCHEMA:
+    transcript = own_transcript(text)
+    if transcript is None:
         return _Derived(derivation="json", text=layout_json(text, max_chars=max_chars))
     return _Derived(derivation="transcript", text=shown_text(transcript, has_names=False), transcript=transcript)
 

@@ -18,14 +18,13 @@ from jobs._pictures import (
     MAX_PIXELS,
     against_pictures,
     listed,
-    ref_of,
     upright,
 )
 from pipeline.children.picture_work import MAX_STEPS, WRITABLE, needs_overlay, parse_steps
 from pipeline.core.errors import ContractError, InputError, LimitExceeded
 from pipeline.core.kinds import NO_SOURCES, Answered, Draft, JobContext, KindResult, Sources
 from pipeline.core.model import Asset, Family, Limits, Refusal, Source
-from pipeline.core.operations import EditImage, MakeImage, MediaRef, Operation, Picture, Retouch
+from pipeline.core.operations import EditImage, MakeImage, MediaRef, Operation, Picture, Retouch, ref_of
 
 MAX_PROMPT_CHARS = 32_000
 MAX_ANSWER_BYTES = 500_000_000

@@ -11,12 +11,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from jobs._pictures import IMAGE, MAX_PICTURES, against_pictures, listed, ref_of, upright
+from jobs._asking import own_transcript
+from jobs._pictures import IMAGE, MAX_PICTURES, against_pictures, listed, upright
 from jobs._text import canonical, decode_text, transcript_text
 from pipeline.core.errors import ContractError, InputError, LimitExceeded
-from pipeline.core.kinds import NO_SOURCES, Draft, JobContext, KindResult, Sources, decode_transcript
+from pipeline.core.kinds import NO_SOURCES, Draft, JobContext, KindResult, Sources
 from pipeline.core.model import Family, Limits, Refusal, Source
-from pipeline.core.operations import Complete, MediaRef, Operation
+from pipeline.core.operations import Complete, MediaRef, Operation, ref_of
 
 TextFormat = Literal["txt", "md", "json"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -27,7 +28,6 @@ MAX_CHARS = 1_000_000
 MAX_PROMPT_CHARS = 32_000
 MAX_ANSWER_BYTES = 16_000_000
 MAX_TOKENS = 200_000
-TRANSCRIPT_SCHEMA = 1
 SAMPLE_CHARS = 200_000
 _PDF = "application/pdf"
 _NOT_READ = frozenset({"text/html", "application/vnd.apple.mpegurl"})
@@ -170,11 +170,8 @@ async def _document(ctx: JobContext) -> str | None:
 def _readable(text: str, source: Source) -> str:
     if source.media.media_type != "application/json":
         return text
-    try:
-        transcript = decode_transcript(text.encode())
-    except (msgspec.DecodeError, RecursionError):
-        return text
-    return transcript_text(transcript) if transcript.schema == TRANSCRIPT_SCHEMA else text
+    transcript = own_transcript(text)
+    return text if transcript is None else transcript_text(transcript)
 
 
 def _text(body: bytes) -> str:

@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from jobs._pictures import IMAGE, MAX_PICTURE_BYTES, MAX_PIXELS, against_pictures, listed, ref_of, upright
+from jobs._pictures import IMAGE, MAX_PICTURE_BYTES, MAX_PIXELS, against_pictures, listed, upright
 from pipeline.core.errors import ContractError, InputError
 from pipeline.core.kinds import NO_SOURCES, Answered, ClipFacts, Draft, JobContext, KindResult, Sources
 from pipeline.core.model import Asset, Family, Limits, Refusal, Source
-from pipeline.core.operations import MakeVideo, MediaRef, Operation
+from pipeline.core.operations import MakeVideo, MediaRef, Operation, ref_of
 
 MAX_PROMPT_CHARS = 32_000
 MAX_CLIP_BYTES = 2_000_000_000

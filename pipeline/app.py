@@ -40,7 +40,7 @@ from pipeline.state.roots import Roots
 from pipeline.state.settings import Settings
 from pipeline.state.spool import Claim, Spool
 
-MAX_MANIFEST_BYTES = 256_000_000
+MANIFEST_LIMITS = ManifestLimits()
 MAX_NOTED_NAMES = 10
 LOW_FILES = 1000
 
@@ -87,7 +87,6 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
     caught, began = caught or Caught(), trio.current_time()
     spool = Spool.create(request.spool)
     with spool.lock():
-        spool.forget_idle()
         claims = claim(request, settings, spool, world.now())
         stop = Stop()
         async with (
@@ -165,7 +164,7 @@ def _read_one(runtime: Runtime, claim: Claim, request: RunRequest) -> Reading:
             roots=roots,
             intake=Intake(runtime.ledger, roots, is_rehashing=request.is_rehashing),
             now=runtime.world.now(),
-            limits=ManifestLimits(),
+            limits=MANIFEST_LIMITS,
         )
     except MediaspoolError as error:
         runtime.log.event("manifest-unreadable", level="error", code=error.code)
@@ -178,14 +177,14 @@ def _body(path: str) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe would let the whole run wait for its writer
                 raise ManifestError("the manifest is not a file", hint="name a plain file")
-            body = read_at_most(file, MAX_MANIFEST_BYTES + 1)
+            body = read_at_most(file, MANIFEST_LIMITS.max_jsonl_bytes + 1)
     except FileNotFoundError as error:
         raise ManifestError("the manifest does not exist", code="manifest-missing", hint="check the path") from error
     except OSError as error:
         kind, advice = (StoreError, "check the disk") if error.errno == errno.EIO else (ManifestError, "check its mode")
         raise kind(f"the manifest cannot be read: {error.strerror}", hint=advice) from error
-    if len(body) > MAX_MANIFEST_BYTES:
-        raise ManifestError("the manifest is larger than 256 MB", code="manifest-too-large", hint="split it")
+    if len(body) > MANIFEST_LIMITS.max_jsonl_bytes:
+        raise ManifestError("the manifest is larger than any may be", code="manifest-too-large", hint="split it")
     return body
 
 

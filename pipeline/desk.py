@@ -97,7 +97,6 @@ def _opened(seat: Seat) -> Iterator[tuple[Spool, Ledger]]:
     if not may_read(spool.ledger_path):
         raise ConfigError(f"there is no spool at '{display(spool.root)}' yet", hint="name it with --spool DIR")
     with spool.lock():
-        spool.forget_idle()
         ledger = Ledger.open(spool.ledger_path, run=new_run_id(), clock=seat.world.clock)
         try:
             yield spool, ledger

@@ -1,7 +1,7 @@
 """Before a plan: routes that manifests name are asked what their models can do and cost, where settings allow.
 
 Only the operations and models that jobs name are asked about, and only what is missing or old. Nothing here costs
-money, and a route that nobody named is never asked. `plan` does not come here: it reads what earlier runs kept.
+money, and a route that nobody named is never asked. A plain `plan` does not come here: it reads what runs have kept.
 """
 
 from collections import defaultdict

@@ -51,7 +51,6 @@ def rebuild(seat: Seat, folders: Sequence[str]) -> Answer:
         message = f"'{display_path(missing)}' is not a folder"
         raise InputError(message, code="input-missing", hint="name the folders that your products lie in")
     with spool.lock():
-        spool.forget_idle()
         was_there = os.path.exists(spool.ledger_path)
         with restoring(spool.ledger_path) as restoration:
             unusable = sum(_in_groups(restoration, _proofs(spool, where), spool))
@@ -68,7 +67,7 @@ def rebuild(seat: Seat, folders: Sequence[str]) -> Answer:
 
 
 def _usual(seat: Seat, spool: Spool) -> tuple[str, ...]:
-    """Typed products may lie: the roots of the settings, else the folder that the spool lies in."""
+    """Where products may lie: the roots of the settings, else the folder that the spool lies in."""
     return seat.settings.roots or (os.path.dirname(spool.root),)
 
 

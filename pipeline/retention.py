@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 from msgspec import Struct
 
@@ -70,7 +70,7 @@ def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answ
     """Look, or delete. `asset_days` also lets go of answers that their jobs have used and that are older than that."""
     spool = Spool(seat.root)
     has_run = _ensure_spool(spool, seat)
-    with _allowed(spool, is_real=is_real and has_run):
+    with spool.lock() if is_real and has_run else nullcontext():  # whoever only looks waits for nobody
         found = [(rule, list(_old(spool, rule, seat.world.now()))) for rule in _rules(seat)]
         found.append(_assets(seat, spool, asset_days))
         if is_real and has_run:
@@ -92,17 +92,6 @@ def _ensure_spool(spool: Spool, seat: Seat) -> bool:
         hint = f"name the spool with --spool DIR; if its ledger was lost: {command('rebuild', seat.typed)}"
         raise ConfigError(message, hint=hint)
     return has_ledger
-
-
-@contextmanager
-def _allowed(spool: Spool, *, is_real: bool) -> Iterator[None]:
-    """Deleting waits for nobody: it needs the lock, and leaves no marker that saw what is gone."""
-    if not is_real or not os.path.isdir(spool.root):
-        yield
-        return
-    with spool.lock():
-        spool.forget_idle()
-        yield
 
 
 def _rules(seat: Seat) -> tuple[_Rule, ...]:

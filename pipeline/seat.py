@@ -1,4 +1,4 @@
-"""Typed a command works: the spool it was given or the user's own, the settings in force, and the world around.
+"""Where a command works: the spool it was given or the user's own, the settings in force, and the world around.
 
 Taken once per command, before anything else. Nothing is created here, not even the spool.
 """

@@ -8,7 +8,7 @@ was damaged or edited only its owner knows.
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import Literal
 
 import msgspec
@@ -70,7 +70,7 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
     spool = Spool(seat.root)
     if not may_read(spool.ledger_path) and not os.path.isdir(spool.root):
         raise ConfigError(f"there is no spool at '{display_path(spool.root)}' yet", hint="name it with --spool DIR")
-    with _allowed(spool, is_real=is_repairing):
+    with spool.lock() if is_repairing else nullcontext():  # looking works beside a run, and may not know its newest
         broken = _ledger_problem(seat)
         rows = [] if broken else list(_promised(seat, all_products(spool.ledger_path)))
         assets = list(_assets(spool))
@@ -98,17 +98,6 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         exit_code=code,
     )
     return Answer(text=joined(_lines(made, seat)), record=made, exit_code=code)
-
-
-@contextmanager
-def _allowed(spool: Spool, *, is_real: bool) -> Iterator[None]:
-    """Repairing takes the lock; looking works beside a run, whose newest files it may not know."""
-    if not is_real:
-        yield
-        return
-    with spool.lock():
-        spool.forget_idle()
-        yield
 
 
 def _ledger_problem(seat: Seat) -> str | None:

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from pipeline.core.model import CallKey, Media, Sha256
+from pipeline.core.model import CallKey, Media, Sha256, Source
 
 AudioFormat = Literal["wav", "mp3", "opus", "flac", "m4a"]
 CALL_KEY_VERSION = 1
@@ -24,6 +24,13 @@ class MediaRef(Struct, frozen=True, kw_only=True):
     size: int
     media: Media
     seconds: float | None = None
+
+
+def ref_of(source: Source) -> MediaRef:
+    """An input, to be sent as it is."""
+    return MediaRef(
+        sha256=source.sha256, path=source.path, size=source.size, media=source.media, seconds=source.seconds
+    )
 
 
 class Speak(Struct, frozen=True, kw_only=True, tag="speak"):

@@ -119,22 +119,22 @@ class Spool:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Held until the block or the process ends, however it ends. RunBusy at once when another run has it."""
+        """Held until the block or the process ends, however it ends. RunBusy at once when another run has it.
+
+        What changes under it is news to the next tick: the idle marker goes first.
+        """
         path = self._folder("lock")
         ensure_mine(self.ledger_path)
         with border(path):
             fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
         try:
             _take(fd, path)
+            with border(self.root):
+                remove_marker(self.root)
             yield
         finally:
             with contextlib.suppress(OSError):  # whatever it says, the descriptor is gone, and the lock with it
                 os.close(fd)
-
-    def forget_idle(self) -> None:
-        """The first act under the lock: what changes from here on is news to the next tick."""
-        with border(self.root):
-            remove_marker(self.root)
 
     @property
     def has_lost_its_ledger(self) -> bool:
