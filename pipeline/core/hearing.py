@@ -78,7 +78,6 @@ class Hearing(Struct, frozen=True, kw_only=True):
     part_seconds: float | None = None
     forms: tuple[str, ...] = ()
     times: Times = "word"
-    has_speakers: bool = False
     has_tracks: bool = False
     rate_unit: RateUnit = "none"
     part: str = "audio/mpeg"

@@ -172,7 +172,6 @@ class ImagePrice(Struct, frozen=True, kw_only=True):
     billable: str
     unit: str
     cost_usd: float
-    variant: str | None = None
 
 
 def image_usd(

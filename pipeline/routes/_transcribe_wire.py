@@ -52,7 +52,7 @@ _GPT_ROW = replace(_OPENAI_ROW, max_seconds=1400.0, rate_unit="token")
 _OPENAI_DIALECT: tuple[tuple[str, Hearing], ...] = (
     (
         "gpt-4o-transcribe-diarize",
-        replace(_GPT_ROW, forms=("diarized_json", "json", "text"), times="segment", has_speakers=True),
+        replace(_GPT_ROW, forms=("diarized_json", "json", "text"), times="segment"),
     ),
     ("gpt-*transcribe*", _GPT_ROW),
     (
@@ -83,7 +83,7 @@ def openai_hearing(model: str, words: Sequence[str] = ()) -> Hearing:
     if not told:
         return found
     times: Times = "word" if told[0] == "verbose_json" else "segment" if told[0] in TIMED else "none"
-    return replace(found, forms=told, times=times, has_speakers=told[0] == "diarized_json")
+    return replace(found, forms=told, times=times)
 
 
 def refusals(ask: Transcribe) -> list[Refusal]:

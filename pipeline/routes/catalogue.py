@@ -70,7 +70,6 @@ class ModelRow(Struct, frozen=True, kw_only=True):
 
     id: str
     name: str = ""
-    canonical_slug: str | None = None
     context_length: float | None = None
     architecture: Architecture | None = None
     pricing: Mapping[str, Price] | None = None
@@ -122,7 +121,6 @@ class VideoRow(Struct, frozen=True, kw_only=True):
     generate_audio: bool | None = None
     seed: bool | None = None
     pricing_skus: Mapping[str, Price] | None = None
-    allowed_passthrough_parameters: tuple[str, ...] | None = None
 
 
 class _Page(Struct, frozen=True, kw_only=True):

@@ -27,7 +27,6 @@ class Fetched(Struct, frozen=True, kw_only=True):
     media_type: MediaType
     size: int
     is_framed: bool
-    hops: int
 
 
 class _Hop(Struct, frozen=True, kw_only=True):
@@ -82,7 +81,7 @@ async def _receive(
         await write(chunk)
     if not meter.used:
         raise ContractError("the download is empty", code="reply-empty")
-    return Fetched(media_type=stream.media_type, size=round(meter.used), is_framed=stream.is_framed, hops=hop.number)
+    return Fetched(media_type=stream.media_type, size=round(meter.used), is_framed=stream.is_framed)
 
 
 def _next_hop(http: Http, hop: _Hop, stream: Stream) -> _Hop:
