@@ -19,7 +19,7 @@ from pipeline.core.errors import ConfigError, StoreError
 from pipeline.seat import Seat
 from pipeline.state.durable import border
 from pipeline.state.pulse import replace_whole
-from pipeline.state.settings import Settings, home_folder
+from pipeline.state.settings import home_folder, secret_names
 
 HEADER = "# Written by mediaspool; what is changed here is kept until `--write` is asked for again.\n"
 CRON_FOLDER, SYSTEM_FOLDER = "/etc/cron.d", "/etc/systemd/system"
@@ -96,7 +96,7 @@ def systemd(seat: Seat, every_s: float | None, user: str | None, where: Where) -
     control = "systemctl" if user else "systemctl --user"
     then = (f"{control} daemon-reload", f"{control} enable --now {name}.timer {name}.path", *_lingering(user))
     what = [f"{'wrote' if where.is_real else 'for'} {shown_path(path)}" for path in files]
-    keys = [f"lay the key {key} into {_key_place(user)}/{key}" for key in key_names(seat.settings)]
+    keys = [f"lay the key {key} into {_key_place(user)}/{key}" for key in sorted(secret_names(seat.settings))]
     return Answer(
         text=joined([*what, *keys, "then:", *(f"  {line}" for line in then)]),
         lines="" if where.is_real else "\n".join(f"# {os.path.basename(path)}\n{text}" for path, text in files.items()),
@@ -130,13 +130,6 @@ def unit_name(spool: str) -> str:
     """A name for the units of one spool, so that several stand beside each other."""
     name = os.path.basename(spool)
     return f"mediaspool-{name if _PLAIN_NAME.fullmatch(name) else format(zlib.crc32(os.fsencode(spool)), '08x')}"
-
-
-def key_names(settings: Settings) -> list[str]:
-    """Every secret that the settings name."""
-    notify = settings.notify
-    told = (notify.ping_key, notify.webhook_key, notify.webhook_secret)
-    return sorted({name for name in (*(table.key for table in settings.routes.values()), *told) if name})
 
 
 def _typed(seat: Seat, every_s: float | None) -> str:
@@ -179,7 +172,7 @@ def _service(seat: Seat, user: str | None) -> str:
             "# The first SIGTERM goes to mediaspool alone: it finishes what runs and then ends its engines itself.\n",
             f"KillMode=mixed\nTimeoutStopSec={round(grace_s) + STOP_SLACK_S}\n",
             "# 4: a cap was reached with work left, and the next start goes on.\nSuccessExitStatus=4\nNice=10\n",
-            *(f"LoadCredential={key}:%E/mediaspool/{key}\n" for key in key_names(seat.settings)),
+            *(f"LoadCredential={key}:%E/mediaspool/{key}\n" for key in sorted(secret_names(seat.settings))),
             "" if user is None else _FENCES,
             "" if user is None else f"ReadWritePaths={' '.join(map(_quoted, _writable(seat)))}\n",
             "NoNewPrivileges=yes\n" if user is None else "",

@@ -8,7 +8,7 @@ import os
 import pwd
 import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -175,6 +175,7 @@ def load_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
         metrics=MetricsTable(file=next(iter(_absolute(metrics, file)), None)),
     )
     _check(settings)
+    _refuse_unknown_variables(environ, secret_names(settings))
     return settings
 
 
@@ -256,6 +257,17 @@ def _override_one(
         raise ConfigError(wrong.what, hint=f"{wrong.hint}, or unset it") from error
 
 
+def _refuse_unknown_variables(environ: Mapping[str, str], secrets: Collection[str]) -> None:
+    """Below the name of a table every variable is a setting or a secret: a cap with a slip in its name caps nothing."""
+    known = {f"{PREFIX}{name}_{key}".upper() for name, kind in _TABLES.items() for key in _fields(kind)}
+    ours = tuple(f"{PREFIX}{name}_".upper() for name in _TABLES)
+    for name in sorted(environ):
+        if name.startswith(ours) and name not in known and name.removesuffix("_FILE") not in secrets:
+            raise ConfigError(
+                f"there is no setting for the variable {display(name)}", hint=nearest(name, sorted(known))
+            )
+
+
 def _refuse_unknown(body: Mapping[str, object]) -> None:
     _refuse_keys(body, Settings, "")
     for name, kind in _TABLES.items():
@@ -312,6 +324,13 @@ def _limits(table: LimitTable, *, max_job_s: float) -> Limits:
         max_chars=table.max_chars,
         max_job_s=max_job_s,
     )
+
+
+def secret_names(settings: Settings) -> frozenset[str]:
+    """Every secret that the settings name."""
+    routes, notify = settings.routes.values(), settings.notify
+    keys = [name for table in routes for name in (table.key, (table.options or {}).get("key.speak"))]
+    return frozenset(filter(None, (*keys, notify.ping_key, notify.webhook_key, notify.webhook_secret)))
 
 
 def find_secret(name: str, environ: Mapping[str, str]) -> Secret | None:

@@ -14,7 +14,14 @@ from tests.cli.conftest import Shell, seat
 from tests.makers import Folder
 
 LOOK, ODD = Where(is_real=False), 'a spool 100% $HOME "quoted" ü'
-KEYED = '[notify]\nping_key = "PING"\n[routes.far]\ndriver = "openrouter"\nkey = "FAR_KEY"\n'
+KEYED = """
+[notify]
+ping_key = "PING"
+[routes.far]
+driver = "openrouter"
+key = "FAR_KEY"
+options = { "key.speak" = "VOICE" }
+"""
 
 
 def installed(answer: object) -> Installed:
@@ -102,6 +109,7 @@ def test_keys_come_from_credentials_and_are_never_in_a_unit(folder: Folder) -> N
     answer = systemd(seat(folder), 300, "daemon", LOOK)
     assert "LoadCredential=FAR_KEY:%E/mediaspool/FAR_KEY" in answer.lines
     assert "LoadCredential=PING:%E/mediaspool/PING" in answer.lines
+    assert "LoadCredential=VOICE:%E/mediaspool/VOICE" in answer.lines
     assert "/etc/mediaspool/FAR_KEY" in answer.text
 
 

@@ -165,6 +165,13 @@ def test_a_wrong_value_in_the_environment_names_its_variable(load: Load) -> None
         load("", MEDIASPOOL_LOW_DISK_MB="much")
 
 
+def test_a_cap_with_a_slip_in_the_name_of_its_variable_is_refused_and_a_secret_is_not(load: Load) -> None:
+    with pytest.raises(ConfigError, match=r"MEDIASPOOL_CAPS_MAX_SPEND_USD_PER_DAYS$") as error:
+        load("", MEDIASPOOL_CAPS_MAX_SPEND_USD_PER_DAYS="5")
+    assert "MEDIASPOOL_CAPS_MAX_SPEND_USD_PER_DAY" in error.value.hint
+    load('[notify]\nping_key = "MEDIASPOOL_NOTIFY_PING"', MEDIASPOOL_NOTIFY_PING_FILE="/key", MEDIASPOOL_OTHER="x")
+
+
 def test_a_key_written_into_the_settings_is_refused_without_repeating_it(load: Load) -> None:
     with pytest.raises(ConfigError, match="not the name of a secret") as error:
         load("[routes.x]\ndriver = 'a'\nkey = 'sk-or-v1-abc'")
