@@ -29,7 +29,7 @@ from pipeline.admission import (
     refused,
     until_closed,
 )
-from pipeline.core.confine import say_which
+from pipeline.core.confine import display_path, say_which
 from pipeline.core.drivers import Driver, carried_by
 from pipeline.core.errors import CODES, PASSING, ConfigError, InputError, LimitExceeded, MediaspoolError
 from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
@@ -263,10 +263,7 @@ class Planner:
         return self._doubt.grants(row.id, operation=row.operation, worst_usd=worst, repeats=repeats)
 
     def _compare_products(self, decision: Decision, row: JobRow) -> Decision:
-        try:
-            states = [self._product_state(product) for product in row.products]
-        except InputError as error:  # a file is there, and nobody can say what is in it
-            return _settled(decision.job, "unchanged", row, error.code, f"a product is kept as it is: {error.message}")
+        states = [self._product_state(product) for product in row.products]
         wanted = {product.name: product.path for product in decision.job.products}
         moved = row.verdict in _MADE and not all(_is_at(product, wanted, decision.job) for product in row.products)
         if "missing" in states or moved:
@@ -279,6 +276,9 @@ class Planner:
             return _settled(
                 decision.job, "unchanged", row, "product-edited", "a product was edited by hand; it is kept"
             )
+        if "unreadable" in states:
+            path = display_path(row.products[states.index("unreadable")].path)
+            return _settled(decision.job, "unchanged", row, "input-unreadable", f"'{path}' cannot be read; it is kept")
         return _settled(decision.job, "unchanged", row, row.code, row.reason)
 
     def _ensure_open(self, decision: Decision) -> None:
@@ -292,9 +292,7 @@ class Planner:
         try:
             return "same" if self._intake.sha256(product.path) == product.sha256 else "edited"
         except InputError as error:
-            if error.code == "input-unreadable":
-                raise
-            return "missing" if error.code == "input-missing" else "edited"
+            return {"input-missing": "missing", "input-unreadable": "unreadable"}.get(error.code, "edited")
 
     def _refused(self, job: Job, reasons: tuple[Refusal, ...]) -> Decision:
         row = self._ledger.job(job.place)

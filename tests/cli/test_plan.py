@@ -127,10 +127,12 @@ def test_a_product_that_may_not_be_read_is_told_as_that_and_not_as_edited(
     request.getfixturevalue("ordinary_user")
     job = jobs(plan(folder))["notes/a.wav#text"]
     assert (job.choice, job.reasons[0].code) == ("unchanged", "input-unreadable")
-    assert job.reasons[0].message.endswith("a.wav.text.txt' cannot be read: Permission denied")
+    assert job.reasons[0].message.endswith("a.wav.text.txt' cannot be read; it is kept")
     folder.manifest.write_text(MANIFEST.replace('["txt", "srt"]', '["txt", "vtt"]'))
     job = jobs(plan(folder))["notes/a.wav#text"]
     assert (job.choice, [reason.code for reason in job.reasons]) == ("refused", ["input-unreadable"])
+    folder.manifest.write_text(MANIFEST.replace('"out/', '"elsewhere/'))
+    assert choices(plan(folder))["notes/a.wav#text"] == "place"
 
 
 def test_files_that_still_settle_are_counted(folder: Folder) -> None:
