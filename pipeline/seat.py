@@ -11,9 +11,11 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from pipeline.core.confine import display_path
 from pipeline.core.errors import ConfigError
 from pipeline.report import Typed
 from pipeline.runtime import World, utc_now
+from pipeline.state.durable import deepest
 from pipeline.state.settings import Settings, load_settings, state_home
 
 
@@ -39,8 +41,11 @@ def take_seat(world: World | None, spool: str | None, config: str | None) -> Sea
     world = world or real_world()
     if spool == "":  # as a variable that is not set leaves it; the folder one stands in was not meant
         raise ConfigError("--spool names no folder", hint="name one, or leave --spool out")
+    root = os.path.abspath(spool) if spool is not None else _own_spool(world.environ)
+    if not os.path.isdir(there := deepest(root)):
+        raise ConfigError(f"'{display_path(there)}' is not a folder, as a spool is", hint="name one with --spool DIR")
     return Seat(
-        root=os.path.abspath(spool) if spool is not None else _own_spool(world.environ),
+        root=root,
         spool=spool,
         config=config,
         settings=load_settings(config, world.environ),

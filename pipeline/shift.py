@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 import msgspec
 import trio
@@ -18,16 +19,16 @@ from msgspec import Struct
 from pipeline import app, one_cpu, preview
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_path
 from pipeline.app import Result, RunRequest
-from pipeline.core.confine import display_path
+from pipeline.core.confine import display, display_path
 from pipeline.core.decoding import from_json
-from pipeline.core.errors import RunBusy
+from pipeline.core.errors import RunBusy, StoreError
 from pipeline.core.model import Clock
 from pipeline.events import EventStream, Several
 from pipeline.onlooker import Nobody, Onlooker, is_lively, is_watched
 from pipeline.report import RunReport, has_news, report_json, summary
 from pipeline.seat import Seat
 from pipeline.signals import Caught
-from pipeline.state.durable import PRIVATE, border
+from pipeline.state.durable import PRIVATE
 from pipeline.state.settings import settings_path
 from pipeline.trace.logs import say
 
@@ -111,11 +112,19 @@ def _following(events: str | None, clock: Clock) -> Iterator[EventStream | None]
     if events == "-":
         yield EventStream(sys.stdout, clock)
         return
-    with border(events):
-        fd = os.open(events, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, PRIVATE)
-        file = os.fdopen(fd, "w", encoding="utf-8")
-    with file:
+    with _added_to(events) as file:
         yield EventStream(file, clock)
+
+
+def _added_to(events: str) -> TextIO:
+    """Whoever asked for events and cannot have them is told before anything is done."""
+    try:
+        fd = os.open(events, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, PRIVATE)
+    except OSError as error:
+        message = f"--events '{display(events)}' cannot be written: {error.strerror}"
+        hint = "make its folder, check its mode, or leave --events out; nothing was done"
+        raise StoreError(message, code="output-unwritable", hint=hint) from error
+    return os.fdopen(fd, "w", encoding="utf-8")
 
 
 @contextmanager

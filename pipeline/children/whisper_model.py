@@ -33,6 +33,7 @@ COMPUTE_TYPE = "int8"
 BEAM = 5
 MIN_FRAMES, EXTRA_FRAMES = 1000, 100  # of 10 ms; less than 10 s of features cost words, see docs/decisions.md
 LOADED_MODELS = 2
+MAX_TOLD_CHARS = 200  # of what the engine says
 DOUBLED_WORDS = 3
 LOOPING_RATIO = 2.4  # text that compresses better than this repeats itself: the engine's own bound
 NO_SPEECH = 0.6
@@ -106,9 +107,9 @@ def loaded(model: str) -> ShortWhisper:
             f"the model needs room in TMPDIR and memory to be loaded, and there was none: {why}"
         ) from error
     except (RuntimeError, ValueError) as error:
-        raise EngineError(
-            f"the model cannot be loaded: {type(error).__name__}", code="engine-broken", hint="run mediaspool doctor"
-        ) from error
+        is_ours = model in weights.WHISPER  # and is whole, so it is no new installation that mends this
+        code, why = "engine-failed" if is_ours else "engine-broken", str(error)[:MAX_TOLD_CHARS]
+        raise EngineError(f"the model cannot be loaded: {why}", code=code, hint="run mediaspool doctor") from error
 
 
 def _opened(model: str, *, files: dict[str, bytes] | None = None) -> ShortWhisper:

@@ -1,6 +1,7 @@
 """The engine's wrapper: short features change no word and no time that matters, and each stretch is encoded once."""
 
 import math
+import resource
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -231,4 +232,18 @@ def test_a_model_that_the_machine_has_no_room_for_is_not_told_as_broken(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(EngineError, match=r"TMPDIR.*No such file") as error:
         loaded.__wrapped__("base")
+    assert error.value.code == "engine-failed"
+
+
+def test_a_model_that_gets_no_memory_is_not_told_as_broken() -> None:
+    """The engine says so by the class that it also has for files it cannot read; those were found to be whole."""
+    with open("/proc/self/statm", "rb") as file:
+        held = int(file.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (held + 50_000_000, before[1]))
+    try:
+        with pytest.raises(EngineError, match=r"cannot be loaded: .*memory") as error:
+            loaded.__wrapped__("base")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
     assert error.value.code == "engine-failed"

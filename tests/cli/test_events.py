@@ -46,6 +46,14 @@ def test_on_stdout_there_is_nothing_but_events(shell: Shell) -> None:
     assert len(events(said.out)) == 6
 
 
+def test_events_that_cannot_be_written_are_told_before_anything_is_done(shell: Shell) -> None:
+    shell.folder.record("a.wav")
+    said = shell.run("--events", "no/events.jsonl", code=73)
+    assert "--events 'no/events.jsonl' cannot be written: No such file or directory [output-unwritable]" in said.err
+    assert "nothing was done" in said.err
+    assert shell.folder.calls() == 0
+
+
 def test_one_object_and_a_stream_cannot_share_stdout(shell: Shell) -> None:
     assert shell.run("--events", "-", "--json").code == 2
 

@@ -45,6 +45,12 @@ def test_78_a_spool_without_a_name_is_not_the_folder_that_one_stands_in(shell: S
     assert set(shell.folder.root.iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["notes.toml", "notes.toml/spool"])
+def test_78_a_spool_that_is_a_file_is_named(shell: Shell, name: str) -> None:
+    said = shell.type("status", "--spool", name, code=78)
+    assert f"'{shell.folder.manifest}' is not a folder" in said.err
+
+
 def test_3_a_failed_a_refused_a_held_or_a_suspect_job(shell: Shell) -> None:
     shell.folder.configure({"fail": "EngineError"})
     shell.folder.record("a.wav")
