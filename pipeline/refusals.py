@@ -73,10 +73,19 @@ def forget_bygone(ledger: Ledger, spool: Spool, asked: Sequence[Asked]) -> None:
     by_name = _asked_by_name(asked) if rows else {}
     read = {row.place: ids for (base, name), ids in by_name.items() for row in rows if _is_of(row, base, name)}
     dropped = [row for row in rows if row.place not in read and _is_of(row, spool.incoming, row.manifest)]
-    kept = {name for _, name in finished(spool, ("claimed", "failed", "done"))} if dropped else set()
+    kept = _there(spool, {display_path(row.manifest) for row in dropped})
     bygone = [row for row in rows if row.place in read and row.job not in read[row.place]]
     for row in (*bygone, *(row for row in dropped if display_path(row.manifest) not in kept)):
         ledger.forget_job(row.place)
+
+
+def _there(spool: Spool, wanted: set[str]) -> set[str]:
+    """Those of the manifests that still lie in the spool; `done/`, which grows, is read for what lies nowhere else."""
+    missing = set(wanted)
+    reports = finished(spool, ("claimed", "failed", "done"))
+    while missing and (found := next(reports, None)) is not None:
+        missing.discard(found[1])
+    return wanted - missing
 
 
 def _asked_by_name(asked: Sequence[Asked]) -> Mapping[tuple[str, str], set[JobId]]:

@@ -1,11 +1,15 @@
 """Refusals in `status`: they last as long as what was refused, and are news once."""
 
+import os
+import sys
+
 import pytest
 
 from pipeline import overview
 from pipeline.overview import Status
+from pipeline.state.drops import REPORT_SUFFIX
 from tests.cli.conftest import seat
-from tests.makers import Folder, verdicts
+from tests.makers import MANIFEST, Folder, verdicts
 
 pytestmark = pytest.mark.real_time
 
@@ -70,3 +74,37 @@ def test_the_refusals_of_a_manifest_that_was_named_are_kept_whatever_else_is_run
     folder.run()
     drop(folder, "other", "b")
     assert problems(folder) == {"a", "b"}
+
+
+class Opened:
+    """The files that this process opens, as Python itself tells."""
+
+    def __init__(self) -> None:
+        self.names: list[str] | None = None
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.names is not None and event == "open":
+            self.names.append(str(arguments[0]))
+
+
+@pytest.fixture(scope="module")
+def opened() -> Opened:
+    return Opened()  # an audit hook cannot be taken away; this one hears nothing until it is given a list
+
+
+def test_what_is_done_is_not_read_at_every_tick_because_a_refused_manifest_lies_there(
+    folder: Folder, opened: Opened
+) -> None:
+    folder.record("a.wav")
+    (folder.spool / "incoming").mkdir(parents=True)
+    (folder.spool / "incoming" / "good.toml").write_text(MANIFEST.replace("recordings", f"{folder.root}/recordings"))
+    folder.run_spool()
+    assert [path.name for path in (folder.spool / "done").glob("*.toml")] == ["good.toml"]
+    drop(folder, "odd", "a")
+    names: list[str] = []
+    opened.names = names
+    folder.run_spool()
+    opened.names = None
+    read = {os.path.basename(os.path.dirname(name)) for name in names if name.endswith(REPORT_SUFFIX)}
+    assert read == {"failed"}
