@@ -131,11 +131,20 @@ def _promised(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[ProductRow]:
 
 
 def _has_moved_on(ledger: Ledger, row: ProductRow, job: JobRow) -> bool:
-    """Its folder is gone, and the same job of a manifest of that name has the same result elsewhere since."""
-    if job.key is None or os.path.isdir(os.path.dirname(row.path)):
+    """Another job has the same result since: the same one elsewhere, its folder being gone, or by this very file."""
+    newest = ledger.job_by_key(job.key) if job.key is not None else None
+    if newest is None or newest.place == job.place or os.path.lexists(row.path):
         return False
-    newest = ledger.job_by_key(job.key)
-    return newest is not None and newest.place != job.place and (newest.job, newest.manifest) == (job.job, job.manifest)
+    is_same = (newest.job, newest.manifest) == (job.job, job.manifest)
+    return (is_same and not os.path.isdir(os.path.dirname(row.path))) or _is_renamed(ledger, row, newest)
+
+
+def _is_renamed(ledger: Ledger, row: ProductRow, newest: JobRow) -> bool:
+    """Is a product of the newest job the file that had this name, renamed along with its recording?"""
+    number = ledger.inode_of(row.path)
+    return number is not None and any(
+        ledger.inode_of(product.path) == number for product in newest.products if product.sha256 == row.sha256
+    )
 
 
 def _product_state(row: ProductRow) -> State | None:

@@ -269,6 +269,20 @@ def moved_whole(folder: Folder) -> Folder:
     return folder
 
 
+def test_what_was_renamed_with_its_recording_is_not_missed_once_a_run_found_it_there(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    for name in ("a.wav", "twin.wav"):
+        folder.record(name)
+    folder.run()
+    for path in [folder.root / "recordings/a.wav", *folder.product("").glob("a.*")]:
+        path.rename(path.with_name(f"b{path.name[1:]}"))
+    assert {state for _, state in found_in(folder)} == {"missing"}
+    folder.run()
+    assert found_in(folder) == []
+    folder.product("twin.wav.text.txt").unlink()
+    assert found_in(folder) == [("product", "missing")]
+
+
 def test_a_folder_that_was_moved_whole_lacks_nothing_once_a_run_found_it_there(tmp_path: Path) -> None:
     made = Folder(tmp_path / "here")
     made.record("a.wav")

@@ -368,6 +368,10 @@ class Ledger:
         """What was learned of the file, if its size, mtime, ctime and inode are still what they were then."""
         return self._db.one(file_facts, sql.KNOWN_FILE, os.fsencode(path), *file_identity(stat))
 
+    def inode_of(self, path: str) -> int | None:
+        """What the file of that name had when it was looked at last."""
+        return self._db.one(int, sql.INODE_OF, os.fsencode(path))
+
     def remember_file(self, path: str, stat: os.stat_result, facts: FileFacts) -> None:
         """`stat` is of the descriptor that was read. Facts of another size are of other bytes, and are not kept.
 

@@ -111,6 +111,7 @@ KNOWN_FILE = (
     "SELECT size, sha256, media, seconds, tracks FROM files"
     " WHERE path = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ? AND inode = ?"
 )
+INODE_OF = "SELECT inode FROM files WHERE path = ?"
 REMEMBER_FILE = (
     "INSERT OR REPLACE INTO files (path, size, mtime_ns, ctime_ns, inode, sha256, media, seconds, tracks)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
