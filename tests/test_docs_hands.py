@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
+
 from pipeline.report import EXIT_CODES
+from pipeline.routes import _options
 from tests import pages
 
 
@@ -24,3 +27,19 @@ def test_every_line_of_the_threat_model_names_its_test() -> None:
     rows = [line for line in model.splitlines() if line.startswith("| ") and not line.startswith("| what could happen")]
     assert rows
     assert [row for row in rows if "`test_" not in row.rpartition(" | ")[2]] == []
+
+
+@pytest.mark.parametrize("options", [_options.OPENROUTER, _options.OPENAI], ids=["openrouter", "openai"])
+def test_every_option_of_a_remote_driver_is_on_the_page_of_routes(options: _options.Known) -> None:
+    """Those that bound parts stand in an example."""
+    examples = "\n".join(pages.blocks("docs/routes.md", "toml"))
+    assert {name for name in options if not (_is_told(name) or f'"{name}.' in examples)} == set()
+
+
+@pytest.mark.parametrize("word", sorted(_options.OPENROUTER_WORDS | _options.OPENAI_WORDS))
+def test_every_word_for_what_a_model_can_do_is_on_the_page_of_routes(word: str) -> None:
+    assert _is_told(word)
+
+
+def _is_told(name: str) -> bool:
+    return f"`{name}`" in pages.page("docs/routes.md")
