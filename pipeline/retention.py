@@ -78,7 +78,7 @@ def clean(seat: Seat, *, is_real: bool, asset_days: float | None = None) -> Answ
                 _delete(files)
             _index_anew(seat, spool, found)
     made = _cleaned(spool, found, is_deleted=is_real)
-    return Answer(text=joined(_lines(made, seat)), record=made)
+    return Answer(text=joined(_lines(made, seat, asset_days)), record=made)
 
 
 def _ensure_spool(spool: Spool, seat: Seat) -> bool:
@@ -181,14 +181,15 @@ def _cleaned(spool: Spool, found: list[tuple[_Rule, list[_Old]]], *, is_deleted:
     )
 
 
-def _lines(made: Cleaned, seat: Seat) -> Iterator[str]:
+def _lines(made: Cleaned, seat: Seat, asset_days: float | None) -> Iterator[str]:
     if not made.files:
         yield f"nothing to clean in {made.spool}"
         return
     for sweep in made.sweeps:
         if sweep.files:
             age = f"older than {sweep.older_than_days:g} days"
-            yield f"{len(sweep.files)} {sweep.what} {age}, {shown_size(sweep.bytes)}"
+            what = counted(len(sweep.files), sweep.what.removesuffix("s"))
+            yield f"{what} {age}, {shown_size(sweep.bytes)}"
             yield from (f"  {name}" for name in sweep.files[:MAX_SHOWN])
         if len(sweep.files) > MAX_SHOWN:
             yield f"  and {len(sweep.files) - MAX_SHOWN} more"
@@ -196,4 +197,5 @@ def _lines(made: Cleaned, seat: Seat) -> Iterator[str]:
         yield f"deleted {counted(made.files, 'file')}, {shown_size(made.bytes)}"
     else:
         yield f"{counted(made.files, 'file')}, {shown_size(made.bytes)}; nothing was deleted"
-        yield f"next: {command('clean --yes', seat.typed)}"
+        days = "" if asset_days is None else f" --assets-days {asset_days:g}"
+        yield f"next: {command('clean --yes', seat.typed)}{days}"

@@ -92,6 +92,12 @@ def test_assets_with_a_receipt_go_only_when_asked_for(used: Folder) -> None:
     assert set(verdicts(used.run()).values()) == {"unchanged"}
 
 
+@pytest.mark.parametrize(("asset_days", "ends"), [(None, ""), (0.0, " --assets-days 0"), (90.0, " --assets-days 90")])
+def test_the_command_that_deletes_asks_for_what_was_shown(used: Folder, asset_days: float | None, ends: str) -> None:
+    text = retention.clean(seat(used), is_real=False, asset_days=asset_days).text
+    assert text.endswith(f"clean --yes --spool {used.spool} --config {used.config}{ends}\n")
+
+
 def test_what_is_not_ours_stays(used: Folder) -> None:
     precious = used.root / "precious"
     precious.write_text("mine")
