@@ -70,7 +70,7 @@ def told(line: SpendLine) -> str:
         parts.append(f"{line.unknown} of them without a known price")
     if line.doubtful:
         worst = at_most(line.doubtful_usd, line.doubtful_unknown)
-        parts.append(f"and perhaps {worst} for {counted(line.doubtful, 'call')} without a verdict")
+        parts.append(f"and {counted(line.doubtful, 'call')} without a verdict, perhaps paid: {worst}")
     return ", ".join(parts)
 
 

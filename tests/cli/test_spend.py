@@ -58,7 +58,7 @@ def test_what_may_have_been_paid_stands_apart(folder: Folder) -> None:
     folder.run()
     total = spend(folder).total
     assert (total.calls, total.usd, total.doubtful, total.doubtful_usd) == (0, Decimal(0), 1, Decimal("0.5"))
-    assert "perhaps at most 0.5 USD for 1 call without a verdict" in spending.spend(seat(folder), "kind").text
+    assert "and 1 call without a verdict, perhaps paid: at most 0.5 USD" in spending.spend(seat(folder), "kind").text
 
 
 def test_a_doubt_of_unknown_price_is_told_as_one() -> None:
