@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.routes._json_schema import fault_of_schema, is_strict, misfit
+from pipeline.routes._json_schema import JUDGED, TYPES, fault_of_schema, is_strict, misfit
 
 PERSON: dict[str, object] = {
     "type": "object",
@@ -22,6 +22,21 @@ JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=4)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
     max_leaves=8,
+)
+
+
+WORDS = st.sampled_from(sorted(JUDGED))
+VALUES = st.one_of(JSON, st.sampled_from([*TYPES, "#", "#/$defs/a"]))
+SCHEMA = st.recursive(
+    st.dictionaries(WORDS, VALUES, max_size=3),
+    lambda inner: st.dictionaries(
+        WORDS,
+        st.one_of(
+            inner, VALUES, st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
+        ),
+        max_size=3,
+    ),
+    max_leaves=6,
 )
 
 
@@ -111,6 +126,18 @@ def test_every_keyword_stops_what_breaks_it(value: object, schema: object) -> No
         {"pattern": "("},
         {"pattern": "a" * 500},
         {"items": "x"},
+        {"type": [["string"]]},
+        {"type": {"of": "string"}},
+        {"type": None},
+        {"required": "name"},
+        {"required": [["name"]]},
+        {"enum": "a"},
+        {"anyOf": {"type": "string"}},
+        {"properties": ["a"]},
+        {"minLength": "1"},
+        {"maximum": True},
+        {"pattern": 1},
+        {"uniqueItems": 1},
     ],
 )
 def test_a_schema_that_is_not_judged_in_full_is_refused(schema: object) -> None:
@@ -122,6 +149,24 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
     assert misfit(1, loop) is not None
 
 
+def _doubling(levels: int) -> dict[str, object]:
+    """Each level means the next one twice, and none says anything of what lies in a value."""
+    twice = {f"d{number}": {"anyOf": [{"$ref": f"#/$defs/d{number + 1}"}] * 2} for number in range(levels)}
+    return {"$ref": "#/$defs/d0", "$defs": {**twice, f"d{levels}": {"type": "null"}}}
+
+
+@pytest.mark.parametrize(
+    "schema", [{"$ref": "#"}, {"items": {"anyOf": [{"type": "null"}, {"$ref": "#/items"}]}}, _doubling(18)]
+)
+def test_a_schema_that_cannot_be_judged_in_sensible_time_is_refused_before_anything_is_paid(schema: object) -> None:
+    assert fault_of_schema(schema) == "its alternatives have no end"
+
+
+@pytest.mark.parametrize("schema", [PERSON, _doubling(6), {"anyOf": [{"const": number} for number in range(500)]}])
+def test_many_alternatives_and_a_link_to_the_whole_are_judged(schema: object) -> None:
+    assert fault_of_schema(schema) is None
+
+
 def test_strictness_is_asked_only_of_closed_objects_with_every_property_required() -> None:
     closed = {"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": False}
     assert is_strict(closed)
@@ -129,10 +174,11 @@ def test_strictness_is_asked_only_of_closed_objects_with_every_property_required
     assert not is_strict({**closed, "properties": {"a": {"type": "object"}}})
 
 
-@given(JSON, JSON)
-@settings(max_examples=150)
+@given(JSON, SCHEMA)
+@settings(max_examples=300)
 def test_no_value_and_no_schema_break_the_judge(value: object, schema: object) -> None:
     if fault_of_schema(schema) is None:
+        assert is_strict(schema) in (True, False)
         assert misfit(value, schema) is None or isinstance(misfit(value, schema), str)
 
 
