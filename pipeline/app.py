@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.batch import Batch, Stop, run_plan
 from pipeline.broadcast import broadcasting
 from pipeline.core.budget import Budget
-from pipeline.core.confine import display
+from pipeline.core.confine import display, display_path
 from pipeline.core.errors import InputError, ManifestError, MediaspoolError, StoreError
 from pipeline.core.limits import MEGABYTE
 from pipeline.core.model import Outcome
@@ -142,6 +142,9 @@ def root_folders(settings: Settings, spool: Spool, claim: Claim) -> tuple[str, .
 
 def begin(runtime: Runtime, claims: Sequence[Claim]) -> None:
     """Note that the run is under way; without its end beside it, it was cut off."""
+    if not (claims or runtime.spool.refused or runtime.ledger.last_runs(1)):
+        told = f"'{display_path(runtime.spool.root)}' is a new spool, in which nothing was dropped yet"
+        runtime.tools.warn(f"{told}; is it the one that you meant, and is its disk mounted?")
     names = " ".join(claim.name for claim in claims[:MAX_NOTED_NAMES])
     runtime.ledger.begin_run(manifest=names, version=__version__)
 

@@ -87,6 +87,13 @@ def test_a_run_without_news_says_nothing(shell: Shell) -> None:
     assert (said.out, said.err) == ("", "")
 
 
+def test_a_tick_that_makes_a_new_spool_says_so_once_or_a_wrong_path_in_a_crontab_would_be_silence(shell: Shell) -> None:
+    wrong = str(shell.folder.root / "spol")
+    said = shell.type("run", "--spool", wrong, "--if-busy=skip", code=0)
+    assert f"warning: '{wrong}' is a new spool, in which nothing was dropped yet" in said.err
+    assert shell.type("run", "--spool", wrong, "--if-busy=skip", code=0).err == ""
+
+
 def test_quiet_speaks_only_when_something_needs_somebody(shell: Shell) -> None:
     shell.folder.record("a.wav")
     assert shell.run("--quiet", code=0).err == ""
