@@ -45,7 +45,8 @@ def write_index(spool: Spool, ledger: Ledger) -> str:
     """The path of the index."""
     pages = spool.kept_reports(PAGE_SUFFIX)[-MAX_RUNS:]
     rows = [row for path in reversed(pages) if (row := _row(path, spool)) is not None]
-    return spool.write_index(index_page(spool.root, rows, ledger.spend()))
+    days = _days(rows)
+    return spool.write_index(index_page(spool.root, rows, ledger.spend(days[0]) if days else ()))
 
 
 def index_page(spool: str, rows: Sequence[Row], spend: Sequence[SpendRow]) -> bytes:

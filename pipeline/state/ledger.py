@@ -111,17 +111,20 @@ class Ledger:
         """The newest first."""
         return self._db.all(run_row, sql.LAST_RUNS, count)
 
-    def spend(self) -> list[SpendRow]:
-        """Money by UTC day and route, oldest first. A doubtful call counts with its worst case, also once resolved."""
-        return spend_rows(self.spent())
+    def spend(self, since: str = "") -> list[SpendRow]:
+        """Money by UTC day and route, oldest first. A doubtful call counts with its worst case, also once resolved.
+
+        `since` is the first day that is wanted: all of a long history takes a second.
+        """
+        return spend_rows(self.spent(since))
 
     def used(self) -> list[tuple[str, Decimal | None, int]]:
         """What paid calls cost, else may cost at worst: day, amount of one (None where nobody knows), how many."""
         return self._db.all(lambda day, usd, count: (str(day), money(usd), int(count)), sql.USED)
 
-    def spent(self) -> list[Spent]:
+    def spent(self, since: str = "") -> list[Spent]:
         """The same by day, route, kind and manifest, in no order."""
-        return self._db.all(spent_row, sql.SPEND)
+        return self._db.all(spent_row, sql.SPEND, since)
 
     # attempts
 

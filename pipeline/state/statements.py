@@ -18,7 +18,8 @@ SPEND = (
     " a.state IN ('in_doubt', 'submitted'),"
     " CASE WHEN a.state IN ('in_doubt', 'submitted') THEN a.worst_usd ELSE a.usd END, count(*)"
     " FROM attempts a LEFT JOIN jobs j ON j.place = a.place"
-    " WHERE a.state IN ('stored', 'in_doubt', 'submitted') OR a.is_billed OR a.usd IS NOT NULL"
+    " WHERE a.changed_at >= ?"
+    " AND (a.state IN ('stored', 'in_doubt', 'submitted') OR a.is_billed OR a.usd IS NOT NULL)"
     " GROUP BY 1, 2, 3, 4, 5, 6"
 )
 

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -322,6 +323,13 @@ def test_spend_sums_exactly_by_day_and_route_and_keeps_doubt_apart(ledger: Ledge
 def test_a_resolved_doubt_still_counts_as_possibly_paid(ledger: Ledger, make: Make) -> None:
     ledger.resolve_attempt(make.doubtful(ledger), "pay-again")
     assert ledger.spend()[0].doubtful_usd == Decimal("0.05")
+
+
+def test_spend_since_a_day_begins_with_that_day(ledger: Ledger, make: Make) -> None:
+    make.stored(ledger, "k")
+    day = date.fromisoformat(NOW[:10])
+    assert ledger.spend(day.isoformat()) == ledger.spend() != []
+    assert ledger.spend((day + timedelta(days=1)).isoformat()) == []
 
 
 def test_an_attempt_that_cost_nothing_is_not_in_the_spend(ledger: Ledger, make: Make) -> None:
