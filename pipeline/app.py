@@ -143,8 +143,8 @@ def root_folders(settings: Settings, spool: Spool, claim: Claim) -> tuple[str, .
 def begin(runtime: Runtime, claims: Sequence[Claim]) -> None:
     """Note that the run is under way; without its end beside it, it was cut off."""
     if not (claims or runtime.spool.refused or runtime.ledger.last_runs(1)):
-        told = f"'{display_path(runtime.spool.root)}' is a new spool, in which nothing was dropped yet"
-        runtime.tools.warn(f"{told}; is it the one that you meant, and is its disk mounted?")
+        where = display_path(runtime.spool.root)  # not the one that was meant, or its disk is not mounted?
+        runtime.tools.warn(f"a new spool was made, and nothing dropped there yet: '{where}'")
     names = " ".join(claim.name for claim in claims[:MAX_NOTED_NAMES])
     runtime.ledger.begin_run(manifest=names, version=__version__)
 

@@ -90,7 +90,7 @@ def test_a_run_without_news_says_nothing(shell: Shell) -> None:
 def test_a_tick_that_makes_a_new_spool_says_so_once_or_a_wrong_path_in_a_crontab_would_be_silence(shell: Shell) -> None:
     wrong = str(shell.folder.root / "spol")
     said = shell.type("run", "--spool", wrong, "--if-busy=skip", code=0)
-    assert f"warning: '{wrong}' is a new spool, in which nothing was dropped yet" in said.err
+    assert f"warning: a new spool was made, and nothing dropped there yet: '{wrong}'\n" in said.err
     assert shell.type("run", "--spool", wrong, "--if-busy=skip", code=0).err == ""
 
 
@@ -214,7 +214,7 @@ def test_a_changed_settings_file_ends_the_rest(shell: Shell) -> None:
 
 def _rest(shell: Shell) -> None:
     for _ in range(5):
-        said = shell.type("run", "--spool", "spool", program=PROGRAM, code=0)
+        said = shell.type("run", "--spool", "spool", "--quiet", program=PROGRAM, code=0)  # or it is told as new
         assert said.err == ""
         if (shell.folder.spool / "idle.json").exists():
             return
