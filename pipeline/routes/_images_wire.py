@@ -173,9 +173,14 @@ def _value_refusals(name: str, value: str | int, model: str, known: Parameters) 
     rule = known[name]
     if rule.values is not None and str(value) not in rule.values:
         return [_refusal(f"{model} takes no {name} of {value}", f"accepted: {', '.join(rule.values)}")]
-    if rule.low is not None and rule.high is not None and not rule.low <= int(value) <= rule.high:
+    if rule.low is not None and rule.high is not None and not _lies_between(value, rule.low, rule.high):
         return [_refusal(f"{model} takes no {name} of {value}", f"accepted: {rule.low} to {rule.high}")]
     return []
+
+
+def _lies_between(value: str | int, low: int, high: int) -> bool:
+    """A word such as 2K lies nowhere."""
+    return (isinstance(value, int) or value.isdecimal()) and low <= int(value) <= high
 
 
 def _contradictions(picture: Picture) -> list[Refusal]:

@@ -21,12 +21,17 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
     "manifest reader": ("tests/manifest/test_text.py", "tests/manifest/test_steps.py", "tests/manifest/test_checks.py"),
     "container checks": ("tests/media/test_robustness.py", "tests/media/test_wav.py"),
     "redaction": ("tests/trace",),
-    "error mapping, JSON": ("tests/routes/test_errors.py", "tests/routes/test_openai_transcripts.py"),
+    "error mapping, JSON": (
+        "tests/routes/test_errors.py",
+        "tests/routes/test_openai_transcripts.py",
+        "tests/routes/test_openai_schemas.py",
+    ),
     "forms, streams, WAV repair": ("tests/faults/test_fuzz.py", "tests/routes/test_body.py"),
     "names and paths": ("tests/core/test_confine.py", "tests/state/test_roots.py", "tests/report_pages/test_markup.py"),
     "subtitles and texts": ("tests/jobs/test_subtitles.py", "tests/jobs/test_captions.py", "tests/jobs/test_text.py"),
     "catalogues, prices, framing": (
         "tests/routes/test_catalogue.py",
+        "tests/routes/test_odd_catalogues.py",
         "tests/routes/test_prices.py",
         "tests/children/test_framing.py",
     ),
