@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 from msgspec import Struct
 
+from pipeline.core.confine import display
 from pipeline.core.errors import ContractError
 from pipeline.core.model import Refusal
 from pipeline.core.operations import Complete, MediaRef
@@ -29,6 +30,7 @@ MAX_AUDIO_BYTES = 14_000_000
 IMAGES_IN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 AUDIO_IN: Mapping[str, str] = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 TEXTS = frozenset({"text/plain", "application/json"})
+_ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _SCHEMA_NAME = "answer"
 _FENCED = (
@@ -223,7 +225,7 @@ def read(body: Mapping[str, object], ask: Complete) -> Answer:
     refused = message.get("refusal")
     if isinstance(refused, str) and refused.strip():
         raise ContractError("the model refused", code="rejected", hint="change the prompt or the model", usd=usd)
-    if choice.get("finish_reason") != "stop":
+    if not _has_ended(choice.get("finish_reason")):
         raise _unfinished(choice.get("finish_reason"), usd)
     text = _text_of(message.get("content"))
     if not text.strip():
@@ -243,6 +245,11 @@ def first_message(body: Mapping[str, object]) -> tuple[Mapping[str, object], Map
     return choice, message
 
 
+def _has_ended(finish: object) -> bool:
+    """By itself: OpenAI's word, or that of a server of one's own."""
+    return isinstance(finish, str) and finish.lower() in _ENDED
+
+
 def _unfinished(finish: object, usd: Decimal | None) -> ContractError:
     match finish:
         case "length":
@@ -251,7 +258,9 @@ def _unfinished(finish: object, usd: Decimal | None) -> ContractError:
             hint = "change the prompt or the model"
             return ContractError("the answer was filtered", code="rejected", hint=hint, usd=usd)
         case _:
-            return ContractError("the answer did not end by itself", hint="mediaspool retry", usd=usd)
+            told = display(str(finish), 40) if finish else "none"
+            what = f"the answer did not end by itself: its finish_reason is {told}"
+            return ContractError(what, hint="mediaspool retry", usd=usd)
 
 
 def _text_of(content: object) -> str:

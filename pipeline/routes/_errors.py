@@ -128,7 +128,8 @@ def error_of(
         found = RouteClosed  # nothing of a job is in a question: it can only be for the key
     if status in _OVERLOAD and is_post and not is_inside:
         found = _SLOWED.get(found, found)
-    message = _message(status, told, path=path, model=model, method="POST" if is_post else "GET", safe=safe)
+    answered = "2xx, with an error in it," if is_inside else str(status)
+    message = _message(answered, told, path=path, model=model, method="POST" if is_post else "GET", safe=safe)
     retry_after_s = wait if found.retryable or found.slows else None
     return found(message, hint=_hint(found, status, told, is_page(body)), retry_after_s=retry_after_s)
 
@@ -199,7 +200,10 @@ def _zod(message: str) -> str:
 
 
 def _detail(value: JsonValue) -> str:
-    """FastAPI's `detail` and Zod's list: where, and what is wrong there."""
+    """FastAPI's `detail`, which a server may fill as it likes, and Zod's list: where, and what is wrong there."""
+    if isinstance(value, dict):
+        told = as_object(value.get("error")) or value
+        return as_text(told.get("message")) or as_text(told.get("msg")) or as_text(told.get("error"))
     if not isinstance(value, list):
         return as_text(value)
     items = [as_object(item) for item in value]
@@ -272,10 +276,12 @@ def _is_unbilled(status: int, told: Told, *, path: str, wait: float | None) -> b
     return told.code == status and status in _UNBILLED.get(path.partition("?")[0].rstrip("/"), frozenset())
 
 
-def _message(status: int, told: Told, *, path: str, model: str | None, method: str, safe: Callable[[str], str]) -> str:
+def _message(
+    answered: str, told: Told, *, path: str, model: str | None, method: str, safe: Callable[[str], str]
+) -> str:
     asked = f"{method} {named(path)}" + (f", model {safe(model)}" if model else "")
     words = safe(told.words[: 4 * MAX_WORDS])[:MAX_WORDS] if told.words else "it gave no reason"
-    return f"the route answered {status} to {asked}: {words}"
+    return f"the route answered {answered} to {asked}: {words}"
 
 
 def named(path: str) -> str:

@@ -32,6 +32,7 @@ MAX_PIXELS = 100_000_000
 MAX_MASK_BYTES = 4_000_000
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 CHUNK_BYTES = 1 << 16
+_OF_ADDRESSES = str.maketrans("-_", "+/")
 IMAGES_IN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 IMAGES_OUT = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 FIELDS: Mapping[str, str] = {
@@ -286,8 +287,8 @@ def chat_pictures(body: Mapping[str, object]) -> list[Found]:
 
 def _found(row: Mapping[str, object]) -> Found:
     encoded, url = row.get("b64_json"), row.get("url")
-    if isinstance(encoded, str):
-        return Found(body=_decoded(encoded))
+    if isinstance(encoded, str) and (encoded or not url):
+        return _from_data_url(encoded) if encoded.startswith("data:") else Found(body=_decoded(encoded))
     if isinstance(url, str):
         return _from_data_url(url) if url.startswith("data:") else Found(url=url)
     return Found()
@@ -299,11 +300,18 @@ def _from_data_url(url: str) -> Found:
 
 
 def _decoded(encoded: str) -> bytes:
-    """Strictly base64; nothing for what is not."""
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        return b""
+    """Base64 as any server writes it: also in lines, in the alphabet of addresses, or without its padding."""
+    for read in (str, _plain):
+        try:
+            return base64.b64decode(read(encoded), validate=True)
+        except (binascii.Error, ValueError):
+            continue
+    return b""
+
+
+def _plain(encoded: str) -> str:
+    joined = "".join(encoded.split()).translate(_OF_ADDRESSES)
+    return joined + "=" * (-len(joined) % 4)
 
 
 def look(body: bytes, *, max_pixels: int | None) -> Looked:

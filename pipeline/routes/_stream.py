@@ -14,8 +14,9 @@ from typing import Protocol
 import trio
 from msgspec import Struct
 
+from pipeline.core.confine import display
 from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, ReplyTooLarge, Unavailable, Unreachable
-from pipeline.routes._errors import MAX_ERROR_BYTES, RESOLVE, error_inside, error_of, is_page, named
+from pipeline.routes._errors import MAX_ERROR_BYTES, RESOLVE, error_inside, error_of, is_page, named, read_error
 from pipeline.routes._headers import Headers, MediaType, is_encoded
 from pipeline.routes._json import JsonValue, read_json
 
@@ -195,7 +196,9 @@ async def _ensure_no_error(stream: Stream, asked: Asked, expect: frozenset[str] 
     if error_inside(body):
         raise asked.refusal(stream.status, stream.headers, body, may_be_done=stream.may_be_done)
     if expect and all(kind.partition("/")[0] in _MEDIA for kind in expect) and _is_json(body):
-        raise ContractError(f"the answer is JSON, not {' or '.join(sorted(expect))}", code="reply-type")
+        said = asked.safe(read_error(body).words)
+        what = f"the answer is JSON, not {' or '.join(sorted(expect))}" + (f": {said}" if said else "")
+        raise ContractError(what, code="reply-type")
 
 
 def _is_json(body: bytes) -> bool:
@@ -212,7 +215,7 @@ def _ensure_family(declared: MediaType, expect: frozenset[str] | None) -> None:
         return
     families = {kind.partition("/")[0] for kind in expect}
     if found in _PAGES or found.partition("/")[0] not in families:
-        message = f"the answer is declared as {found[:80]!r}, not {' or '.join(sorted(expect))}"
+        message = f"the answer is declared as {display(found, 80)}, not {' or '.join(sorted(expect))}"
         raise ContractError(message, code="reply-type")
 
 

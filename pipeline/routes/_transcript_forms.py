@@ -21,6 +21,10 @@ FORMS = ("verbose_json", "diarized_json", "srt", "vtt", "json", "text")
 """Every form that is read, the one that tells most first."""
 TIMED = frozenset({"verbose_json", "diarized_json", "srt", "vtt"})
 SLACK_S = 1.0  # what a server's times may pass the end of the recording by before that is news
+FAR_BEYOND = 20.0  # as often as the recording is long; a server that only invents ends less far behind it
+UNITS = (1e3, 1e9)
+LEAST_OF_IT = 0.1  # so much of a recording is heard, or the unit is none
+MOST_OF_IT = 0.8
 MAX_SEGMENTS = 200_000
 MAX_SPEAKER_CHARS = 40
 
@@ -56,9 +60,10 @@ def from_json(body: Mapping[str, object], asked: Asked) -> Heard:
     usage = body.get("usage")
     billed = number(usage.get("seconds")) if isinstance(usage, Mapping) else None
     mender = _Mender(_seconds(number(body.get("duration")), billed, asked))
-    rows = _rows(body.get("segments"))
-    segments = mender.segments(rows)
-    spoken = _with_words(text, segments, mender.words(_rows(body.get("words"))))
+    rows = _in_seconds(_rows(body.get("segments")), asked.seconds)
+    segments = mender.segments(rows) if _is_told_whole(text, rows) else ()
+    mender.mended += bool(rows and not segments)
+    spoken = _with_words(text, segments, mender.words(_in_seconds(_rows(body.get("words")), asked.seconds)))
     language = body.get("language")
     return Heard(
         transcript=_transcript(text, spoken, asked, mender.seconds, language if isinstance(language, str) else None),
@@ -129,6 +134,26 @@ def _rows(value: object) -> Sequence[Mapping[str, object]]:
     if len(value) > MAX_SEGMENTS:
         raise ContractError(f"the answer has {len(value)} pieces", hint="split the recording")
     return [row for row in value if isinstance(row, Mapping)]
+
+
+def _in_seconds(rows: Sequence[Mapping[str, object]], seconds: float | None) -> Sequence[Mapping[str, object]]:
+    """Some servers count in milli- or nanoseconds: most of it ends behind the recording, and in that unit inside."""
+    ends = sorted(end for row in rows if (end := number(row.get("end"))) is not None)
+    longest = (seconds or 0.0) + SLACK_S
+    if not ends or not seconds or ends[-1] <= FAR_BEYOND * longest or ends[len(ends) // 2] <= longest:
+        return rows
+    unit = next((unit for unit in UNITS if LEAST_OF_IT * seconds <= ends[-1] / unit <= longest), 1)
+    return [{**row, **{key: at / unit for key in ("start", "end") if (at := number(row.get(key)))}} for row in rows]
+
+
+def _is_told_whole(text: str, rows: Sequence[Mapping[str, object]]) -> bool:
+    """Are the words of the text, but for a few, those of its pieces? Else the text alone is to be believed."""
+    spoken = "".join(told for row in rows if isinstance(told := row.get("text"), str))
+    return _letters(spoken) >= MOST_OF_IT * _letters(text)
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalnum, text))
 
 
 def _cue(match: re.Match[str]) -> Mapping[str, object]:
