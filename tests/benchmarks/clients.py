@@ -136,6 +136,21 @@ def documents(root: Path, count: int) -> tuple[str, ...]:
 
 def durable(work: Work, url: str, count: int, *, driver: str = "openai", more: str = "") -> Ran:
     """mediaspool itself, on a fresh spool: every job done and on the disk, or the benchmark ends."""
+    mark, asked_for = _prepared(work, url, count, driver=driver, more=more)
+    done = ran([sys.executable, "-m", "pipeline", "run", *asked_for])
+    receipts = sum(path.name.endswith(".receipt.json") for path in (work.folder / f"{mark}-out").iterdir())
+    assert receipts == count, f"{receipts} of {count} jobs have a receipt"
+    return done
+
+
+def planned(work: Work, url: str, count: int) -> Ran:
+    """What mediaspool does before it makes the first call: it reads the jobs and decides about each."""
+    _, asked_for = _prepared(work, url, count, driver="openai", more="")
+    return ran([sys.executable, "-m", "pipeline", "plan", *asked_for])
+
+
+def _prepared(work: Work, url: str, count: int, *, driver: str, more: str) -> tuple[str, list[str]]:
+    """The mark of a trial, and what a command is told to do the first `count` of its jobs on a fresh spool."""
     mark = f"{work.kind}-{len(os.listdir(work.folder))}"
     config, manifest = work.folder / f"{mark}.toml", work.folder / f"{mark}.jsonl"
     config.write_text(SETTINGS.format(driver=driver, url=f"{url}/v1", width=work.width, more=more))
@@ -144,12 +159,7 @@ def durable(work: Work, url: str, count: int, *, driver: str = "openai", more: s
         for number, ask in enumerate(work.asks[:count])
     ]
     manifest.write_text("\n".join(map(json.dumps, [{"schema": 1}, *jobs])) + "\n")
-    spool = str(work.folder / f"{mark}-spool")
-    command = [sys.executable, "-m", "pipeline", "run", str(manifest), "--config", str(config), "--spool", spool]
-    done = ran(command)
-    receipts = sum(path.name.endswith(".receipt.json") for path in (work.folder / f"{mark}-out").iterdir())
-    assert receipts == count, f"{receipts} of {count} jobs have a receipt"
-    return done
+    return mark, [str(manifest), "--config", str(config), "--spool", str(work.folder / f"{mark}-spool")]
 
 
 def _job(kind: Kind, ask: str, out: str) -> dict[str, str]:
