@@ -256,6 +256,8 @@ def _by_status(status: int, told: Told, *, may_be_done: bool) -> type[Mediaspool
             return RouteClosed if told.marks & _QUOTA_GONE else Throttled
         case 425:
             return Unavailable
+        case 501 if told.code == status:  # the server itself, not a gateway: it does not have what was asked for
+            return Rejected
         case _ if 400 <= status < 500 and status != 408:
             return Rejected
     return None
@@ -312,5 +314,6 @@ _HINTS = {
     407: "a proxy is in the way of base_url",
     413: "send less: a shorter or more compressed input",
     429: "the quota is used up or the wait is long: run again later",
+    501: "the server has no such endpoint, or was started without it: see its own settings",
     503: "the route asks for a long wait: run again later",
 }

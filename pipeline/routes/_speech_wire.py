@@ -20,7 +20,7 @@ from pipeline.core.model import Refusal
 from pipeline.core.operations import AudioFormat, Speak
 from pipeline.core.portions import estimated_tokens
 from pipeline.core.wav import wav_header
-from pipeline.media.containers import check_pcm, recognise
+from pipeline.media.containers import check_pcm, could_be, recognise
 from pipeline.media.wav import read_layout
 from pipeline.routes import _local
 from pipeline.routes._body import JsonTree
@@ -36,6 +36,7 @@ MEDIA_TYPES: Mapping[str, str] = {
     "opus": "audio/ogg",
     "flac": "audio/flac",
 }
+_WHOLE = frozenset(MEDIA_TYPES.values()) - {"audio/wav"}
 _WIRE: Mapping[AudioFormat, tuple[str, ...]] = {
     "wav": ("pcm", "wav"),
     "mp3": ("mp3",),
@@ -159,11 +160,16 @@ def _speed_refusals(speed: float, speech: SpeechModel) -> list[Refusal]:
 
 
 async def receive(stream: Stream, form: str, *, lanes: Lanes, exchange: Exchange, max_bytes: int | None) -> Sound:
-    """Hand the sound over: as it comes where it is whole in itself; else its end is awaited, to say how long it is."""
-    if form not in ("pcm", "wav"):
+    """Hand the sound over: as it comes where it is whole in itself; else its end is awaited, to say how long it is.
+
+    Many a server makes one format whatever it is asked for: what is told by its head goes under its true name.
+    """
+    asked, found = MEDIA_TYPES[form], recognise(await stream.peek(HEAD_BYTES))
+    kind = asked if found is None or could_be(asked, found) else found.media_type
+    if form != "pcm" and kind != "audio/wav" and (form != "wav" or kind in _WHOLE):
         while chunk := await stream.receive_some():
             await exchange.write(chunk)
-        return Sound(media_type=MEDIA_TYPES[form])
+        return Sound(media_type=kind)
     meter = Meter(min(max_bytes or MAX_SOUND_BYTES, MAX_SOUND_BYTES), unit="bytes of sound")
     start = await _first(stream, meter)
     if len(start) < SMALL_BYTES:

@@ -5,13 +5,16 @@ LocalAI, vLLM, llama.cpp, speaches, Kokoro-FastAPI, LM Studio, Ollama and their 
 
 import base64
 
+import msgspec
 import pytest
 
 from pipeline.core.errors import ContractError, InDoubt, MediaspoolError, Rejected
-from pipeline.core.operations import Operation, Speak
+from pipeline.core.operations import AudioFormat, Operation, Speak
+from pipeline.routes._speech_wire import MEDIA_TYPES
 from pipeline.routes._transcript_forms import Asked, from_json
 from tests.routes.remote import Desk, ask, picture, png
 from tests.routes.servers import answer, serving, told
+from tests.standin.sound import beeps, encoded, wav
 
 PNG = png(40, 40)
 BASE64 = base64.b64encode(PNG).decode()
@@ -120,3 +123,23 @@ async def test_an_error_in_a_good_answer_is_not_called_a_status_that_never_came(
 async def test_the_type_that_an_answer_says_it_has_is_told_as_it_stands(desk: Desk) -> None:
     wrong = await refusal(desk, answer(b"data: {}\n\n", kind="text/event-stream"), ask())
     assert wrong.message == "the answer is declared as text/event-stream, not application/json"
+
+
+@pytest.mark.parametrize("wanted", ["wav", "mp3", "opus", "flac"])
+@pytest.mark.parametrize("made", ["wav", "mp3", "opus", "flac"])
+async def test_sound_of_another_format_than_was_asked_for_is_taken_under_its_true_name(
+    desk: Desk, wanted: AudioFormat, made: str
+) -> None:
+    sound = wav(beeps(1.0, 24_000), 24_000) if made == "wav" else encoded(made, 1.0)
+    async with serving(answer(sound, kind="application/octet-stream")) as server:
+        driver = desk.openai(base_url=server.base, key=None, capabilities={"*": wanted})
+        reply = await desk.ask(driver, msgspec.structs.replace(SPEAK, format=wanted))
+    assert (reply.media_type, len(desk.exchange.body)) == (MEDIA_TYPES[made], len(sound))
+
+
+@pytest.mark.parametrize(("body", "kind"), [(b'{"error":{"code":501,"message":"no sound"}}', Rejected), (b"", InDoubt)])
+async def test_what_a_server_says_it_does_not_have_was_not_made(
+    desk: Desk, body: bytes, kind: type[MediaspoolError]
+) -> None:
+    wrong = await refusal(desk, answer(body, status=501, kind="application/json"), SPEAK)
+    assert type(wrong) is kind
