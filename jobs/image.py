@@ -38,7 +38,7 @@ _OPAQUE_FORMATS = ("jpg", "jpeg")
 _SAME = ({"jpg", "jpeg"},)
 
 ImageFormat = Literal["png", "jpg", "jpeg", "webp"]
-Word = Annotated[str, Meta(pattern=_WORD)]
+Word = Annotated[str, Meta(pattern=_WORD, examples=["16:9", "2K", "high"])]
 File = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
@@ -51,7 +51,7 @@ class ImageSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mask: File | None = None
     overlay: File | None = None
     n: Annotated[int, Meta(ge=1, le=MAX_N)] = 1
-    size: Annotated[str, Meta(pattern=_SIZE)] | None = None
+    size: Annotated[str, Meta(pattern=_SIZE, examples=["1024x768", "2K"])] | None = None
     aspect_ratio: Word | None = None
     resolution: Word | None = None
     quality: Word | None = None

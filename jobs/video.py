@@ -27,7 +27,7 @@ _SIZE = r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$"
 _WORD = r"^[A-Za-z0-9.:_-]{1,20}$"
 _POSTERS = {"jpg": "image/jpeg", "png": "image/png"}
 
-Word = Annotated[str, Meta(pattern=_WORD)]
+Word = Annotated[str, Meta(pattern=_WORD, examples=["16:9", "1080p"])]
 File = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
@@ -38,7 +38,7 @@ class VideoSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seconds: Annotated[int, Meta(ge=1, le=MAX_SECONDS)] | None = None
     resolution: Word | None = None
     aspect_ratio: Word | None = None
-    size: Annotated[str, Meta(pattern=_SIZE)] | None = None
+    size: Annotated[str, Meta(pattern=_SIZE, examples=["1280x720"])] | None = None
     first_frame: File | None = None
     last_frame: File | None = None
     references: Annotated[tuple[File, ...], Meta(max_length=MAX_REFERENCES)] = ()

@@ -7,7 +7,7 @@ that is not known is passed on. No value is repeated but a word that is none of 
 import difflib
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -68,8 +68,15 @@ def complaint(error: msgspec.ValidationError, value: object, into: type, *, name
     kinds = [] if is_of_a_key else _types(into, steps)
     where = _place(str(error), value, into, steps) or name
     told = _told(said, where, kinds)
-    words = ", ".join(dict.fromkeys(word for kind in kinds for word in _words(kind)))
-    return Complaint(what=told.what, hint=f"write one of: {words}") if words else told
+    if words := _listed(kinds, _words):
+        return Complaint(what=told.what, hint=f"write one of: {words}")
+    if _FORM.fullmatch(said) and (examples := _listed(kinds, _examples)):
+        return Complaint(what=f"{where} is not of its form", hint=f"write it like one of: {examples}")
+    return told
+
+
+def _listed(kinds: Sequence[_Type], each: Callable[[_Type], Iterator[str]]) -> str:
+    return ", ".join(dict.fromkeys(word for kind in kinds for word in each(kind)))
 
 
 def _told(said: str, where: str, kinds: Sequence[_Type]) -> Complaint:
@@ -169,6 +176,14 @@ def _words(kind: _Type) -> Iterator[str]:
             yield from (word for choice in kind.types for word in _words(choice))
         case msgspec.inspect.VarTupleType():
             yield from _words(kind.item_type)
+
+
+def _examples(kind: _Type) -> Iterator[str]:
+    match kind:
+        case msgspec.inspect.Metadata(extra_json_schema={"examples": examples}):
+            yield from (str(example) for example in examples)
+        case msgspec.inspect.UnionType():
+            yield from (example for choice in kind.types for example in _examples(choice))
 
 
 def _near(word: str, kinds: Sequence[_Type]) -> str:

@@ -22,6 +22,7 @@ class Sheet(Struct, forbid_unknown_fields=True):
     speed: Annotated[float, Meta(gt=0, lt=5)] = 1.0
     title: Annotated[str, Meta(min_length=1, max_length=3)] = "a"
     code: Annotated[str, Meta(pattern="^[a-z]+$")] = "a"
+    shape: Annotated[str, Meta(pattern="^[0-9]+x[0-9]+$", examples=["4x3", "16x9"])] | None = None
     needs: Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)] = ("a",)
     price: Decimal = Decimal(1)
     route: str | tuple[str, ...] | None = None
@@ -59,6 +60,12 @@ WRONG: dict[str, tuple[dict[str, object], str, str]] = {
     "too few": ({"needs": []}, "needs is empty", "write something, or leave the key out"),
     "an entry": ({"needs": ["a", 1]}, "needs (entry 2) is a whole number, not text in quotes", "write text in quotes"),
     "an odd form": ({"code": "1"}, "code is not of the form '^[a-z]+$'", "write it in that form"),
+    "a form with examples": ({"shape": "4:3"}, "shape is not of its form", "write it like one of: 4x3, 16x9"),
+    "another kind than the form's": (
+        {"shape": 4},
+        "shape is a whole number, not text in quotes",
+        "write text in quotes",
+    ),
     "no amount": ({"price": "x"}, "price is no amount", "write an amount such as 0.25"),
     "no word of ours": ({"inner": {"word": "z"}}, "inner.word cannot be 'z'", "write one of: x, y"),
     "no word of a list": ({"words": ["p", "z"]}, "words (entry 2) cannot be 'z'", "write one of: p, q"),
