@@ -26,7 +26,7 @@ from pipeline.core.kinds import NO_SOURCES, Answered, Draft, JobContext, KindRes
 from pipeline.core.model import Asset, Family, Limits, Refusal, Source
 from pipeline.core.operations import EditImage, MakeImage, MediaRef, Operation, Picture, Retouch, ref_of
 
-MAX_PROMPT_CHARS = 32_000
+MAX_PROMPT_CHARS = 8_000
 MAX_ANSWER_BYTES = 500_000_000
 MAX_N = 10
 ANNOUNCED = "png"  # the ending in the plan where no format is asked; the product has that of its content

@@ -17,7 +17,7 @@ from pipeline.core.kinds import NO_SOURCES, Answered, ClipFacts, Draft, JobConte
 from pipeline.core.model import Asset, Family, Limits, Refusal, Source
 from pipeline.core.operations import MakeVideo, MediaRef, Operation, ref_of
 
-MAX_PROMPT_CHARS = 32_000
+MAX_PROMPT_CHARS = 8_000
 MAX_CLIP_BYTES = 2_000_000_000
 MAX_SECONDS = 600
 MAX_REFERENCES = 16

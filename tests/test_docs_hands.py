@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from jobs import image, video
 from pipeline.report import EXIT_CODES
-from pipeline.routes import _options
+from pipeline.routes import _images_wire, _options, _video_wire
 from tests import pages
 
 
@@ -39,6 +40,18 @@ def test_every_option_of_a_remote_driver_is_on_the_page_of_routes(options: _opti
 @pytest.mark.parametrize("word", sorted(_options.OPENROUTER_WORDS | _options.OPENAI_WORDS))
 def test_every_word_for_what_a_model_can_do_is_on_the_page_of_routes(word: str) -> None:
     assert _is_told(word)
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken", "sent"),
+    [
+        ("image", image.MAX_PROMPT_CHARS, _images_wire.MAX_PROMPT_CHARS),
+        ("video", video.MAX_PROMPT_CHARS, _video_wire.MAX_PROMPT_CHARS),
+    ],
+)
+def test_a_prompt_may_be_as_long_as_its_page_says_and_no_route_takes_less(kind: str, taken: int, sent: int) -> None:
+    section = pages.section("docs/manifest.md", f"`{kind}`")
+    assert (taken, f"| `prompt` | text, up to {taken:,} characters |" in section) == (sent, True)
 
 
 def _is_told(name: str) -> bool:

@@ -29,7 +29,6 @@ MAX_MEDIA_BYTES = 32 * 1024 * 1024
 MAX_AUDIO_BYTES = 14_000_000
 IMAGES_IN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 AUDIO_IN: Mapping[str, str] = {"audio/wav": "wav", "audio/mpeg": "mp3"}
-TEXTS = frozenset({"text/plain", "application/json"})
 _ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _SCHEMA_NAME = "answer"
