@@ -262,14 +262,17 @@ def engine_workers(settings: Settings) -> int:
     return settings.engines.workers or auto_workers()
 
 
+def media_workers(settings: Settings) -> int:
+    return settings.engines.media_workers or max(1, engine_workers(settings) // 2)
+
+
 def _open_lanes(settings: Settings, spool: Spool, roots: Mapping[str, str]) -> Lanes:
-    engines = settings.engines
     return Lanes(
         roots={**roots, ASSETS: spool.assets},
         staging=spool.staging,
         engine_workers=engine_workers(settings),
-        media_workers=engines.media_workers,
-        memory_mb=engines.memory_mb,
+        media_workers=media_workers(settings),
+        memory_mb=settings.engines.memory_mb,
     )
 
 

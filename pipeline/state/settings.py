@@ -91,10 +91,10 @@ class LogTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class EngineTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Child processes. `workers` 0 follows cores and memory; `memory_mb` bounds one engine child."""
+    """Child processes. `workers` 0 follows cores and memory, `media_workers` 0 the workers; `memory_mb` bounds one."""
 
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
-    media_workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    media_workers: Annotated[int, Meta(ge=0, le=256)] = 0
     memory_mb: Annotated[int, Meta(ge=100)] = 2500
 
 

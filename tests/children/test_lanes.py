@@ -19,6 +19,8 @@ from pipeline.core.errors import (
 )
 from pipeline.core.limits import Stint
 from pipeline.media import av
+from pipeline.runtime import media_workers
+from pipeline.state.settings import EngineTable, Settings
 from tests.children.conftest import own_children, tone
 
 pytestmark = pytest.mark.real_time
@@ -167,3 +169,12 @@ def test_workers_follow_cores_and_memory(cores: int, available_mb: int, workers:
 
 def test_workers_of_this_machine_are_at_least_one() -> None:
     assert 1 <= auto_workers() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "children"), [({"workers": 9}, 4), ({"workers": 1}, 1), ({"workers": 9, "media_workers": 3}, 3)]
+)
+def test_there_is_a_media_child_for_two_engine_workers_unless_the_settings_say_how_many(
+    table: dict[str, int], children: int
+) -> None:
+    assert media_workers(Settings(engines=EngineTable(**table))) == children
