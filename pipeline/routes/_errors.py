@@ -299,6 +299,8 @@ def _hint(found: type[MediaspoolError], status: int, told: Told, page: bool) -> 
         return f"nothing was executed: {again}, later"
     if status == 404 and page:
         return "a web page answered: base_url ends in the wrong path"
+    if status == 404 and not told.is_json:  # who knows the API says in JSON that there is no such model
+        return "the server knows no such path: base_url mostly ends in /v1; else check the name of the model"
     return _HINTS.get(status, "correct the job; the reason is the route's own")
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from pipeline.core.confine import display
 from pipeline.core.drivers import Health, RouteConfig
 from pipeline.core.errors import ConfigError, RouteClosed
-from pipeline.core.origins import check_origins
+from pipeline.core.origins import check_origins, origin_of
 from pipeline.core.secret import Secret
 from pipeline.routes._body import JsonTree
 from pipeline.routes._hosts import is_near
@@ -42,16 +42,16 @@ def address_of(route: RouteConfig, default: str, real_hosts: frozenset[str]) -> 
     check_origins(route.options.get("result_origins", "").split(), f"result_origins of route {route.id}")
     base = (route.base_url or default).strip().rstrip("/")
     shown = display(base.partition("?")[0].rpartition("@")[2])
-    parts = urlsplit(base)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if origin_of(base) is None:  # a port that cannot be would look like a server that is down
         raise ConfigError(f"base_url of route {route.id} is no address: {shown}", hint="write it like https://host/v1")
+    parts = urlsplit(base)
     if parts.query or parts.fragment or "@" in parts.netloc:
         what = f"base_url of route {route.id} has more than an address in it"
         raise ConfigError(what, hint="leave out the query and the key; name the key in `key`")
     tail = next((tail for tail in _TAILS if parts.path.endswith(tail)), None)
     if tail is not None:
         raise ConfigError(f"base_url of route {route.id} ends with {tail}", hint=f"write {shown.removesuffix(tail)}")
-    if parts.scheme == "http" and not is_near(parts.hostname):
+    if parts.scheme == "http" and not is_near(parts.hostname or ""):
         _refuse_open_key(route, shown)
     return Address(base_url=base, is_real=parts.scheme == "https" and parts.hostname in real_hosts)
 

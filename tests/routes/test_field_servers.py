@@ -143,3 +143,13 @@ async def test_what_a_server_says_it_does_not_have_was_not_made(
 ) -> None:
     wrong = await refusal(desk, answer(body, status=501, kind="application/json"), SPEAK)
     assert type(wrong) is kind
+
+
+@pytest.mark.parametrize("body", [b"404 page not found", b""])
+async def test_a_path_that_a_server_does_not_know_is_told_apart_from_a_model_that_it_does_not_know(
+    desk: Desk, body: bytes
+) -> None:
+    wrong = await refusal(desk, answer(body, status=404, kind="text/plain"), SPEAK)
+    assert "ends in /v1" in wrong.hint
+    wrong = await refusal(desk, told({"error": "model not found, try pulling it first"}, status=404), SPEAK)
+    assert wrong.hint == "check the name of the model and what it can do"

@@ -30,6 +30,10 @@ def test_k8_without_an_address_the_public_api_is_meant() -> None:
 @pytest.mark.parametrize(
     "base_url",
     [
+        "http://127.0.0.1:99999/v1",
+        "http://127.0.0.1:port/v1",
+        "http://[::1/v1",
+        "http://[not-an-address]/v1",
         "https://openrouter.ai/api/v1/chat/completions",
         "openrouter.ai/api/v1",
         "https://key@openrouter.ai/api/v1",
