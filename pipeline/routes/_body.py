@@ -139,14 +139,14 @@ class Upload(AsyncIterator[bytes]):
     `sent` tells by path how a file stood that was read to its end, where it stood so from its first byte on.
     """
 
-    def __init__(self, pieces: Sequence[tuple[Piece, int]], files: Runner) -> None:
+    def __init__(self, pieces: Sequence[tuple[Piece, int]], began: Mapping[int, os.stat_result], files: Runner) -> None:
         self.sent: dict[str, os.stat_result] = {}
         self.length = sum(_length(piece) for piece, _ in pieces)
         self.given = 0
         self._pieces = list(reversed(pieces))
         self._at = 0
         self._files = files
-        self._began = {fd: os.fstat(fd) for _, fd in pieces if fd >= 0}
+        self._began = began
 
     @property
     def is_whole(self) -> bool:
@@ -180,8 +180,8 @@ class Upload(AsyncIterator[bytes]):
         found = _cached(fd, start, end - start)
         if found is None:
             found = await self._files(_read, fd, start, end - start)
-        if end == size and _stands(began := self._began[fd], os.fstat(fd)):
-            self.sent[piece.path] = began
+        if end == size and await self._files(_stands, fd, self._began[fd]):
+            self.sent[piece.path] = self._began[fd]
         return base64.b64encode(found) if is_base64 else found
 
 
@@ -190,18 +190,18 @@ async def opened(body: Body | None, files: Runner) -> AsyncIterator[Upload]:
     """The upload of a body whose files are open and as long as they were when they were hashed."""
     pieces = () if body is None else body.pieces
     with ExitStack() as held:
-        ready: list[tuple[Piece, int]] = []
+        ready, began = list[tuple[Piece, int]](), dict[int, os.stat_result]()
         for piece in pieces:
             if isinstance(piece, bytes):
                 ready.append((piece, -1))
                 continue
-            fd = await files(_open, piece)
+            fd, began[fd] = await files(_open, piece)
             held.callback(os.close, fd)
             ready.append((piece, fd))
-        yield Upload(ready, files)
+        yield Upload(ready, began, files)
 
 
-def _open(piece: FilePiece) -> int:
+def _open(piece: FilePiece) -> tuple[int, os.stat_result]:
     try:
         fd = os.open(piece.path, _OPEN)
     except FileNotFoundError as error:
@@ -212,11 +212,16 @@ def _open(piece: FilePiece) -> int:
     if not stat.S_ISREG(found.st_mode) or found.st_size != piece.size:
         os.close(fd)
         raise InputChanging(f"the input has {found.st_size} bytes and had {piece.size}", hint="run again when it rests")
-    return fd
+    return fd, found
 
 
-def _stands(one: os.stat_result, other: os.stat_result) -> bool:
-    marks = [(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino) for found in (one, other)]
+def _stands(fd: int, began: os.stat_result) -> bool:
+    """Does the file stand as it did? Of one that a share no longer tells of, nobody knows."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return False
+    marks = [(stood.st_size, stood.st_mtime_ns, stood.st_ctime_ns, stood.st_ino) for stood in (began, found)]
     return marks[0] == marks[1]
 
 

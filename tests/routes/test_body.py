@@ -2,8 +2,10 @@
 
 import base64
 import email
+import errno
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,23 @@ async def test_small_pieces_go_out_together_with_the_file_between_them(tmp_path:
     form = MultipartBody(fields=(("model", "m"), ("language", "en")), files=(file,))
     assert len((await sent(form))[1]) == 1
     assert len((await sent(JsonBody.of({"a": Base64File(path=path, size=1000)})))[1]) == 1
+
+
+async def test_how_a_file_stands_is_asked_beside_the_event_loop_and_a_share_that_cannot_tell_costs_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, fstat, asking = kept(tmp_path, b"abc"), os.fstat, list[threading.Thread]()
+
+    def once(fd: int) -> os.stat_result:
+        asking.append(threading.current_thread())
+        if len(asking) > 1:
+            raise OSError(errno.ESTALE, "stale file handle")
+        return fstat(fd)
+
+    part = FilePart(name="file", media_type="audio/wav", extension="wav", path=path, size=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", once)
+        async with opened(MultipartBody(fields=(), files=(part,)), trio.to_thread.run_sync) as upload:
+            whole = b"".join([stretch async for stretch in upload])
+    assert b"abc" in whole
+    assert (len(asking), threading.main_thread() in asking, dict(upload.sent)) == (2, False, {})
