@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from pipeline.children import audio, files, sound_stage
 from pipeline.children.av_work import EncodeFacts, EncodeParams
-from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
+from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError
 from pipeline.core.sound import Change, Chapter, Sound
@@ -51,7 +51,7 @@ def encode(spec: StageSpec, roots: Roots) -> StageResult:
     made = _written(spec, roots, recipe, params)
     size, sound = _read_back(spec.output, roots, recipe)
     audio.refuse_short(sound.seconds, made)
-    return StageResult(output=spec.output, facts=_raw(EncodeFacts(seconds=sound.seconds, size=size, sound=sound)))
+    return StageResult(output=spec.output, facts=packed(EncodeFacts(seconds=sound.seconds, size=size, sound=sound)))
 
 
 def _written(spec: StageSpec, roots: Roots, recipe: Recipe, params: EncodeParams) -> float:
@@ -147,7 +147,3 @@ def _read_back(ref: FileRef, roots: Roots, recipe: Recipe) -> tuple[int, Sound]:
             meter.add(lump)
         sound = meter.told()
         return source.seek(0, os.SEEK_END), msgspec.structs.replace(sound, seconds=decoder.seconds)
-
-
-def _raw(facts: Struct) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(facts))

@@ -7,13 +7,12 @@ The seed is fixed, so the same text gives the same bytes.
 
 import functools
 
-import msgspec
 import numpy as np
 from hibari import Hibari
 
 from pipeline.children import files, weights
 from pipeline.children.speech_work import HIBARI_RATE, SpeakFacts, SpeakParams
-from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.children.stage import Roots, StageResult, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError, InputError
 
@@ -35,7 +34,7 @@ def speak(spec: StageSpec, roots: Roots) -> StageResult:
     with files.sink(spec.output, roots, spec.limits.max_output_bytes) as sink:
         sink.write(np.rint(samples * (gain * 32767)).astype("<i2").tobytes())
     facts = SpeakFacts(rate=HIBARI_RATE, samples=len(samples), peak=round(peak * gain, 4))
-    return StageResult(output=spec.output, facts=msgspec.Raw(msgspec.json.encode(facts)))
+    return StageResult(output=spec.output, facts=packed(facts))
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,13 +10,12 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-import msgspec
 import numpy as np
 
 from pipeline.children import files, sound_stage
 from pipeline.children.av_work import EncodeFacts, EncodeParams
 from pipeline.children.join_work import JoinParams
-from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
+from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import ContractError, EngineError, InputError
 from pipeline.core.sound import Joined, Piece, Sound, Splice
@@ -82,7 +81,7 @@ def read_again(ref: FileRef, roots: Roots, made: "Wav") -> Sound:
 
 
 def _told(spec: StageSpec, facts: Joined | EncodeFacts) -> StageResult:
-    return StageResult(output=spec.output, facts=msgspec.Raw(msgspec.json.encode(facts)))
+    return StageResult(output=spec.output, facts=packed(facts))
 
 
 class Wav:

@@ -9,13 +9,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
 import pypdf
 from pypdf.errors import PyPdfError
 
 from pipeline.children import files
 from pipeline.children.pdf_work import MAX_TEXT_CHARS, PdfFacts
-from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.children.stage import Roots, StageResult, StageSpec, packed
 from pipeline.core.errors import InputError, LimitExceeded
 
 # Everything that pypdf is known to raise on a malformed file; it does not wrap what its parsers meet.
@@ -41,7 +40,7 @@ def text(spec: StageSpec, roots: Roots) -> StageResult:
         pages = len(reader.pages)
         _bound(pages, spec.limits.max_pages, "pages", "limit-pages")
         facts = PdfFacts(text=_text(reader, spec.limits.max_chars), pages=pages)
-    return StageResult(facts=msgspec.Raw(msgspec.json.encode(facts)))
+    return StageResult(facts=packed(facts))
 
 
 def _text(reader: pypdf.PdfReader, max_chars: int | None) -> str:

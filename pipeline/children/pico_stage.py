@@ -4,12 +4,11 @@ Runs in a fresh child per call, because the engine hung for ever in a process th
 (`<play file=...>`, `<speed ...>`) never reaches it: angle brackets become spaces. Volume is set below its clipping.
 """
 
-import msgspec
 from py_nanotts import NanoTTS
 
 from pipeline.children import files, weights
 from pipeline.children.speech_work import PICO_RATE, SAMPLE_BYTES, SpeakFacts, SpeakParams
-from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.children.stage import Roots, StageResult, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError, InputError
 
@@ -32,7 +31,7 @@ def speak(spec: StageSpec, roots: Roots) -> StageResult:
     with files.sink(spec.output, roots, spec.limits.max_output_bytes) as sink:
         sink.write(body)
     facts = SpeakFacts(rate=PICO_RATE, samples=len(body) // SAMPLE_BYTES, peak=round(peak, 4))
-    return StageResult(output=spec.output, facts=msgspec.Raw(msgspec.json.encode(facts)))
+    return StageResult(output=spec.output, facts=packed(facts))
 
 
 def _peak(body: bytes) -> float:

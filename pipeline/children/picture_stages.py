@@ -4,8 +4,6 @@ Run in the media lane, whose address space is bounded. What comes out holds pixe
 what a camera wrote beside them.
 """
 
-import msgspec
-from msgspec import Struct
 from PIL import Image
 
 from pipeline.children import pictures
@@ -20,7 +18,7 @@ from pipeline.children.picture_work import (
     ThumbnailParams,
     parse_steps,
 )
-from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.children.stage import Roots, StageResult, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError
 
@@ -29,7 +27,7 @@ def look(spec: StageSpec, roots: Roots) -> StageResult:
     """LookFacts of one input, decoded whole."""
     params = from_json(spec.params, LookParams)
     with pictures.opened(spec.inputs[0], roots, params.media_type, params.max_pixels) as picture:
-        return StageResult(facts=_raw(pictures.look(picture)))
+        return StageResult(facts=packed(pictures.look(picture)))
 
 
 def save(spec: StageSpec, roots: Roots) -> StageResult:
@@ -47,7 +45,7 @@ def thumbnail(spec: StageSpec, roots: Roots) -> StageResult:
         width, height = pictures.shown_size(picture)
         small = pictures.thumbnail(picture, params.side)
     webp = pictures.webp_within(small, params.max_bytes)
-    return StageResult(facts=_raw(ThumbnailFacts(width=width, height=height, webp=webp)))
+    return StageResult(facts=packed(ThumbnailFacts(width=width, height=height, webp=webp)))
 
 
 def composite(spec: StageSpec, roots: Roots) -> StageResult:
@@ -89,8 +87,4 @@ def _written(
 ) -> StageResult:
     pictures.save(picture, spec.output, roots, media_type, spec.limits.max_output_bytes, exact=exact)
     facts = SaveFacts(width=picture.width, height=picture.height, is_scaled=is_scaled)
-    return StageResult(output=spec.output, facts=_raw(facts))
-
-
-def _raw(facts: Struct) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(facts))
+    return StageResult(output=spec.output, facts=packed(facts))

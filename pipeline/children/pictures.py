@@ -81,10 +81,8 @@ def look(picture: ImageFile) -> LookFacts:
         picture.seek(number)
         picture.load()
     picture.seek(0)
+    width, height = shown_size(picture)
     orientation = picture.getexif().get(_ORIENTATION, 1)
-    width, height = picture.size
-    if orientation in _SIDEWAYS:
-        width, height = height, width
     turned = isinstance(orientation, int) and 2 <= orientation <= 8
     return LookFacts(width=width, height=height, frames=frames, has_alpha=has_alpha(picture), is_turned=turned)
 

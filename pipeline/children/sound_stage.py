@@ -10,7 +10,6 @@ from fractions import Fraction
 
 import av
 import av.error
-import msgspec
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.filter import Graph
@@ -20,12 +19,11 @@ from numpy.typing import NDArray
 from pipeline.children import audio, files, pcm
 from pipeline.children.pcm import Pcm
 from pipeline.children.sound_work import WeighParams
-from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
+from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError
 from pipeline.core.sound import Change, Sound
 
-FULL_SCALE = 32768.0
 FLAT = 32767  # a sample here or at the other end, with a neighbour that is too, was cut off
 FRAME_S = 0.05
 LUMP_S = 4  # each look at a sound costs; so many seconds of it are a few megabytes at most
@@ -47,7 +45,7 @@ class Opened(Struct, frozen=True, kw_only=True):
 def weigh(spec: StageSpec, roots: Roots) -> StageResult:
     """A Sound as facts."""
     sound = weighed(spec.inputs[0], roots, from_json(spec.params, WeighParams).demuxer)
-    return StageResult(facts=msgspec.Raw(msgspec.json.encode(sound)))
+    return StageResult(facts=packed(sound))
 
 
 def weighed(ref: FileRef, roots: Roots, demuxer: str) -> Sound:
@@ -105,7 +103,7 @@ class SoundMeter:
             rate=self._rate,
             channels=self._channels,
             lufs=round(lufs, 2) if lufs is not None and lufs > LEAST_LUFS else None,
-            peak=round(min(self._peak / FULL_SCALE, 1.0), 5),
+            peak=round(min(self._peak / pcm.FULL_SCALE, 1.0), 5),
             clipped=round(self._flat / (self.frames * self._channels or 1), 6),
             silence=round(self._silence.share(), 4),
             longest_silence_s=round(self._silence.longest * FRAME_S, 2),
@@ -131,7 +129,7 @@ class Silence:
         used = len(whole) // self._size * self._size
         squares = whole[:used].astype(np.float32)
         squares *= squares
-        self._note(squares.reshape(-1, self._size).mean(axis=1) < (SILENCE * FULL_SCALE) ** 2)
+        self._note(squares.reshape(-1, self._size).mean(axis=1) < (SILENCE * pcm.FULL_SCALE) ** 2)
         self._held, self._count = [whole[used:]], len(whole) - used
 
     def _note(self, are_silent: NDArray[np.bool_]) -> None:

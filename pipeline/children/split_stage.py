@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from fractions import Fraction
 
 import av
-import msgspec
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
@@ -20,7 +19,7 @@ from av.container import OutputContainer
 from pipeline.children import audio, files, pcm
 from pipeline.children.pcm import RATE, Pcm
 from pipeline.children.split_work import FORMS, PartFacts, PartForm, SplitFacts, SplitParams
-from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
+from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import EngineError, InputError
 
@@ -44,7 +43,7 @@ def split(spec: StageSpec, roots: Roots) -> StageResult:
             ref = FileRef(root=spec.output.root, path=f"{spec.output.path}{number:05}.{form.extension}")
             parts.append(_part(ref, roots, form, tape.between(start, end), max_bytes=room))
             room = None if room is None else room - parts[-1].size
-    return StageResult(output=spec.output, facts=msgspec.Raw(msgspec.json.encode(SplitFacts(parts=tuple(parts)))))
+    return StageResult(output=spec.output, facts=packed(SplitFacts(parts=tuple(parts))))
 
 
 class Tape:

@@ -47,3 +47,8 @@ class StageResult(Struct, frozen=True, kw_only=True):
     output: FileRef | None = None
     facts: msgspec.Raw = msgspec.Raw(b"{}")
     seconds: float = 0.0
+
+
+def packed(told: Struct) -> msgspec.Raw:
+    """Params or facts as the JSON that crosses the border."""
+    return msgspec.Raw(msgspec.json.encode(told))

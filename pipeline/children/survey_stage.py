@@ -7,13 +7,12 @@ ten seconds, apart from the answer itself.
 from collections.abc import Iterator
 from typing import Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.children import audio, files, pcm
 from pipeline.children.pcm import RATE, Samples
-from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.children.stage import Roots, StageResult, StageSpec, packed
 from pipeline.children.survey_work import SurveyParams
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError
@@ -50,7 +49,7 @@ def survey(spec: StageSpec, roots: Roots) -> StageResult:
         facts = found.told(
             first_s=decoder.first_s, channels=stream.codec_context.channels, tracks=len(container.streams.audio)
         )
-    return StageResult(facts=msgspec.Raw(msgspec.json.encode(facts)))
+    return StageResult(facts=packed(facts))
 
 
 class Findings:

@@ -7,15 +7,13 @@ metadata that it was made from stills. The same stills and options give the same
 from fractions import Fraction
 
 import av
-import msgspec
 from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from msgspec import Struct
 from PIL import Image
 
 from pipeline.children import audio, files, pictures
-from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec
+from pipeline.children.stage import FileRef, Roots, StageResult, StageSpec, packed
 from pipeline.children.stills import Film, film
 from pipeline.children.video_work import MADE_FROM, PosterFacts, PosterParams, StillsFacts, StillsParams
 from pipeline.core.decoding import from_json
@@ -41,7 +39,7 @@ def poster(spec: StageSpec, roots: Roots) -> StageResult:
             has_audio=bool(container.streams.audio),
         )
     pictures.save(frame, spec.output, roots, params.target_type, spec.limits.max_output_bytes, exact=False)
-    return StageResult(output=spec.output, facts=_raw(facts))
+    return StageResult(output=spec.output, facts=packed(facts))
 
 
 def stills(spec: StageSpec, roots: Roots) -> StageResult:
@@ -55,7 +53,7 @@ def stills(spec: StageSpec, roots: Roots) -> StageResult:
         raise EngineError("a video needs an output")
     made = film(shown, params)
     _encode(made, spec, spec.output, roots)
-    return StageResult(output=spec.output, facts=_raw(_read_back(spec.output, roots, made)))
+    return StageResult(output=spec.output, facts=packed(_read_back(spec.output, roots, made)))
 
 
 def _pictures(container: InputContainer) -> VideoStream:
@@ -122,7 +120,3 @@ def _read_back(output: FileRef, roots: Roots, made: Film) -> StillsFacts:
     if (frames, size) != (made.frames, made.size):
         raise EngineError(f"{frames} frames of {size} came out of {made.frames} of {made.size}")
     return StillsFacts(width=size[0], height=size[1], frames=frames, seconds=frames / made.fps)
-
-
-def _raw(facts: Struct) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(facts))

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from pipeline.children import audio, files, pcm, whisper_model
 from pipeline.children.pcm import RATE, Pcm, Samples
-from pipeline.children.stage import Roots, StageResult, StageSpec
+from pipeline.children.stage import Roots, StageResult, StageSpec, packed
 from pipeline.children.whisper_model import Heard
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
 from pipeline.core.decoding import from_json
@@ -57,7 +57,7 @@ def transcribe(spec: StageSpec, roots: Roots) -> StageResult:
         language=transcript.language,
         size=len(body),
     )
-    return StageResult(output=spec.output, facts=msgspec.Raw(msgspec.json.encode(facts)))
+    return StageResult(output=spec.output, facts=packed(facts))
 
 
 def windows(chunks: Iterator[Pcm]) -> Iterator[Window]:

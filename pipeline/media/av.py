@@ -7,13 +7,11 @@ be opened at all.
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from pipeline.children.av_work import EncodeFacts, EncodeParams
 from pipeline.children.join_work import JoinParams
 from pipeline.children.pdf_work import PdfFacts
 from pipeline.children.sound_work import WeighParams
-from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
+from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.errors import InputError, UnsupportedOperation
 from pipeline.core.model import Media
@@ -51,7 +49,7 @@ def encode(
         stage="join_stage:bind" if media_type == WAV else "av_stage:encode",
         inputs=tuple(sources),
         output=target,
-        params=_raw(EncodeParams(media_type=media_type, tags=dict(tags or {}), chapters=tuple(chapters))),
+        params=packed(EncodeParams(media_type=media_type, tags=dict(tags or {}), chapters=tuple(chapters))),
         limits=limits,
         deadline_s=ENCODE_DEADLINE_S + seconds * SLOWEST_ENCODING,
     )
@@ -66,7 +64,7 @@ def weigh(ref: FileRef, demuxer: str) -> StageSpec:
     return StageSpec(
         stage="sound_stage:weigh",
         inputs=(ref,),
-        params=_raw(WeighParams(demuxer=demuxer)),
+        params=packed(WeighParams(demuxer=demuxer)),
         deadline_s=WEIGH_DEADLINE_S,
     )
 
@@ -83,7 +81,7 @@ def join(
         stage="join_stage:join",
         inputs=tuple(refs),
         output=target,
-        params=_raw(JoinParams(demuxers=tuple(demuxers), join=wish)),
+        params=packed(JoinParams(demuxers=tuple(demuxers), join=wish)),
         limits=StageLimits(max_output_bytes=min(max_bytes or MAX_WAV_BYTES, MAX_WAV_BYTES)),
         deadline_s=WEIGH_DEADLINE_S,
     )
@@ -112,7 +110,3 @@ def demuxer_of(media: Media) -> str:
     if media.demuxer is None:
         raise InputError(f"{media.media_type} has no audio that can be decoded", code="input-type")
     return media.demuxer
-
-
-def _raw(params: msgspec.Struct) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(params))

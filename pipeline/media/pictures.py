@@ -15,7 +15,7 @@ from pipeline.children.picture_work import (
     ThumbnailFacts,
     ThumbnailParams,
 )
-from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
+from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec, packed
 from pipeline.children.video_work import PosterFacts, PosterParams
 from pipeline.core.decoding import from_json
 from pipeline.core.model import Media
@@ -29,14 +29,14 @@ MAX_WRITTEN_BYTES = 1_000_000_000
 def look(ref: FileRef, media: Media, *, max_pixels: int | None) -> StageSpec:
     """Decode a picture whole and tell what it is."""
     params = LookParams(media_type=media.media_type, max_pixels=max_pixels)
-    return StageSpec(stage="picture_stages:look", inputs=(ref,), params=_raw(params), deadline_s=DEADLINE_S)
+    return StageSpec(stage="picture_stages:look", inputs=(ref,), params=packed(params), deadline_s=DEADLINE_S)
 
 
 def thumbnail(ref: FileRef, media: Media, *, side: int, max_bytes: int) -> StageSpec:
     """A picture small enough to stand inside a page."""
     params = ThumbnailParams(media_type=media.media_type, side=side, max_bytes=max_bytes)
     return StageSpec(
-        stage="picture_stages:thumbnail", inputs=(ref,), params=_raw(params), deadline_s=THUMBNAIL_DEADLINE_S
+        stage="picture_stages:thumbnail", inputs=(ref,), params=packed(params), deadline_s=THUMBNAIL_DEADLINE_S
     )
 
 
@@ -86,11 +86,7 @@ def _writing(stage: str, inputs: tuple[FileRef, ...], target: FileRef, params: m
         stage=stage,
         inputs=inputs,
         output=target,
-        params=_raw(params),
+        params=packed(params),
         limits=StageLimits(max_output_bytes=MAX_WRITTEN_BYTES),
         deadline_s=DEADLINE_S,
     )
-
-
-def _raw(params: msgspec.Struct) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(params))

@@ -2,10 +2,8 @@
 
 import os
 
-import msgspec
-
 from pipeline.children.split_work import FORMS, RATE, SplitFacts, SplitParams
-from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec
+from pipeline.children.stage import FileRef, StageLimits, StageResult, StageSpec, packed
 from pipeline.children.survey_work import SurveyParams
 from pipeline.core.decoding import from_json
 from pipeline.core.hearing import Cut, Survey
@@ -25,7 +23,7 @@ def survey(
     return StageSpec(
         stage="survey_stage:survey",
         inputs=(ref,),
-        params=msgspec.Raw(msgspec.json.encode(params)),
+        params=packed(params),
         limits=StageLimits(max_seconds=max_seconds),
         deadline_s=SURVEY_DEADLINE_S,
     )
@@ -50,7 +48,7 @@ def split(
         stage="split_stage:split",
         inputs=(ref,),
         output=target,
-        params=msgspec.Raw(msgspec.json.encode(params)),
+        params=packed(params),
         limits=StageLimits(max_seconds=max_seconds, max_output_bytes=max_bytes),
         deadline_s=SPLIT_DEADLINE_S,
     )

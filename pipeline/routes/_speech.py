@@ -9,12 +9,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-import msgspec
 from msgspec import Struct
 
 from pipeline.children.lanes import Lane, Lanes
 from pipeline.children.speech_work import SAMPLE_BYTES, SpeakFacts, SpeakParams
-from pipeline.children.stage import FileRef, StageLimits, StageSpec
+from pipeline.children.stage import FileRef, StageLimits, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.drivers import Exchange
 from pipeline.core.model import Estimate, Refusal
@@ -121,7 +120,7 @@ def _spec(booth: Booth, params: SpeakParams, target: FileRef) -> StageSpec:
     return StageSpec(
         stage=booth.stage,
         output=target,
-        params=msgspec.Raw(msgspec.json.encode(params)),
+        params=packed(params),
         limits=StageLimits(max_output_bytes=MAX_PIECE_BYTES),
         deadline_s=booth.deadline_s,
     )

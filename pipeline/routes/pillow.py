@@ -4,11 +4,9 @@ Size, crop, turn, colour, blur, text, overlay, another format. The same picture 
 is not understood here and never guessed at: only `retouch` is offered.
 """
 
-import msgspec
-
 from pipeline.children.lanes import Lanes
 from pipeline.children.picture_work import READABLE, WRITABLE, RetouchParams, SaveFacts, parse_steps, target_type
-from pipeline.children.stage import FileRef, StageLimits, StageSpec
+from pipeline.children.stage import FileRef, StageLimits, StageSpec, packed
 from pipeline.core.decoding import from_json
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
 from pipeline.core.errors import InputError, UnsupportedOperation
@@ -94,7 +92,7 @@ class Pillow:
             stage="picture_stages:retouch",
             inputs=tuple(self._lanes.ref(picture.path) for picture in pictures),
             output=target,
-            params=msgspec.Raw(msgspec.json.encode(params)),
+            params=packed(params),
             limits=StageLimits(max_output_bytes=MAX_OUTPUT_BYTES),
             deadline_s=min(DEADLINE_S, self.route.call_timeout_s),
         )

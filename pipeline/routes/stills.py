@@ -6,11 +6,9 @@ what it was made from. The prompt is one of a closed list of motions; any other 
 
 import re
 
-import msgspec
-
 from pipeline.children.lanes import Lanes
 from pipeline.children.picture_work import READABLE
-from pipeline.children.stage import FileRef, StageLimits, StageSpec
+from pipeline.children.stage import FileRef, StageLimits, StageSpec, packed
 from pipeline.children.video_work import (
     CROSSFADE,
     MADE_FROM,
@@ -118,7 +116,7 @@ class Stills:
             stage="video_stages:stills",
             inputs=tuple(self._lanes.ref(still.path) for still in stills),
             output=target,
-            params=msgspec.Raw(msgspec.json.encode(params)),
+            params=packed(params),
             limits=StageLimits(max_output_bytes=MAX_OUTPUT_BYTES),
             deadline_s=self.route.call_timeout_s,
         )

@@ -5,11 +5,9 @@ Models are the packaged `base` (99 languages) and `tiny.en`, and any CTranslate2
 `models.transcribe` is the model where a job names none. Answers a Transcript as JSON; no speech is an empty one.
 """
 
-import msgspec
-
 from pipeline.children import weights
 from pipeline.children.lanes import Lanes
-from pipeline.children.stage import FileRef, StageLimits, StageSpec
+from pipeline.children.stage import FileRef, StageLimits, StageSpec, packed
 from pipeline.children.whisper_work import WhisperFacts, WhisperParams
 from pipeline.core.decoding import from_json
 from pipeline.core.drivers import DriverFacts, Exchange, Health, Reply, RouteConfig
@@ -132,7 +130,7 @@ class Whisper:
             stage="whisper_stage:transcribe",
             inputs=(self._lanes.ref(ask.audio.path),),
             output=target,
-            params=msgspec.Raw(msgspec.json.encode(params)),
+            params=packed(params),
             limits=StageLimits(max_output_bytes=MAX_TRANSCRIPT_BYTES, max_seconds=max_seconds(ask, limits)),
             deadline_s=self.route.call_timeout_s,
         )
