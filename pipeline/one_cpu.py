@@ -87,7 +87,8 @@ class Keeper:
         """How many CPUs are busy with this process, of a moment in which it is free."""
         began, used = time.monotonic(), time.process_time()
         self._ended.wait(APART_S)
-        return (time.process_time() - used) / (time.monotonic() - began)
+        lasted = time.monotonic() - began  # nothing by a coarse clock, or one that stands still, as under libfaketime
+        return (time.process_time() - used) / (lasted or APART_S)
 
 
 @contextlib.contextmanager

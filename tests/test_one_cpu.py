@@ -146,3 +146,19 @@ with one_cpu.together():
 def test_a_container_that_lets_nobody_ask_for_cpus_runs_as_one_without_any_of_this() -> None:
     told = subprocess.run([sys.executable, "-c", FILTERED], capture_output=True, text=True, check=False)
     assert (told.stdout.split(), told.stderr) == (["0", "True"], "")
+
+
+STANDING = """
+import time
+time.monotonic = lambda: 1.0
+from pipeline import one_cpu
+with one_cpu.together():
+    until = time.perf_counter() + 0.2
+    while time.perf_counter() < until:
+        pass
+"""
+
+
+def test_a_clock_that_stands_still_breaks_nothing() -> None:
+    ran = subprocess.run([sys.executable, "-c", STANDING], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
