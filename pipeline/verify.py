@@ -84,7 +84,8 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         receipts = 0
         for path, known in () if broken else _proofs(seat, there):
             receipts += 1
-            told += () if _proves(path, known) else (_receipt(spool, path, known, is_repairing=is_repairing),)
+            if (state := _proof_state(path, known)) is not None:
+                told.append(_receipt(spool, path, known, state, is_repairing=is_repairing))
     findings = tuple(told)
     code = BROKEN if broken else DIFFERENT if any(item.state != "repaired" for item in findings) else 0
     made = Verified(
@@ -170,16 +171,15 @@ def _proofs(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[tuple[str, JobRe
                 yield row.path + RECEIPT_SUFFIX, job.receipt
 
 
-def _proves(path: str, known: JobReceipt) -> bool:
-    """Does the file say what the ledger says?"""
+def _proof_state(path: str, known: JobReceipt) -> State | None:
+    """None where the file says what the ledger says; it differs where it is a whole receipt, as of an earlier run."""
     try:
-        return unpack(read_proof(path), JobReceipt) == known
+        return None if unpack(read_proof(path), JobReceipt) == known else "differs"
     except LedgerError:
-        return False
+        return "damaged" if os.path.lexists(path) else "missing"
 
 
-def _receipt(spool: Spool, path: str, known: JobReceipt, *, is_repairing: bool) -> Finding:
-    state: State = "damaged" if os.path.lexists(path) else "missing"
+def _receipt(spool: Spool, path: str, known: JobReceipt, state: State, *, is_repairing: bool) -> Finding:
     if is_repairing:
         store = Store(staging=spool.staging, assets=spool.assets, quarantine=spool.quarantine)
         store.publish([receipt_publication(path, known, store.part_of(path, known.place or ""))])
@@ -289,6 +289,7 @@ _ADVICE: Mapping[tuple[What, State], str] = {
     ("record", "missing"): "missing records of paid calls: {verify} --repair writes them anew from the ledger",
     ("receipt", "damaged"): "damaged receipts: {verify} --repair writes them anew from the ledger",
     ("receipt", "missing"): "missing receipts: {verify} --repair writes them anew from the ledger",
+    ("receipt", "differs"): "receipts that differ are of an earlier run, or edited: {verify} --repair writes them anew",
     ("record", "set aside"): "records set aside are in quarantine/; the ledger knows nothing of their calls",
     (
         "product",

@@ -306,7 +306,7 @@ def test_a_receipt_that_is_damaged_or_gone_is_found_and_written_anew_from_the_le
     found = verify(seat(folder), is_repairing=False)
     assert isinstance(found.record, Verified)
     told = [(item.what, item.path, item.state) for item in found.record.findings]
-    states = ((gone, "missing"), (cut, "damaged"), (edited, "damaged"))
+    states = ((gone, "missing"), (cut, "damaged"), (edited, "differs"))
     assert told == [("receipt", str(path), state) for path, state in states]
     assert (found.exit_code, found.record.receipts, "3 receipts" in found.text) == (3, 3, True)
     assert found_in(folder, repair=True) == [("receipt", "repaired")] * 3
