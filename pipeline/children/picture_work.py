@@ -284,7 +284,7 @@ def _blur(name: str, words: list[str]) -> Step:
 def _border(name: str, words: list[str]) -> Step:
     if len(words) != 2:
         raise _wrong("border needs a width and a colour", "write border 10 white")
-    return Border(pixels=int(_number(words[0], 1, 2000, "border 10 white")), colour=_colour(words[1]))
+    return Border(pixels=_whole(words[0], 1, 2000, "border 10 white"), colour=_colour(words[1]))
 
 
 def _background(name: str, words: list[str]) -> Step:
@@ -306,7 +306,7 @@ def _text(name: str, words: list[str]) -> Step:
     line = " ".join(words[3:])
     if len(line) > MAX_TEXT_CHARS or not line.isprintable():
         raise _wrong("the text of a step is not one printable line", f"give it at most {MAX_TEXT_CHARS} characters")
-    size = int(_number(words[1], 4, 2000, "text bottom 40 white Good morning"))
+    size = _whole(words[1], 4, 2000, "text bottom 40 white Good morning")
     return Text(where=_where(words[0]), size=size, colour=_colour(words[2]), words=line)
 
 
@@ -344,6 +344,13 @@ def _number(text: str, least: float, most: float, example: str) -> float:
     if _NUMBER.fullmatch(text) is None or not least <= float(text) <= most:
         raise _wrong(f"a number from {least:g} to {most:g} is needed", f"write {example}")
     return float(text)
+
+
+def _whole(text: str, least: int, most: int, example: str) -> int:
+    number = _number(text, least, most, example)
+    if not number.is_integer():
+        raise _wrong(f"a whole number from {least} to {most} is needed", f"write {example}")
+    return int(number)
 
 
 def _where(text: str) -> Where:

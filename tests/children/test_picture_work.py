@@ -33,6 +33,7 @@ GOOD: list[tuple[str, work.Step]] = [
 BAD = [
     *("", "make it pop", "resize", "resize 800", "resize x", "resize 0x5", "resize 99999x1", "resize 5%5", "fit 800x"),
     *("crop 4x3+1", "crop x3", "rotate", "rotate 361", "rotate ninety", "grayscale 1", "blur -1", "blur nan"),
+    *("border 10.7 white", "text top 40.5 white a"),
     *("border 10", "border 0 white", "background mauve", "overlay", "overlay middle", "overlay top 2", "blur 1e3"),
     *(
         "text top 40 white",
