@@ -18,7 +18,7 @@ from pipeline import __version__
 from pipeline.answer import SCHEMA, Answer, counted, joined, shown_size
 from pipeline.children.limits import available_mb, usable_cores
 from pipeline.core.confine import display, display_path
-from pipeline.core.errors import MediaspoolError, PaceBroken
+from pipeline.core.errors import ConfigError, MediaspoolError, PaceBroken
 from pipeline.core.limits import MEGABYTE
 from pipeline.core.model import RouteId
 from pipeline.core.notices import Notifier
@@ -30,12 +30,12 @@ from pipeline.report import PRECEDENCE, exit_code
 from pipeline.runtime import Drivers, engine_workers, look_at, open_drivers, open_notifier
 from pipeline.seat import Seat
 from pipeline.state.database import shared_disk_problem
-from pipeline.state.durable import free_bytes, free_files, may_read
+from pipeline.state.durable import ensure_one_disk, free_bytes, free_files, may_read
 from pipeline.state.ledger_rows import RunRow
 from pipeline.state.linux import file_system_magic
 from pipeline.state.pace import Pace, Used
 from pipeline.state.settings import GROUPS, find_secret, route_configs, settings_path
-from pipeline.state.spool import Spool
+from pipeline.state.spool import MOVED_BETWEEN, Spool
 from pipeline.state.store import SPARE_FILES
 from pipeline.trace.redact import Redactor
 
@@ -229,6 +229,10 @@ def _spool(name: str, seat: Seat) -> Finding:
         hint = "check owner, mode and mount of this folder"
         summary = f"{shown} cannot be written: {problem}"
         return Finding(check=name, ok=False, summary=summary, hint=hint, exit_code=UNWRITABLE)
+    try:
+        ensure_one_disk(folder, MOVED_BETWEEN if is_made else ())
+    except ConfigError as error:
+        return Finding(check=name, ok=False, summary=error.message, hint=error.hint, exit_code=CONFIGURATION)
     return Finding(check=name, ok=True, summary=f"{shown} can be {'written' if is_made else 'made'}")
 
 

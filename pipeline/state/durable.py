@@ -30,6 +30,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNWRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR})
 _UNSYNCABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.EINVAL})
 _NO_NAME = frozenset({errno.EINVAL, errno.EILSEQ})
+_WHOLE = "what is made is moved there by its name: put the whole spool on one disk, under one mount"
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -49,6 +50,8 @@ def mapped(error: OSError, path: str) -> MediaspoolError:
     if error.errno in _UNWRITABLE:
         hint = "check owner, mode and mount of the folder"
         return StoreError(f"'{shown}' cannot be written: {why}", code="output-unwritable", hint=hint)
+    if error.errno == errno.EXDEV:
+        return StoreError(f"'{shown}' lies under another mount than the rest of the spool", hint=_WHOLE)
     if error.errno == errno.ENAMETOOLONG:
         return InputError(f"'{shown}' is too long a name", code="path-unsafe", hint="choose a shorter `out`")
     return StoreError(f"'{shown}': {why}", hint="check the disk and the system log")
@@ -322,6 +325,16 @@ def is_full(folder: str) -> bool:
     with border(folder):
         disk = os.statvfs(deepest(folder))
     return bool(disk.f_blocks and not disk.f_bavail) or bool(disk.f_files and not disk.f_favail)
+
+
+def ensure_one_disk(root: str, names: Iterable[str]) -> None:
+    """ConfigError where a folder of `root` lies on another disk, mounted or by a link: nothing can be moved there."""
+    for name in names:
+        path = os.path.join(root, name)
+        with border(path):  # one that is missing is made where the rest is
+            is_elsewhere = os.path.isdir(path) and os.stat(path).st_dev != os.stat(root).st_dev
+        if is_elsewhere:
+            raise ConfigError(f"'{display(path)}' lies on another disk than the rest of the spool", hint=_WHOLE)
 
 
 def on_one_disk(one: str, other: str) -> bool:

@@ -32,6 +32,7 @@ from pipeline.state.durable import (
     PRIVATE,
     border,
     ensure_mine,
+    ensure_one_disk,
     make_folders,
     may_read,
     remove,
@@ -62,6 +63,7 @@ _FOLDERS = (
     "quarantine",
     "catalogues",
 )
+MOVED_BETWEEN = ("incoming", "claimed", "done", "failed", "staging", "assets", "reports", "quarantine")
 
 Origin = Literal["incoming", "standing", "file"]
 End = Literal["done", "failed", "claimed"]
@@ -115,6 +117,7 @@ class Spool:
             for name in _FOLDERS:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(spool._folder(name), FOLDER_MODE)
+            ensure_one_disk(spool.root, MOVED_BETWEEN)
         return spool
 
     @contextlib.contextmanager

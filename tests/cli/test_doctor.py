@@ -150,6 +150,15 @@ def test_a_disk_that_takes_hardly_a_further_file_is_told_and_every_run_warns(tmp
         assert (found.ok, "inodes free" in found.summary, found.exit_code) == (False, True, 74)
 
 
+@pytest.mark.privileged
+def test_a_spool_on_two_disks_is_told(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.run()
+    with mounted(folder.spool / "quarantine"):
+        found = finding(check(folder), "spool")
+    assert (found.ok, found.exit_code) == (False, 78)
+
+
 def test_a_spool_that_cannot_be_written_is_73(folder: Folder) -> None:
     there = msgspec.structs.replace(seat(folder), root="/sys/kernel")
     answer = doctor.check(there)

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError, RunBusy, StoreError
 from pipeline.state.spool import Spool
+from tests.disks import mounted
 
 
 @pytest.fixture
@@ -88,6 +89,22 @@ def test_a_world_writable_root_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(ConfigError, match="everybody may write"):
         Spool.create(str(tmp_path / "open"))
+
+
+@pytest.mark.privileged
+@pytest.mark.parametrize("name", ["staging", "assets", "reports", "incoming", "claimed"])
+@pytest.mark.parametrize("is_link", [False, True], ids=["a mount", "a link"])
+def test_a_folder_on_another_disk_is_refused_before_anything_has_to_be_moved_there(
+    tmp_path: Path, spool: Spool, name: str, is_link: bool
+) -> None:
+    os.rmdir(f"{spool.root}/{name}")
+    place = tmp_path / "elsewhere" if is_link else Path(spool.root, name)
+    with mounted(place):
+        if is_link:
+            os.symlink(place, f"{spool.root}/{name}")
+        with pytest.raises(ConfigError, match=f"{name}' lies on another disk") as error:
+            Spool.create(spool.root)
+    assert "one disk" in error.value.hint
 
 
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_close_that_fails_where_nothing_was_written_ends_no_run(tmp_path: Path
             store.close()
         return 0
 
-    for nth in (1, 2):
+    for nth in (2, 3):  # the first is of the note that a run has begun, which was written
         ended = tracer.run(work, fault=Fault(call="close", nth=nth, error=errno.EIO, below=str(tmp_path)))
         assert (ended.code, ended.fault_at is not None) == (0, True)
 
@@ -289,6 +289,23 @@ def test_invariant_17_a_disk_without_inodes_is_told_as_that_and_leaves_no_room_t
         assert (error.value.code, "df -i" in error.value.hint) == ("disk-full", True)
         subprocess.run(["mount", "-o", "remount,nr_inodes=300", str(disk)], check=True)
         store.ensure_room(1)
+
+
+def test_an_answer_that_cannot_be_moved_under_another_mount_says_so(tmp_path: Path, make: Make, tracer: Tracer) -> None:
+    """Two mounts of one disk look like one."""
+    store = make.store(tmp_path)
+    with store.stage("a") as staged:
+        staged.write(b"x")
+        staged.sync()
+
+    def work() -> int:
+        try:
+            store.adopt(staged.path, sha256=sha(b"x"), media=WAV)
+        except StoreError as error:
+            return 7 if "another mount" in error.message else 8
+        return 9
+
+    assert tracer.run(work, fault=Fault(call="rename", nth=1, error=errno.EXDEV)).code == 7
 
 
 @pytest.mark.privileged
