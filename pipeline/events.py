@@ -106,6 +106,7 @@ class EventStream:
         self._stream = stream
         self._clock = clock
         self._run = ""
+        self.is_cut_off = False
 
     def started(self, run: RunId) -> None:
         self._run = run
@@ -164,7 +165,8 @@ class EventStream:
         )
 
     def _tell(self, event: Event) -> None:
-        say(self._stream, msgspec.json.encode(event).decode() + "\n")
+        if not say(self._stream, msgspec.json.encode(event).decode() + "\n"):
+            self.is_cut_off = True  # what follows leads nowhere
 
 
 class Several:

@@ -100,6 +100,10 @@ def _run(seat: Seat, request: RunRequest, events: EventStream | None, *, is_live
         result = trio.run(app.run, request, seat.settings, world, caught)
     if events is not None:
         events.closed(result.whole)
+        if events.is_cut_off:
+            lost = "not all events could be written; the report of the run has what is missing"
+            whole = msgspec.structs.replace(result.whole, warnings=(*result.whole.warnings, lost))
+            return msgspec.structs.replace(result, whole=whole)
     return result
 
 
