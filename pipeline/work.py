@@ -32,11 +32,25 @@ from pipeline.media import av, pictures, recordings
 from pipeline.publishing import Publisher, product_path
 from pipeline.state.durable import border
 from pipeline.state.ledger import Ledger
+from pipeline.state.linux import give_back
 from pipeline.state.roots import Roots
 from pipeline.trace.logs import Log
 
 AT_HAND_BYTES = 1 << 17  # copied at once; for more the event loop is not kept
+GIVEN_BACK_EVERY = 500  # jobs
 MAX_PARTS_BYTES = 16_000_000_000  # of all parts of one recording
+
+
+class Thrift:
+    """Has memory given back as jobs end: of thousands, more and more would stay where it is."""
+
+    def __init__(self) -> None:
+        self._jobs = 0
+
+    def ended(self) -> None:
+        self._jobs += 1
+        if self._jobs % GIVEN_BACK_EVERY == 0:
+            give_back()
 
 
 class Bench(Struct, frozen=True, kw_only=True):
@@ -53,6 +67,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     reached: Reached
     scratch: Path
     at_work: set[Tab] = msgspec.field(default_factory=set)
+    thrift: Thrift = msgspec.field(default_factory=Thrift)
 
 
 class Terms(Struct, frozen=True, kw_only=True):

@@ -64,6 +64,7 @@ async def run_job(bench: Bench, decision: Decision, terms: Terms) -> Outcome | U
         bench.log.event("bug", level="error", place=job.place, error=type(error).__name__, at=_where(error))
         bug = EngineError(f"a bug in mediaspool: {type(error).__name__}", code="internal", hint="please report it")
         outcome = await end_job(bench, decision, terms.manifest, bug)
+    bench.thrift.ended()
     wall = time.monotonic() - started
     bench.log.event("job-ended", place=job.place, kind=job.kind, verdict=outcome.verdict, ms=round(wall * 1000))
     return msgspec.structs.replace(outcome, wall_s=round(wall, 3))

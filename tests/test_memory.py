@@ -1,9 +1,11 @@
 """What a process holds after a run, asked of the C library itself; the soak measures it over thousands of jobs."""
 
+import resource
 import shutil
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,9 @@ import pytest
 from pipeline import desk, overview
 from pipeline.core.model import JobId, Place, RunId
 from pipeline.state.ledger import Ledger
+from pipeline.state.linux import be_thrifty
 from pipeline.verify import Verified, verify
+from pipeline.work import GIVEN_BACK_EVERY, Thrift
 from tests.cli.conftest import seat
 from tests.makers import Folder
 
@@ -46,6 +50,28 @@ def test_all_threads_of_a_run_share_one_pool_of_memory(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert (ran.stdout, ran.stderr) == ("1\n", "")
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def jobs_end() -> None:
+    thrift = Thrift()
+    for _ in range(GIVEN_BACK_EVERY):
+        thrift.ended()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+@pytest.mark.parametrize("happens", [be_thrifty, jobs_end])
+def test_what_is_free_is_given_back_when_a_run_begins_and_as_jobs_end(happens: Callable[[], object]) -> None:
+    blocks = [bytes(4000) for _ in range(10_000)]
+    kept = [*blocks[::50], blocks[-1]]  # between them all is free, but not at the end, where glibc looks by itself
+    del blocks
+    before = resident()
+    happens()
+    assert before - resident() > 30_000_000
+    assert len(kept) == 201
 
 
 @pytest.mark.real_time

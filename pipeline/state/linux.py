@@ -109,10 +109,19 @@ def open_hints(folders: Iterable[str]) -> int | None:
 
 
 def be_thrifty() -> bool:
-    """Ask the C library for one pool of memory for all threads, and for what is free. False where it cannot be asked.
+    """Ask the C library for one pool of memory for all threads, and for what is free, also of an earlier run of this
+    process. False where it cannot be asked.
 
     By itself glibc gives the threads of each run pools of their own, which it hardly ever gives back, and once a block
     of some megabytes was freed it puts such blocks into the pools too: after some thousand jobs half of them is free.
     """
     mallopt = getattr(_libc(), "mallopt", None)
-    return mallopt is not None and all(mallopt(what, value) for what, value in _THRIFT)
+    return give_back() and mallopt is not None and all(mallopt(what, value) for what, value in _THRIFT)
+
+
+def give_back() -> bool:
+    """Let the system have every page that is free, wherever it lies. Takes two milliseconds for a hundred megabytes."""
+    trim = getattr(_libc(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    return trim is not None

@@ -26,7 +26,7 @@ from pathlib import Path
 import trio
 from msgspec import Struct
 
-from pipeline import app
+from pipeline import app, one_cpu
 from pipeline.core.model import Outcome
 from pipeline.onlooker import Nobody
 from pipeline.runtime import World, utc_now
@@ -229,7 +229,8 @@ def soak(root: Path, jobs: int, runs: int, minutes: float) -> Marks:
                 first, end = jobs * number // runs, jobs * (number + 1) // runs
                 files = tuple(manifests(root, first, end - first))
                 marks.begin()
-                trio.run(app.run, app.RunRequest(spool=str(root / "spool"), files=files), settings, world)
+                with one_cpu.together():  # as a run of the program does
+                    trio.run(app.run, app.RunRequest(spool=str(root / "spool"), files=files), settings, world)
                 marks.rest()
                 if time.perf_counter() > until_s:
                     print(f"stopped after {marks.verdicts.total()} of {jobs} jobs: the time is up")
