@@ -12,11 +12,10 @@ from msgspec import Struct
 
 from jobs._chapters import chapter_names, playlist
 from jobs._speaking import Reel
-from pipeline.core.kinds import Draft, JobContext
+from pipeline.core.kinds import PLAYLIST, Draft, JobContext
 from pipeline.core.sound import Chapter, Sound
 
 SpeechFormat = Literal["wav", "mp3", "opus", "flac", "m4a", "m4b"]
-PLAYLIST = "m3u"
 MEDIA_TYPES: Mapping[SpeechFormat, str] = {
     "wav": "audio/wav",
     "mp3": "audio/mpeg",

@@ -17,7 +17,7 @@ from jobs._chapters import Book, ChapterText, book_of
 from jobs._cues import Fit, against_fits, end_of, fit_figures, lay, slots_of
 from jobs._hearing import AUTO, against_language
 from jobs._listening import ENGINE, against_heard, heard_figures, listen
-from jobs._recording import PLAYLIST, SpeechFormat, Spoken, file_per_chapter, one_file, tags_of
+from jobs._recording import SpeechFormat, Spoken, file_per_chapter, one_file, tags_of
 from jobs._sentences import DEFAULT_LANGUAGE, Chunk, guess_language, has_words, plain_markdown, speech_chunks
 from jobs._speaking import Take, join, levelled, manner_of, speak_all
 from jobs._speech_signs import Stretch, doubt, figures, parts_of
@@ -25,7 +25,7 @@ from jobs._text import Spoken as Cue
 from jobs._text import canonical, decode_text, flow
 from pipeline.core.errors import InputError, LimitExceeded
 from pipeline.core.hearing import Hearing
-from pipeline.core.kinds import JobContext, KindResult
+from pipeline.core.kinds import PLAYLIST, JobContext, KindResult
 from pipeline.core.model import Family, Limits, Refusal, Source
 from pipeline.core.operations import Operation, Speak
 from pipeline.core.portions import DEFAULT_PORTION, Portion

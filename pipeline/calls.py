@@ -5,25 +5,40 @@ again; one that may have been paid for is held, unless the allowance covers a re
 kind and no driver needs reminding.
 """
 
+import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.attempts import Attempts
 from pipeline.core.drivers import Driver, hearing_of, portion_of, reasons_against
-from pipeline.core.errors import InDoubt, MediaspoolError, Stopped, UnsupportedOperation
+from pipeline.core.errors import EngineError, InDoubt, MediaspoolError, Stopped, UnsupportedOperation
 from pipeline.core.hearing import Hearing
 from pipeline.core.limits import Doubt, Stint
-from pipeline.core.model import Binding, BlockingRunner, CallKey, Clock, Place, Reached, Runner, Sha256
+from pipeline.core.model import (
+    Asset,
+    Binding,
+    BlockingRunner,
+    CallKey,
+    CallReceipt,
+    Clock,
+    Media,
+    Place,
+    Reached,
+    Runner,
+    Sha256,
+)
 from pipeline.core.operations import Operation, call_key, operation_name
 from pipeline.core.portions import Portion
 from pipeline.core.retry import FIRST_DELAY_S, delay_s
 from pipeline.course import Call, CallOwner, Made
 from pipeline.gates import Gate
 from pipeline.pacing import NotYet, Pacer
+from pipeline.state.durable import border, digest_file
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.store import Store
@@ -32,11 +47,17 @@ from pipeline.trace.debug import DebugWriter
 from pipeline.trace.redact import Redactor
 from pipeline.turns import Turns
 
+REPAIR = "mediaspool verify --repair, which restores it or has it asked for anew"
+
 
 class _Known(Struct, frozen=True, kw_only=True):
-    """What the ledger knows of a call: its answer, the attempts in doubt, the one that a provider works on."""
+    """What the ledger knows of a call: its answer, the attempts in doubt, the one that a provider works on.
+
+    `kept` is the answer as the ledger has it, whatever became of the files; `made` is None where one of them is gone.
+    """
 
     made: Made | None = None
+    kept: tuple[Asset, ...] = ()
     held: tuple[AttemptRow, ...] = ()
     submitted: AttemptRow | None = None
     repeats: int = 0
@@ -68,6 +89,7 @@ class Caller:
         self._reached = reached
         self._store = store
         self._runner = runner
+        self._files = files
         self._drivers = drivers
         self._doubt = doubt
         self._attempts = Attempts(
@@ -99,6 +121,11 @@ class Caller:
         self, key: CallKey, operation: Operation, binding: Binding, owner: CallOwner
     ) -> Made:
         known = await self._runner(self._known, key)
+        if known.kept and not await self._files(_is_sound, known.kept):
+            if binding.paid:
+                what = "an answer that was kept is no longer the bytes that came"
+                raise EngineError(what, code="answer-damaged", hint=REPAIR)
+            known = replace(known, made=None)  # free to have it made anew
         if known.made is not None:
             return known.made
         if key in self._attempts.unfinished:
@@ -142,27 +169,21 @@ class Caller:
     def _known(self, key: CallKey) -> _Known:
         if not self._ledger.is_known(key):
             return _Known()
-        made = self._from_receipt(key)
-        if made is not None:
-            return _Known(made=made)
+        receipt, media = self._ledger.call_receipt(key), self._ledger.call_media(key)
+        kept = self._kept(receipt, media) if receipt is not None and media is not None else ()
+        if receipt is not None and kept and all(os.path.lexists(asset.path) for asset in kept):
+            return _Known(made=Made(assets=kept, receipt=receipt, is_new=False), kept=kept)
         held = tuple(row for row in self._ledger.held_attempts(key) if row.paid)
         return _Known(
+            kept=kept,
             held=held,
             submitted=self._ledger.submitted_attempt(key),
             repeats=self._ledger.repeats(key) if held else 0,
         )
 
-    def _from_receipt(self, key: CallKey) -> Made | None:
-        receipt, media = self._ledger.call_receipt(key), self._ledger.call_media(key)
-        if receipt is None or media is None:
-            return None
-        wanted = [
-            (receipt.asset, media, receipt.size),
-            *((part.asset, part.media, part.size) for part in receipt.parts),
-        ]
-        found = [self._store.asset(sha256, what, size=size) for sha256, what, size in wanted]
-        assets = tuple(asset for asset in found if asset is not None)
-        return Made(assets=assets, receipt=receipt, is_new=False) if len(assets) == len(wanted) else None
+    def _kept(self, receipt: CallReceipt, media: Media) -> tuple[Asset, ...]:
+        first = self._store.asset_of(receipt.asset, media, size=receipt.size)
+        return (first, *(self._store.asset_of(part.asset, part.media, size=part.size) for part in receipt.parts))
 
     async def _make(self, call: Call, known: _Known) -> Made:
         if known.submitted is None:
@@ -251,6 +272,15 @@ class Caller:
         if config.id not in self._gates:
             self._gates[config.id] = Gate(config.id, config.width)
         return self._gates[config.id]
+
+
+def _is_sound(kept: Sequence[Asset]) -> bool:
+    """Is an answer of long ago what it was, or gone? A product of other bytes would have a receipt that lies."""
+    for asset in kept:
+        with border(asset.path):
+            if os.path.lexists(asset.path) and digest_file(asset.path) != asset.sha256:
+                return False
+    return True
 
 
 def _admit(call: Call) -> None:

@@ -32,7 +32,7 @@ from pipeline.admission import (
 from pipeline.core.confine import display_path, say_which
 from pipeline.core.drivers import Driver, carried_by
 from pipeline.core.errors import CODES, PASSING, ConfigError, InputError, LimitExceeded, MediaspoolError
-from pipeline.core.kinds import Kind, Sources, further_fields, operations_of
+from pipeline.core.kinds import GAP_FACT, Kind, Sources, further_fields, operations_of
 from pipeline.core.limits import Bounds, Doubt, smallest
 from pipeline.core.model import (
     SETTLED,
@@ -44,8 +44,8 @@ from pipeline.core.model import (
     Job,
     JobId,
     JobKey,
+    JobReceipt,
     Limits,
-    Product,
     Refusal,
     Source,
     Verdict,
@@ -53,9 +53,9 @@ from pipeline.core.model import (
 )
 from pipeline.intake import Intake
 from pipeline.obstacles import ensure_open, in_the_way
-from pipeline.publishing import product_path
 from pipeline.state.ledger import Ledger
 from pipeline.state.ledger_rows import AttemptRow, JobRow
+from pipeline.whereabouts import is_at, state_of, whereabouts
 
 JOB_KEY_VERSION = 1
 _MADE: frozenset[str] = frozenset({"done", "suspect"})
@@ -242,8 +242,20 @@ class Planner:
                 return _settled(job, "unchanged", row, row.code, row.reason)  # it met that once its answers were paid
             return self._refused(job, (obstacle,))
         self._ensure_open(decision)
-        reasons = (_REPEATED,) if doubtful else ()
-        return msgspec.structs.replace(decision, choice="run" if known is None else "place", reasons=reasons)
+        decision = msgspec.structs.replace(decision, reasons=(_REPEATED,) if doubtful else ())
+        return decision if known is None else self._place(decision, known)
+
+    def _place(self, decision: Decision, known: JobRow) -> Decision:
+        """From its products, where all of them lie somewhere; else from the answers, which may have been cleaned."""
+        return msgspec.structs.replace(decision, choice="place", made=self._made(decision.job, known))
+
+    def _made(self, job: Job, known: JobRow) -> JobReceipt | None:
+        """Not where a retry forgot an answer, perhaps for another job of the same key, or may still fill a gap."""
+        made = known.receipt
+        if made is None or GAP_FACT in made.facts or not all(self._ledger.is_known(call.key) for call in made.calls):
+            return None
+        lying = whereabouts(self._intake, made.products, job)
+        return None if lying is None else msgspec.structs.replace(made, products=lying)
 
     def _doubtful(self, decision: Decision) -> list[AttemptRow]:
         """What is in doubt of this job, and of the calls that it shares with others. Costs nothing while nothing is."""
@@ -263,15 +275,14 @@ class Planner:
         return self._doubt.grants(row.id, operation=row.operation, worst_usd=worst, repeats=repeats)
 
     def _compare_products(self, decision: Decision, row: JobRow) -> Decision:
-        states = [self._product_state(product) for product in row.products]
-        wanted = {product.name: product.path for product in decision.job.products}
-        moved = row.verdict in _MADE and not all(_is_at(product, wanted, decision.job) for product in row.products)
+        states = [state_of(self._intake, product) for product in row.products]
+        moved = row.verdict in _MADE and not all(is_at(product, decision.job) for product in row.products)
         if "missing" in states or moved:
             obstacle = in_the_way(self._ledger, self._intake, decision.job, row)
             if obstacle is not None:
                 return self._refused(decision.job, (obstacle,))
             self._ensure_open(decision)
-            return msgspec.structs.replace(decision, choice="place")
+            return self._place(decision, row)
         if "edited" in states:
             return _settled(
                 decision.job, "unchanged", row, "product-edited", "a product was edited by hand; it is kept"
@@ -288,26 +299,11 @@ class Planner:
                 ensure_open(folder)
                 self._open.add(folder)
 
-    def _product_state(self, product: Product) -> str:
-        try:
-            return "same" if self._intake.sha256(product.path) == product.sha256 else "edited"
-        except InputError as error:
-            return {"input-missing": "missing", "input-unreadable": "unreadable"}.get(error.code, "edited")
-
     def _refused(self, job: Job, reasons: tuple[Refusal, ...]) -> Decision:
         row = self._ledger.job(job.place)
         if row is not None and row.verdict == "refused" and row.identity == refusal_identity(reasons):
             return Decision(job=job, choice="unchanged", reasons=reasons, earlier="refused")
         return Decision(job=job, choice="refused", reasons=reasons)
-
-
-def _is_at(product: Product, wanted: Mapping[str, str], job: Job) -> bool:
-    """Does it lie where it should? Its ending may be that of its content instead of the announced one."""
-    path = wanted.get(product.name, product_path(job, product.name))
-    if path == product.path:
-        return True
-    is_announced = path.endswith(f".{product.name}")
-    return is_announced and os.path.splitext(path)[0] == os.path.splitext(product.path)[0]
 
 
 def _further_paths(job: Job, parents: Mapping[JobId, Parent]) -> dict[str, str]:

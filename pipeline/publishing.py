@@ -251,6 +251,8 @@ def _judged(result: KindResult, roots: Roots, places: Places) -> list[_Made]:
 
 def _made(draft: Draft, path: str) -> _Made:
     """Hash what will be published, and look at it as at an input; media drafts must be what they claim, whole."""
+    if draft.made is not None:
+        return _Made(draft=draft, product=msgspec.structs.replace(_still(draft.made), path=path), facts=None)
     found, size, sha256 = _written(draft.content) if draft.content is not None else _looked_at(draft)
     facts = FileFacts(sha256=sha256, size=size, media=found.media, seconds=found.seconds, tracks=found.streams)
     product = Product(name=draft.name, path=path, sha256=sha256, size=size)
@@ -272,6 +274,14 @@ def _looked_at(draft: Draft) -> tuple[Examination, int, Sha256]:
     if not found.ok or found.media is None or not same_type(draft.media_type, found.media):
         raise ContractError(f"the {draft.name} product is not whole {draft.media_type}: {found.reason}")
     return found, size, sha256
+
+
+def _still(product: Product) -> Product:
+    """A product on its way to another place is in the hands of its owner: it may have gone since the plan."""
+    with suppress(OSError):
+        if digest_file(product.path) == product.sha256:
+            return product
+    raise InputChanging("a product changed while it was put in its new place", hint="run again")
 
 
 def _sha256(content: bytes) -> Sha256:

@@ -216,6 +216,7 @@ def report_json(report: RunReport) -> bytes:
 _INSTALL = 'pip install "mediaspool[local]"'
 _SPOOL_LESS = frozenset({"doctor", "routes"})
 _VERBS: Mapping[str, str] = {
+    "answer-damaged": "verify --repair",
     "engine-broken": "doctor",
     "internal": "doctor",
     "io-error": "doctor",

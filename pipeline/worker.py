@@ -7,20 +7,24 @@ nothing else. What a job made is published with intent written first, so a crash
 import os
 import time
 import traceback
+from pathlib import Path
 
 import msgspec
 import trio
 from msgspec import Struct
 
 from pipeline.core.errors import PASSING, CapTooSmall, Deferred, EngineError, InputError, MediaspoolError, Stopped
-from pipeline.core.kinds import REPORTED, KindResult
+from pipeline.core.kinds import REPORTED, Draft, KindResult
 from pipeline.core.limits import Tab
 from pipeline.core.model import (
     SETTLED,
     Decision,
+    Job,
     Outcome,
+    Product,
     refusal_identity,
 )
+from pipeline.publishing import product_path
 from pipeline.state.ledger import Ledger
 from pipeline.work import Bench, Terms, Work
 
@@ -77,7 +81,7 @@ async def _run(bench: Bench, work: Work) -> Outcome:
     bench.at_work.add(work.tab)
     try:
         with trio.fail_after(decision.limits.max_job_s or DEFAULT_JOB_S):
-            result = await kind.run(decision.job.spec, work)
+            result = _known(decision) or await kind.run(decision.job.spec, work)
         bench.reached("made")
         return await _publish(bench, work, result)
     except trio.TooSlowError as error:
@@ -91,6 +95,28 @@ async def _run(bench: Bench, work: Work) -> Outcome:
         if work.has_scratch:
             with trio.CancelScope(shield=True):
                 await bench.files(work.tidy)
+
+
+def _known(decision: Decision) -> KindResult | None:
+    """The result that is wanted, of the products themselves where all of them lie somewhere: nobody is asked again."""
+    made = decision.made
+    if made is None:
+        return None
+    drafts = tuple(_moving(decision.job, product) for product in made.products)
+    return KindResult(verdict=made.verdict, drafts=drafts, reason=made.reason, facts=made.facts)
+
+
+def _moving(job: Job, product: Product) -> Draft:
+    """Its ending goes with it where that is the one of its content instead of the announced one."""
+    wanted, (_, ending) = product_path(job, product.name), os.path.splitext(product.path)
+    is_announced = wanted.endswith(f".{product.name}")
+    return Draft(
+        name=product.name,
+        media_type="",
+        path=Path(product.path),
+        extension=ending[1:] if is_announced and ending else None,
+        made=product,
+    )
 
 
 async def _too_late(bench: Bench, decision: Decision, tab: Tab) -> MediaspoolError:
@@ -123,7 +149,7 @@ def still_waiting(what: str) -> Deferred:
 async def _publish(bench: Bench, work: Work, result: KindResult) -> Outcome:
     """Shielded: a result that exists is not thrown away because the run ends."""
     decision, terms = work.decision, work.terms
-    receipts = [made.receipt for made in work.calls]
+    receipts = [made.receipt for made in work.calls] if decision.made is None else decision.made.calls
     with trio.CancelScope(shield=True):
         receipt = await bench.publisher.publish(
             decision,

@@ -36,16 +36,19 @@ def test_no_descriptor_stays_open_however_a_call_ends(tmp_path: Path, options: d
     assert _descriptors() <= before
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_receipt_whose_answer_is_gone_or_cut_proves_nothing(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["cut", "gone", "changed"])
+def test_a_receipt_whose_free_answer_is_gone_or_damaged_proves_nothing(tmp_path: Path, damage: str) -> None:
     folder = Folder(tmp_path)
     folder.record("a.wav")
     folder.run()
     (answer,) = folder.spool.glob("assets/*/*.json")
-    answer.unlink() if damage == "gone" else os.truncate(answer, 100)
+    whole = answer.read_bytes()
+    answer.write_bytes(whole[:100] if damage == "cut" else whole.replace(b"one", b"own"))
+    if damage == "gone":
+        answer.unlink()
     folder.product("a.wav.text.txt").unlink()
     assert verdicts(folder.run())["notes/a.wav#text"] == "done"
-    assert folder.calls() == 2
+    assert (folder.product("a.wav.text.txt").read_text(), folder.calls()) == ("one two three\n", 2)
 
 
 async def test_a_job_that_failed_tells_what_its_calls_cost(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -103,6 +103,7 @@ CODES: dict[str, str] = {
     "busy": "another run holds the lock of this spool",
     "disk-full": "no space left where it is needed",
     "output-unwritable": "the output folder cannot be written",
+    "answer-damaged": "an answer that was kept is no longer the bytes that came",
     "io-error": "the operating system reported an input/output error",
     "ledger-broken": "the ledger cannot be opened or fails its check",
     "pace-broken": "what days and months have used cannot be read or written",
@@ -114,7 +115,7 @@ CODES: dict[str, str] = {
 PASSING: frozenset[str | None] = frozenset(
     {
         *("input-missing", "input-unreadable", "output-exists", "product-edited", "path-outside-roots", "path-unsafe"),
-        *("price-unknown", "limit-rate"),
+        *("price-unknown", "limit-rate", "answer-damaged"),
     }
 )
 """Why a job could not be done when it ran, where the reason is not in its key: tomorrow it may be gone."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from pipeline.core.decoding import from_json
 from pipeline.core.hearing import Cut, Hearing, Survey
-from pipeline.core.model import Asset, Family, Limits, Media, Refusal, Source, Verdict
+from pipeline.core.model import Asset, Family, Limits, Media, Product, Refusal, Source, Verdict
 from pipeline.core.operations import MediaRef, Operation, Transcript
 from pipeline.core.portions import DEFAULT_PORTION, Portion
 from pipeline.core.sound import Chapter, Join, Joined, Sound
@@ -29,6 +29,8 @@ REPORTED = ("word_error_rate", "character_error_rate", ROUND_TRIP)
 """Facts that the report tells too, where a kind gives them: how far a text is from the one it was compared with."""
 GAP_FACT = "gap_seconds"
 """Fact of a result in which a part is missing: a retry asks for that part, and for nothing that is there."""
+PLAYLIST = "m3u"
+"""The product whose content names the other files: under other names it has to be written anew."""
 MAX_TRANSCRIPT_BYTES = 256_000_000
 
 
@@ -37,6 +39,7 @@ class Draft(Struct, frozen=True, kw_only=True):
 
     A name that the kind did not announce is a product beside the first one: `01.mp3` of `book.m3u` is `book.01.mp3`.
     `extension` is what the content is called where it is not what was announced: the product is then named by it.
+    `made`: the file is this product of an earlier run, and was looked at then.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     content: bytes | None = None
     path: Path | None = None
     extension: str | None = None
+    made: Product | None = None
 
 
 class KindResult(Struct, frozen=True, kw_only=True):

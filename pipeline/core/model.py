@@ -187,7 +187,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     """What the plan says of one job before anything is sent. `products` are those that an earlier run left.
 
     `tickets` are its calls that a provider works on already; `tried` the routes as the job names them, up to the one
-    that is to do it, the earlier ones having failed.
+    that is to do it, the earlier ones having failed. `made` is the very result that is wanted, where all of its
+    products are still there: their paths say where.
     """
 
     job: Job
@@ -203,6 +204,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     products: tuple[str, ...] = ()
     tickets: tuple[str, ...] = ()
     tried: tuple[str, ...] = ()
+    made: "JobReceipt | None" = None
 
 
 class Asset(Struct, frozen=True, kw_only=True):

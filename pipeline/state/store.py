@@ -246,6 +246,10 @@ class Store:
             os.rename(part, path)
             sync_folder(os.path.dirname(path))
 
+    def asset_of(self, sha256: Sha256, media: Media, *, size: int) -> Asset:
+        """Where the asset of that hash and type lies, if it does."""
+        return Asset(sha256=sha256, path=self._asset_path(sha256, media.extension), size=size, media=media)
+
     def asset(self, sha256: Sha256, media: Media, *, size: int) -> Asset | None:
         """The asset of that hash and type, if it is there and has that size."""
         path = self._asset_path(sha256, media.extension)

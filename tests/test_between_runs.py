@@ -1,0 +1,113 @@
+"""The world changes between two runs: by hand, by `clean`, by a copy put back. Nothing is paid twice for it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import desk
+from pipeline.report import summary
+from pipeline.verify import verify
+from tests.cli.conftest import seat
+from tests.makers import Folder, outcomes, verdicts
+from tests.test_hands import meanwhile
+
+pytestmark = pytest.mark.real_time
+
+Change = Callable[[Folder], object]
+SPEECH = """
+schema = 1
+name = "talk"
+[[job]]
+id = "hello"
+kind = "tts"
+text = "Good morning."
+out = "out/hello.wav"
+"""
+HELLO = "hello.wav"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path, manifest=SPEECH, options={"paid": "0.01"})
+
+
+def rewrite(folder: Folder, old: str, new: str) -> None:
+    folder.manifest.write_text(folder.manifest.read_text().replace(old, new))
+
+
+def move_products(folder: Folder) -> None:
+    folder.product("").rename(folder.root / "there")
+    rewrite(folder, "out/", "there/")
+
+
+def clean_answers(folder: Folder) -> None:
+    shutil.rmtree(folder.spool / "assets")
+
+
+MOVED: dict[str, Change] = {
+    "the manifest renamed": lambda folder: rewrite(folder, 'name = "talk"', 'name = "talks"'),
+    "the job renamed": lambda folder: rewrite(folder, 'id = "hello"', 'id = "morning"'),
+    "another place": lambda folder: rewrite(folder, "out/", "there/"),
+    "another name": lambda folder: rewrite(folder, "out/hello", "out/morning"),
+    "moved along": move_products,
+}
+
+
+@pytest.mark.parametrize("change", MOVED.values(), ids=MOVED)
+def test_a_product_that_is_there_is_not_paid_for_again_though_its_answer_was_cleaned(
+    folder: Folder, change: Change
+) -> None:
+    folder.run()
+    made = folder.product(HELLO).read_bytes()
+    clean_answers(folder)
+    change(folder)
+    (outcome,) = outcomes(folder.run()).values()
+    assert (outcome.verdict, folder.calls()) == ("done", 1)
+    assert Path(outcome.products[0]).read_bytes() == made
+    assert set(verdicts(folder.run()).values()) == {"unchanged"}
+
+
+def test_a_retry_makes_a_job_anew_though_another_one_has_the_same_result(folder: Folder) -> None:
+    rewrite(
+        folder, "[[job]]", '[[job]]\nid = "twin"\nkind = "tts"\ntext = "Good morning."\nout = "out/twin.wav"\n[[job]]'
+    )
+    folder.run()
+    desk.retry(seat(folder), ["hello"], ())
+    assert verdicts(folder.run()) == {"twin": "unchanged", "hello": "done"}
+    assert folder.calls() == 2
+
+
+def test_a_product_that_is_edited_while_it_is_put_in_another_place_is_not_taken_for_the_one_that_was_made(
+    folder: Folder,
+) -> None:
+    folder.run()
+    rewrite(folder, "out/", "there/")
+    meanwhile(folder, "planned", lambda: folder.product(HELLO).write_bytes(b"mine"))
+    (outcome,) = outcomes(folder.run()).values()
+    assert (outcome.verdict, outcome.code) == ("not-started", "input-changing")
+    assert verdicts(folder.run()) == {"hello": "done"}
+    assert (folder.root / "there" / HELLO).read_bytes() != b"mine"
+    assert folder.calls() == 1
+
+
+def flip(body: bytes) -> bytes:
+    return body[:-1] + bytes([body[-1] ^ 1])
+
+
+@pytest.mark.parametrize("spoil", [flip, lambda body: body[:-100]], ids=["another bit", "cut short"])
+def test_nothing_is_made_of_an_answer_that_is_not_what_came_and_nothing_paid_before_somebody_has_looked(
+    folder: Folder, spoil: Callable[[bytes], bytes]
+) -> None:
+    folder.run()
+    (answer,) = (folder.spool / "assets").rglob("*.wav")
+    answer.write_bytes(spoil(answer.read_bytes()))
+    folder.product(HELLO).unlink()
+    told = folder.run()
+    assert (outcomes(told)["hello"].code, verdicts(told)) == ("answer-damaged", {"hello": "failed"})
+    assert "next: mediaspool verify" in summary(told.whole)
+    assert not folder.product(HELLO).exists()
+    assert (verdicts(folder.run()), folder.calls()) == ({"hello": "unchanged"}, 1)
+    verify(seat(folder), is_repairing=True)
+    assert (verdicts(folder.run()), folder.calls()) == ({"hello": "done"}, 2)
