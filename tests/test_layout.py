@@ -26,6 +26,7 @@ IMPORTERS = {
     "magic": ("pipeline/media/sniff.py",),
     "pydub": ("pipeline/children/join_stage.py",),
     "jiwer": ("jobs/_scoring.py",),
+    "jsonschema_rs": ("pipeline/routes/_json_schema.py",),
     "typer": ("pipeline/cli.py", "pipeline/cli_words.py", "pipeline/cli_upkeep.py"),
     "rich": ("pipeline/progress.py",),
     "subprocess": ("pipeline/children/process.py", "pipeline/watch.py"),
