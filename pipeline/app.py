@@ -31,7 +31,7 @@ from pipeline.plan import Planner, decide_all
 from pipeline.prices import Learned, Terms, learn_prices
 from pipeline.recovery import recover
 from pipeline.refusals import forget_bygone, refuse
-from pipeline.report import RunReport, has_news, make_report, report_json
+from pipeline.report import RunReport, has_news, make_report, report_json, with_error
 from pipeline.runtime import Runtime, World, open_runtime
 from pipeline.signals import Caught, watch_signals
 from pipeline.state.durable import free_bytes, free_files, read_at_most
@@ -109,10 +109,14 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             outcomes = learned.told([batch.decisions for batch in batches], outcomes)
             result = await runtime.runner(report, runtime, readings, outcomes, stop, caught.signal)
             result = msgspec.structs.replace(result, unpriced=learned.to_come)
-            kept = await runtime.runner(finish, runtime, readings, result, request)
+            try:
+                kept = await runtime.runner(finish, runtime, readings, result, request)
+            except MediaspoolError as error:  # the verdicts stand; what was not put away, the next run finds and does
+                result = msgspec.structs.replace(result, whole=with_error(result.whole, error))
+            else:
+                world.reached("reported")
+                result = await pages(runtime, readings, result, kept, stop)
             cast.report = result.whole
-            world.reached("reported")
-            result = await pages(runtime, readings, result, kept, stop)
             world.reached("finished")
         return result
 

@@ -158,6 +158,14 @@ def exit_code(
     return next((code for code in PRECEDENCE if code in codes), 0)
 
 
+def with_error(report: RunReport, error: MediaspoolError) -> RunReport:
+    """The same run, and what went wrong once its verdicts stood."""
+    codes = {report.exit_code, _of_error(error)}
+    is_signal = report.exit_code > _SIGNAL_BASE
+    worst = report.exit_code if is_signal else next(code for code in PRECEDENCE if code in codes)
+    return msgspec.structs.replace(report, warnings=(*report.warnings, _told(error)), exit_code=worst)
+
+
 def next_command(outcome: Outcome, *, manifest: str | None = None, typed: Typed = NOTHING_TYPED) -> str:
     """The command that takes a person one step further with this job; empty when there is nothing to do."""
     match outcome.verdict:

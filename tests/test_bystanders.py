@@ -1,6 +1,7 @@
 """What is wrong with one job, one manifest or one file costs nothing else in the run."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,27 @@ def test_two_manifests_of_one_name_and_the_same_jobs_publish_them_one_after_the_
     assert {outcome.verdict for report in result.reports for outcome in report.outcomes} == {"done"}
     steps = [point for point in points if point in ("intended", "published", "settled")]
     assert steps == ["intended", "published", "settled"] * 3
+
+
+def test_a_report_that_cannot_be_written_costs_no_verdict_and_the_next_run_tidies_up(folder: Folder) -> None:
+    folder.record("a.wav")
+    (folder.spool / "incoming").mkdir(parents=True)
+    dropped = folder.spool / "incoming/notes.toml"
+    dropped.write_text(folder.manifest.read_text().replace("recordings/**", f"{folder.root}/recordings/**"))
+    reports = folder.spool / "reports"
+
+    def in_the_way(point: str) -> None:
+        if point == "ran":
+            shutil.rmtree(reports)
+            reports.write_text("somebody's")
+
+    folder.reached = in_the_way
+    result = folder.run_spool()
+    assert result.whole.counts.get("done") == len(result.whole.outcomes) > 0
+    assert (result.whole.exit_code, result.page) == (73, None)
+    assert any("/reports" in warning for warning in result.whole.warnings)
+    reports.unlink()
+    folder.reached = lambda _point: None
+    again = folder.run_spool()
+    assert (set(again.whole.counts), again.whole.exit_code) == ({"unchanged"}, 0)
+    assert (folder.spool / "done/notes.toml").exists()
