@@ -290,6 +290,26 @@ def test_a_recording_that_cannot_be_read_any_more_since_it_was_planned_is_not_ca
 
 
 @pytest.mark.parametrize("route", ["shop", "home"])
+def test_an_answer_to_a_recording_that_is_moved_deleted_or_replaced_while_it_is_sent_is_kept_and_paid_once(
+    folder: Folder, standin: StandIn, route: str
+) -> None:
+    """Each of these changes a time of the file that is open, and no byte of it."""
+    path = folder.root / "recordings/a.wav"
+    kept, other = folder.root / "kept.wav", folder.root / "other.wav"
+    job(folder, HEARING, route)
+    acts: tuple[Callable[[], object], ...] = (path.unlink, lambda: path.rename(kept), lambda: other.rename(path))
+    for number, act in enumerate(acts, 1):
+        before = folder.record("a.wav", 3.0 + number).read_bytes()
+        other.write_bytes(b"RIFF, or another one")
+        meanwhile(folder, "sending", act)
+        folder.run()
+        assert standin.paid("transcribe") == number
+        path.write_bytes(before)
+        assert set(verdicts(folder.run()).values()) <= {"done", "unchanged"}
+        assert standin.paid("transcribe") == number
+
+
+@pytest.mark.parametrize("route", ["shop", "home"])
 def test_an_answer_to_a_recording_that_is_taken_away_or_replaced_once_it_was_sent_is_kept_and_paid_once(
     folder: Folder, standin: StandIn, route: str
 ) -> None:

@@ -7,6 +7,7 @@ request. File names are never sent.
 """
 
 import base64
+import hashlib
 import os
 import re
 import secrets
@@ -28,10 +29,11 @@ _TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
 
 
 class FilePiece(Struct, frozen=True, kw_only=True):
-    """A file in a body, as it is or as base64. `size` is what it had when it was hashed."""
+    """A file in a body, as it is or as base64. `size` and `sha256` are what it had when it was hashed."""
 
     path: str
     size: int
+    sha256: str = ""
     is_base64: bool = False
 
     @property
@@ -47,6 +49,7 @@ class Base64File(Struct, frozen=True, kw_only=True):
 
     path: str
     size: int
+    sha256: str = ""
     prefix: str = ""
 
 
@@ -66,6 +69,7 @@ class FilePart(Struct, frozen=True, kw_only=True):
     extension: str
     path: str = ""
     size: int = 0
+    sha256: str = ""
     content: bytes | None = None
 
 
@@ -91,7 +95,7 @@ class JsonBody(Struct, frozen=True, kw_only=True):
         head, *rest = text.split(token.encode())
         pieces: list[Piece] = [head]
         for file, between in zip(files, rest, strict=True):
-            pieces += FilePiece(path=file.path, size=file.size, is_base64=True), between
+            pieces += FilePiece(path=file.path, size=file.size, sha256=file.sha256, is_base64=True), between
         return cls(pieces=tuple(pieces))
 
 
@@ -136,7 +140,7 @@ def body_length(body: Body) -> int:
 class Upload(AsyncIterator[bytes]):
     """One pass over the pieces of an opened body. `is_whole` from the moment its last byte is handed out.
 
-    `sent` tells by path how a file stood that was read to its end, where it stood so from its first byte on.
+    `sent` tells by path how a file stood at its first byte, where it held the same bytes when its last one was read.
     """
 
     def __init__(self, pieces: Sequence[tuple[Piece, int]], began: Mapping[int, os.stat_result], files: Runner) -> None:
@@ -180,7 +184,7 @@ class Upload(AsyncIterator[bytes]):
         found = _cached(fd, start, end - start)
         if found is None:
             found = await self._files(_read, fd, start, end - start)
-        if end == size and await self._files(_stands, fd, self._began[fd]):
+        if end == size and await self._files(_stands, fd, self._began[fd], piece.sha256):
             self.sent[piece.path] = self._began[fd]
         return base64.b64encode(found) if is_base64 else found
 
@@ -215,14 +219,26 @@ def _open(piece: FilePiece) -> tuple[int, os.stat_result]:
     return fd, found
 
 
-def _stands(fd: int, began: os.stat_result) -> bool:
-    """Does the file stand as it did? Of one that a share no longer tells of, nobody knows."""
+def _stands(fd: int, began: os.stat_result, sha256: str) -> bool:
+    """Does the file hold what it did? Moving or deleting it changes a time of it, and not a byte.
+
+    Of one that a share no longer tells of, nobody knows.
+    """
     try:
         found = os.fstat(fd)
+        marks = [(stood.st_size, stood.st_mtime_ns, stood.st_ctime_ns, stood.st_ino) for stood in (began, found)]
+        is_as_long = found.st_size == began.st_size
+        return marks[0] == marks[1] or (is_as_long and _digest(fd, found.st_size) == sha256)
     except OSError:
         return False
-    marks = [(stood.st_size, stood.st_mtime_ns, stood.st_ctime_ns, stood.st_ino) for stood in (began, found)]
-    return marks[0] == marks[1]
+
+
+def _digest(fd: int, size: int) -> str:
+    digest, at = hashlib.sha256(), 0
+    while chunk := os.pread(fd, min(STRETCH_BYTES, size - at), at):
+        digest.update(chunk)
+        at += len(chunk)
+    return digest.hexdigest()
 
 
 def _cached(fd: int, start: int, size: int) -> bytes | None:
@@ -247,7 +263,9 @@ def _read(fd: int, start: int, size: int) -> bytes:
 
 
 def _content(file: FilePart) -> Piece:
-    return FilePiece(path=file.path, size=file.size) if file.content is None else file.content
+    if file.content is not None:
+        return file.content
+    return FilePiece(path=file.path, size=file.size, sha256=file.sha256)
 
 
 def _length(piece: Piece) -> int:

@@ -130,7 +130,10 @@ def edit_files(ask: EditImage) -> tuple[FilePart, ...]:
 
 def _file_part(name: str, ref: MediaRef) -> FilePart:
     media = ref.media
-    return FilePart(name=name, media_type=media.media_type, extension=media.extension, path=ref.path, size=ref.size)
+    extension, path = media.extension, ref.path
+    return FilePart(
+        name=name, media_type=media.media_type, extension=extension, path=path, size=ref.size, sha256=ref.sha256
+    )
 
 
 def _url_part(ref: MediaRef) -> JsonTree:

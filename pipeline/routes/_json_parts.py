@@ -5,11 +5,11 @@ from pipeline.routes._body import Base64File
 
 
 def base64_of(ref: MediaRef) -> Base64File:
-    return Base64File(path=ref.path, size=ref.size)
+    return Base64File(path=ref.path, size=ref.size, sha256=ref.sha256)
 
 
 def data_url(ref: MediaRef) -> Base64File:
-    return Base64File(path=ref.path, size=ref.size, prefix=f"data:{ref.media.media_type};base64,")
+    return Base64File(path=ref.path, size=ref.size, sha256=ref.sha256, prefix=f"data:{ref.media.media_type};base64,")
 
 
 def encoded_size(size: int) -> int:

@@ -125,9 +125,15 @@ def json_request(ask: Transcribe, model: str, form: str, provider: Mapping[str, 
 
 
 def multipart(ask: Transcribe, model: str, form: str, *, prompt: str | None = None) -> MultipartBody:
-    media, path, size = ask.audio.media, ask.audio.path, ask.audio.size
-    extension = FORMATS[media.media_type]
-    file = FilePart(name="file", media_type=media.media_type, extension=extension, path=path, size=size)
+    audio, media = ask.audio, ask.audio.media
+    file = FilePart(
+        name="file",
+        media_type=media.media_type,
+        extension=FORMATS[media.media_type],
+        path=audio.path,
+        size=audio.size,
+        sha256=audio.sha256,
+    )
     return MultipartBody(fields=tuple(multipart_fields(ask, model, form, prompt=prompt)), files=(file,))
 
 
