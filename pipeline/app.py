@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -113,6 +114,8 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
                 kept = await runtime.runner(finish, runtime, readings, result, request)
             except MediaspoolError as error:  # the verdicts stand; what was not put away, the next run finds and does
                 result = msgspec.structs.replace(result, whole=with_error(result.whole, error))
+                with suppress(MediaspoolError):
+                    await runtime.runner(runtime.ledger.finish_run, result.whole.exit_code)
             else:
                 world.reached("reported")
                 result = await pages(runtime, readings, result, kept, stop)

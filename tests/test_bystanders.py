@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import trio
 
 from pipeline.app import RunRequest, run
 from pipeline.report import summary
+from pipeline.runtime import utc_now
+from pipeline.state.ledger import Ledger
 from tests.makers import MANIFEST, Folder, outcomes
 
 pytestmark = pytest.mark.real_time
@@ -102,6 +105,8 @@ def test_a_report_that_cannot_be_written_costs_no_verdict_and_the_next_run_tidie
     result = folder.run_spool()
     assert result.whole.counts.get("done") == len(result.whole.outcomes) > 0
     assert (result.whole.exit_code, result.page) == (73, None)
+    with closing(Ledger.view(str(folder.spool / "ledger.db"), clock=utc_now)) as ledger:
+        assert [run.exit_code for run in ledger.last_runs(1)] == [73]
     assert any("/reports" in warning for warning in result.whole.warnings)
     reports.unlink()
     folder.reached = lambda _point: None
