@@ -19,6 +19,7 @@ from pipeline.held import viewed
 from pipeline.pages.index_page import write_index
 from pipeline.report import command
 from pipeline.seat import Seat
+from pipeline.state.awaited import awaited_assets
 from pipeline.state.durable import may_read
 from pipeline.state.spool import Spool
 
@@ -105,11 +106,14 @@ def _rules(seat: Seat) -> tuple[_Rule, ...]:
 
 
 def _assets(seat: Seat, spool: Spool, asset_days: float | None) -> tuple[_Rule, list[_Old]]:
-    """Assets that no receipt names; and, only if asked for by age, those that receipts name."""
+    """Assets that no receipt names; and, only if asked for by age, those that have served: no job waits for them."""
     days = UNUSED_ASSET_DAYS if asset_days is None else asset_days
     rule = _Rule(folder="assets", what="unused assets" if asset_days is None else "assets", days=days, pattern=_ASSET)
-    with viewed(seat) as ledger:
-        used: Set[str] = ledger.assets_in_use() if asset_days is None else set()
+    if asset_days is None:
+        with viewed(seat) as ledger:
+            used: Set[str] = ledger.assets_in_use()
+    else:
+        used = awaited_assets(spool.ledger_path)
     shelves = [name for name in _listed(spool, "assets") if _ASSET_FOLDER.fullmatch(name)]
     old = [
         file

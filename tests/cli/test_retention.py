@@ -12,6 +12,7 @@ from pipeline.retention import DAY_S, Cleaned
 from pipeline.state.spool import Spool
 from tests.cli.conftest import locked, seat
 from tests.makers import FAR_FUTURE, Folder, verdicts
+from tests.test_hands import meanwhile
 
 pytestmark = pytest.mark.real_time
 HASH = "ab" * 32
@@ -90,6 +91,22 @@ def test_assets_with_a_receipt_go_only_when_asked_for(used: Folder) -> None:
     clean(used, is_real=True, asset_days=90)
     assert not asset.exists()
     assert set(verdicts(used.run()).values()) == {"unchanged"}
+
+
+def test_an_answer_that_a_job_still_waits_for_is_no_answer_of_a_finished_one(folder: Folder) -> None:
+    folder.record("a.wav")
+    folder.product("").mkdir()
+    theirs = folder.product("a.wav.text.txt")
+    meanwhile(folder, "made", lambda: theirs.write_text("mine"))
+    assert verdicts(folder.run())["notes/a.wav#text"] == "refused"
+    (asset,) = (folder.spool / "assets").rglob("*.json")
+    clean(folder, is_real=True, asset_days=90)
+    assert asset.exists()
+    theirs.unlink()
+    assert set(verdicts(folder.run()).values()) == {"done"}
+    assert folder.calls() == 1
+    clean(folder, is_real=True, asset_days=90)
+    assert not asset.exists()
 
 
 @pytest.mark.parametrize(("asset_days", "ends"), [(None, ""), (0.0, " --assets-days 0"), (90.0, " --assets-days 90")])
