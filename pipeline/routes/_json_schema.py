@@ -2,11 +2,13 @@
 
 The judge is `jsonschema_rs`, for draft 2020-12. Promises on top of it that a keyword that nobody judges is refused
 beforehand, so "it fits" is never said of something that nobody looked at, and so is a schema whose alternatives have
-no end; and that what is said of a value names places, never what stands there. Keeps no state, reads nothing else.
+no end, or whose references nobody here can follow; and that what is said of a value names places, never what stands
+there. Keeps no state, reads nothing else.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator, ValidationError
@@ -43,10 +45,8 @@ def fault_of_schema(schema: object) -> str | None:
         return _fault_at(error.instance_path)
     except ValueError:
         return "it is nested too deep"
-    try:
-        return _fault_of_part(schema, schema, {})
-    except RecursionError:
-        return "its alternatives have no end"
+    fault = _fault_of_words(schema)
+    return fault or _fault_of_references(schema) or _fault_of_alternatives(schema)
 
 
 def _judge(schema: dict[str, object] | bool) -> "Draft202012Validator":
@@ -65,19 +65,39 @@ def _fault_at(path: list[str | int]) -> str:
     return f"what stands at {place!r} is not what JSON Schema takes there"
 
 
-def _fault_of_part(part: object, root: object, known: dict[int, int], depth: int = 0) -> str | None:
+def _fault_of_words(part: object, depth: int = 0) -> str | None:
     if not isinstance(part, dict):
         return None
-    unknown = sorted(part.keys() - _SAID_ONLY - JUDGED)
+    said = _SAID_ONLY - {"$id"} if depth else _SAID_ONLY  # in a part it would be a document that references start from
+    unknown = sorted(part.keys() - said - JUDGED)
     if unknown:
         return f"its keyword {unknown[0][:MAX_TOLD_CHARS]!r} is not judged here"
     if depth > MAX_DEPTH:
         return "it is nested too deep"
-    faults = (_fault_of_part(child, root, known, depth + 1) for child in _below(part, _NESTING))
-    fault = next((found for found in faults if found), None)
-    return fault or (
-        "its alternatives have no end" if _unfolded(part, root, _TO_ITSELF, known) >= MAX_UNFOLDED else None
-    )
+    faults = (_fault_of_words(child, depth + 1) for child in _below(part, _NESTING))
+    return next((found for found in faults if found), None)
+
+
+def _fault_of_references(schema: object) -> str | None:
+    """What was not looked at, as an example, could say anything, and lead anywhere."""
+    parts = list(_parts(schema))
+    looked_at = {id(part) for part in parts}
+    wanted = (_referred(schema, part["$ref"]) for part in parts if "$ref" in part)
+    is_lost = any(not isinstance(found, bool) and id(found) not in looked_at for found in wanted)
+    return "it refers to what is no part of it" if is_lost else None
+
+
+def _fault_of_alternatives(schema: object) -> str | None:
+    known: dict[int, int] = {}
+    is_endless = any(_count(part, schema, _TO_ITSELF, known) >= MAX_UNFOLDED for part in _parts(schema))
+    return "its alternatives have no end" if is_endless else None
+
+
+def _parts(part: object) -> Iterator[dict[str, object]]:
+    if isinstance(part, dict):
+        yield part
+        for child in _below(part, _NESTING):
+            yield from _parts(child)
 
 
 def _below(part: Mapping[str, object], words: Iterable[str]) -> Iterator[object]:
@@ -92,24 +112,36 @@ def _below(part: Mapping[str, object], words: Iterable[str]) -> Iterator[object]
             yield found
 
 
+def _count(part: object, root: object, words: Sequence[str], known: dict[int, int]) -> int:
+    """As `_unfolded`; a chain of references of any length is one without an end."""
+    try:
+        return _unfolded(part, root, words, known)
+    except RecursionError:
+        return MAX_UNFOLDED
+
+
 def _unfolded(part: object, root: object, words: Sequence[str], known: dict[int, int]) -> int:
     """How many subschemas are reached by `words`: each way counts, and what leads back to itself has no end."""
     if not isinstance(part, dict):
         return 1
     if id(part) not in known:
         known[id(part)] = MAX_UNFOLDED  # to whoever comes here again by a circle
-        inner = [_referred(root, part.get("$ref")), *_below(part, words)]
+        referred = _referred(root, part["$ref"]) if "$ref" in part else None
+        inner = [referred, *_below(part, words)]
         known[id(part)] = min(1 + sum(_unfolded(each, root, words, known) for each in inner), MAX_UNFOLDED)
     return known[id(part)]
 
 
 def _referred(root: object, reference: object) -> object:
-    """What a local reference points to."""
-    found = root if reference is not None else None
-    for step in str(reference).removeprefix("#").split("/")[1:]:
+    """What a local reference points to; None where it points to nothing, or out of the schema."""
+    found, (document, _, place) = root, str(reference).partition("#")
+    for step in unquote(place).split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
+        if isinstance(found, list) and name.isdecimal():
+            found = found[int(name)] if int(name) < len(found) else None
+        else:
+            found = found.get(name) if isinstance(found, dict) else None
+    return None if document or not (place == "" or place.startswith("/")) else found
 
 
 def is_strict(schema: object) -> bool:
@@ -135,7 +167,7 @@ def misfit(value: object, schema: object) -> str | None:
     try:
         if judge.is_valid(value):
             return None
-        if _unfolded(schema, schema, _NESTING, {}) >= MAX_UNFOLDED:
+        if _count(schema, schema, _NESTING, {}) >= MAX_UNFOLDED:
             return "the answer does not fit"
         error = next(judge.iter_errors(value))
     except ValueError:
@@ -149,11 +181,10 @@ def _place(path: Iterable[str | int], names: Container[str]) -> str:
     return f"the answer{''.join(steps)}"[:MAX_TOLD_CHARS]
 
 
-def _names(part: object) -> Iterator[str]:
-    if isinstance(part, dict):
-        yield from part.get("properties", ())
-        for child in _below(part, _NESTING):
-            yield from _names(child)
+def _names(schema: object) -> Iterator[str]:
+    for part in _parts(schema):
+        found = part.get("properties")
+        yield from found if isinstance(found, dict) else ()
 
 
 def _said(error: "ValidationError") -> str:

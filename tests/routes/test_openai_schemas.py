@@ -1,5 +1,7 @@
 """JSON Schema as far as structured answers need it: what is judged here, and that nothing else is let through."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,10 +163,34 @@ def test_a_schema_that_is_not_judged_in_full_is_refused(schema: object) -> None:
     assert fault_of_schema(schema)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$id": "https://a.example/whole", "items": {"$ref": "https://a.example/whole"}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$id": "https://a.example/part", "items": {"$ref": "#"}}}},
+        {"$ref": "#/examples/0", "examples": [{"contentSchema": {}}]},
+    ],
+)
+def test_a_reference_that_nobody_here_can_follow_is_refused(schema: object) -> None:
+    assert fault_of_schema(schema)
+
+
 def _doubling(levels: int) -> dict[str, object]:
     """Each level means the next one twice, and none says anything of what lies in a value."""
     twice = {f"d{number}": {"anyOf": [{"$ref": f"#/$defs/d{number + 1}"}] * 2} for number in range(levels)}
     return {"$ref": "#/$defs/d0", "$defs": {**twice, f"d{levels}": {"type": "null"}}}
+
+
+def _doubling_in_a_list(levels: int) -> dict[str, object]:
+    twice = [{"anyOf": [{"$ref": f"#/prefixItems/{number + 1}"}] * 2} for number in range(levels)]
+    return {"prefixItems": [*twice, {"type": "null"}]}
+
+
+def _renamed(schema: dict[str, object]) -> dict[str, object]:
+    """The same by names that are written otherwise in a reference."""
+    text = json.dumps(schema).replace("/d", "/%C3%A4~1%20").replace('"d', '"\\u00e4/ ')
+    renamed: dict[str, object] = json.loads(text)
+    return renamed
 
 
 CHAIN: dict[str, object] = {
@@ -174,7 +200,16 @@ CHAIN: dict[str, object] = {
 
 
 @pytest.mark.parametrize(
-    "schema", [{"$ref": "#"}, {"items": {"anyOf": [{"type": "null"}, {"$ref": "#/items"}]}}, _doubling(18), CHAIN]
+    "schema",
+    [
+        {"$ref": "#"},
+        {"items": {"anyOf": [{"type": "null"}, {"$ref": "#/items"}]}},
+        {"anyOf": [{"$ref": "#/anyOf/0"}]},
+        _doubling(18),
+        _doubling_in_a_list(18),
+        _renamed(_doubling(18)),
+        CHAIN,
+    ],
 )
 def test_a_schema_that_cannot_be_judged_in_sensible_time_is_refused_before_anything_is_paid(schema: object) -> None:
     assert fault_of_schema(schema) == "its alternatives have no end"
@@ -189,8 +224,23 @@ def test_a_schema_that_holds_itself_is_judged_of_any_depth_in_a_moment_though_no
     assert (misfit(fitting, rule), misfit(other, rule)) == (None, "the answer does not fit")
 
 
+def test_of_a_schema_that_is_a_chain_of_a_thousand_parts_no_place_is_told() -> None:
+    parts = {str(number): {"properties": {"a": {"$ref": f"#/$defs/{number + 1}"}}} for number in range(1000)}
+    rule = {"$ref": "#/$defs/0", "required": ["a"], "$defs": {**parts, "1000": {"type": "null"}}}
+    assert fault_of_schema(rule) is None
+    assert (misfit({"a": {}}, rule), misfit({}, rule)) == (None, "the answer does not fit")
+
+
 @pytest.mark.parametrize(
-    "schema", [PERSON, {"items": {"$ref": "#"}}, _doubling(6), {"anyOf": [{"const": number} for number in range(500)]}]
+    "schema",
+    [
+        PERSON,
+        _renamed(_doubling(6)),
+        _doubling_in_a_list(6),
+        {"items": {"$ref": "#"}},
+        _doubling(6),
+        {"anyOf": [{"const": number} for number in range(500)]},
+    ],
 )
 def test_many_alternatives_and_a_link_to_the_whole_are_judged(schema: object) -> None:
     assert fault_of_schema(schema) is None
