@@ -48,3 +48,15 @@ def mounted(folder: Path, size: str = "48m") -> Iterator[Disk]:
         yield Disk(folder)
     finally:
         subprocess.run(["umount", "-l", os.fspath(folder)], check=True)
+
+
+@contextlib.contextmanager
+def bound(folder: Path, to: Path) -> Iterator[None]:
+    """`folder` is `to` by another mount of the same disk, as two volumes of a container are."""
+    command = ["mount", "--bind", os.fspath(to), os.fspath(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a mount needs root and CAP_SYS_ADMIN")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", os.fspath(folder)], check=True)

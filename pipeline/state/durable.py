@@ -328,13 +328,25 @@ def is_full(folder: str) -> bool:
 
 
 def ensure_one_disk(root: str, names: Iterable[str]) -> None:
-    """ConfigError where a folder of `root` lies on another disk, mounted or by a link: nothing can be moved there."""
+    """ConfigError where a folder of `root` lies elsewhere, by a mount or by a link: nothing can be moved there."""
     for name in names:
         path = os.path.join(root, name)
-        with border(path):  # one that is missing is made where the rest is
-            is_elsewhere = os.path.isdir(path) and os.stat(path).st_dev != os.stat(root).st_dev
-        if is_elsewhere:
-            raise ConfigError(f"'{display(path)}' lies on another disk than the rest of the spool", hint=_WHOLE)
+        with border(path):
+            elsewhere = _elsewhere(root, path)
+        if elsewhere is not None:
+            raise ConfigError(f"'{display(path)}' lies {elsewhere} than the rest of the spool", hint=_WHOLE)
+
+
+def _elsewhere(root: str, path: str) -> str | None:
+    if not os.path.isdir(path):  # what is missing is made where the rest is
+        return None
+    if os.stat(path).st_dev != os.stat(root).st_dev:
+        return "on another disk"
+    try:
+        os.rename(os.path.join(root, "."), os.path.join(path, "."))  # nobody does that, and two mounts are told first
+    except OSError as error:
+        return "under another mount" if error.errno == errno.EXDEV else None
+    return None
 
 
 def on_one_disk(one: str, other: str) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError, RunBusy, StoreError
 from pipeline.state.spool import Spool
-from tests.disks import mounted
+from tests.disks import bound, mounted
 
 
 @pytest.fixture
@@ -105,6 +105,24 @@ def test_a_folder_on_another_disk_is_refused_before_anything_has_to_be_moved_the
         with pytest.raises(ConfigError, match=f"{name}' lies on another disk") as error:
             Spool.create(spool.root)
     assert "one disk" in error.value.hint
+
+
+@pytest.mark.privileged
+def test_a_folder_that_is_another_volume_of_the_same_disk_is_refused_too(tmp_path: Path, spool: Spool) -> None:
+    (tmp_path / "volume").mkdir()
+    with bound(Path(spool.assets), to=tmp_path / "volume"):
+        assert os.stat(spool.assets).st_dev == os.stat(spool.root).st_dev
+        with pytest.raises(ConfigError, match="assets' lies under another mount") as error:
+            Spool.create(spool.root)
+    assert "under one mount" in error.value.hint
+
+
+def test_a_folder_that_is_a_link_to_the_same_disk_is_taken(tmp_path: Path, spool: Spool) -> None:
+    os.rename(spool.assets, tmp_path / "answers")
+    os.symlink(tmp_path / "answers", spool.assets)
+    before = sorted(os.listdir(spool.root))
+    Spool.create(spool.root)
+    assert sorted(os.listdir(spool.root)) == before
 
 
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
