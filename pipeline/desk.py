@@ -15,7 +15,7 @@ from pipeline.core.confine import display, display_path
 from pipeline.core.errors import ConfigError
 from pipeline.core.kinds import GAP_FACT
 from pipeline.core.model import SETTLED, Verdict
-from pipeline.held import MAX_SHOWN, HeldCall, held_call, held_lines, viewed
+from pipeline.held import MAX_SHOWN, HeldCall, and_others, held_call, held_lines, viewed
 from pipeline.refusals import finished
 from pipeline.report import command
 from pipeline.runtime import new_run_id
@@ -138,12 +138,9 @@ def _unclear(ledger: Ledger, jobs: Sequence[str], rows: Sequence[AttemptRow]) ->
 
 
 def _labels(ledger: Ledger, row: AttemptRow) -> frozenset[str]:
-    """All that a person may call it: its own id, its job's, and what of that can be shown."""
-    return frozenset((row.id, *_names(ledger.job(row.place))))
-
-
-def _names(row: JobRow | None) -> tuple[str, ...]:
-    return (row.job, display_path(row.job)) if row is not None and row.job else ()
+    """All that a person may call it: its own id, those of the jobs that wait for it, and what of those can be shown."""
+    names = ledger.jobs_waiting(row.place)
+    return frozenset((row.id, *names, *map(display_path, names)))
 
 
 def _put_back(spool: Spool, manifests: set[str]) -> list[str]:
@@ -177,8 +174,9 @@ def _retry_lines(made: Retried, seat: Seat) -> Iterator[str]:
 
 
 def _resolve_lines(made: Resolved, seat: Seat) -> Iterator[str]:
-    done = {"pay-again": "will be sent once more by the next run", "drop": "dropped; its job has failed"}
+    done = {"pay-again": "will be sent once more by the next run", "drop": "dropped; whatever waited for it has failed"}
     for call in made.calls:
-        yield f"{call.job or call.attempt}: {call.operation} by {call.route} {done[made.decision or 'drop']}"
+        jobs = f"{call.job} and {and_others(call.also)}" if call.also else call.job or call.attempt
+        yield f"{jobs}: {call.operation} by {call.route} {done[made.decision or 'drop']}"
     if made.decision == "pay-again":
         yield f"next: {command('run', seat.typed)}"

@@ -18,12 +18,14 @@ from pipeline.state.ledger_rows import AttemptRow
 from pipeline.state.spool import Spool
 
 MAX_SHOWN = 20
+MAX_ALSO = 5
 
 
 class HeldCall(Struct, frozen=True, kw_only=True):
     """A call that may have been paid for. `job` is empty while only a killed run knew its name.
 
-    With a `ticket` nobody needs to decide: the provider works on it, and the next run goes on.
+    With a `ticket` nobody needs to decide: the provider works on it, and the next run goes on. `also` are the other
+    jobs that wait for the same result.
     """
 
     attempt: str
@@ -36,6 +38,13 @@ class HeldCall(Struct, frozen=True, kw_only=True):
     request_id: str | None
     next: str
     ticket: str | None = None
+    also: tuple[str, ...] = ()
+
+
+def and_others(jobs: Sequence[str]) -> str:
+    """The first of them by name."""
+    rest = len(jobs) - MAX_ALSO
+    return ", ".join(jobs[:MAX_ALSO]) + (f" and {rest} more" if rest > 0 else "")
 
 
 @contextmanager
@@ -52,6 +61,7 @@ def held_call(ledger: Ledger, row: AttemptRow, seat: Seat) -> HeldCall:
     known = ledger.job(row.place)
     job = known.job if known is not None else JobId("")
     outcome = Outcome(job=job or JobId(row.id), kind="", verdict="held")
+    is_decided_by_hand = row.ticket is None or ledger.is_outdated(row.id)
     return HeldCall(
         attempt=row.id,
         job=display_path(job),
@@ -61,8 +71,9 @@ def held_call(ledger: Ledger, row: AttemptRow, seat: Seat) -> HeldCall:
         sent_at=row.changed_at,
         worst_usd=row.worst_usd,
         request_id=None if row.request_id is None else display(row.request_id),
-        next=next_command(outcome, typed=seat.typed) if row.ticket is None else command("run", seat.typed),
+        next=next_command(outcome, typed=seat.typed) if is_decided_by_hand else command("run", seat.typed),
         ticket=None if row.ticket is None else display(row.ticket),
+        also=tuple(display_path(name) for name in ledger.jobs_waiting(row.place) if name != job),
     )
 
 
@@ -70,6 +81,8 @@ def held_lines(calls: Sequence[HeldCall]) -> Iterator[str]:
     for call in calls[:MAX_SHOWN]:
         price = "an unknown price" if call.worst_usd is None else f"at most {call.worst_usd} USD"
         yield f"  {'held' if call.ticket is None else 'waiting':8} {call.job or call.attempt}"
+        if call.also:
+            yield f"           and {and_others(call.also)}, for the same answer"
         yield f"           {call.operation} by {call.route} {call.model}, sent {call.sent_at}, {price}"
         if call.ticket is None:
             where = " before the --" if call.job.startswith("-") else ""

@@ -230,8 +230,9 @@ class Planner:
         job, row = decision.job, self._ledger.job(decision.job.place)
         doubtful = self._doubtful(decision)
         if not all(self._may_repeat(held, decision.estimate) for held in doubtful):
-            return _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
-        if row is not None and row.is_dropped and not self.is_forced:
+            held = _settled(job, "held", row, "in-doubt", "a paid call of this job has no verdict")
+            return msgspec.structs.replace(held, key=decision.key)
+        if row is not None and row.is_dropped and row.key in (None, decision.key) and not self.is_forced:
             return _settled(job, "unchanged", row, row.code, row.reason)
         if row is not None and row.key == decision.key and _is_settled(row, decision.limits) and not self.is_forced:
             return self._compare_products(decision, row)

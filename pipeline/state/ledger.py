@@ -30,8 +30,8 @@ from pipeline.core.model import (
 )
 from pipeline.state import statements as sql
 from pipeline.state.database import Database
+from pipeline.state.dropping import drop_jobs, is_outdated, jobs_waiting
 from pipeline.state.ledger_rows import (
-    DROPPED,
     AttemptRow,
     EndState,
     FileFacts,
@@ -222,8 +222,9 @@ class Ledger:
     def resolve_attempt(self, attempt: AttemptId, decision: Resolution) -> None:
         """The word on a held attempt: a person's, or that of the allowance that a person gave.
 
-        `pay-again`, `allowance`: the call may be sent anew, and a new doubt is held anew. `drop`: the job is settled as
-        failed, under the identity DROPPED, until it is forgotten for a retry. A person may also give up a ticket so.
+        `pay-again`, `allowance`: the call may be sent anew, and a new doubt is held anew. `drop`: its jobs are
+        settled as failed, under the identity DROPPED, until they change or are forgotten for a retry. A person may also
+        give up a ticket so.
         """
         with self._db.write():
             if decision != "allowance":
@@ -231,26 +232,19 @@ class Ledger:
             if not self._db.change(sql.RESOLVE_ATTEMPT, decision, attempt):
                 raise LedgerError(f"attempt {attempt} is not held", code="config-invalid", hint="mediaspool status")
             if decision == "drop":
-                self._drop_job(attempt)
+                drop_jobs(self._db, attempt, run=self._run, now=self._clock())
+
+    def jobs_waiting(self, place: Place) -> list[JobId]:
+        """The job of this place and every other one that waits for the very same result."""
+        return jobs_waiting(self._db, place)
+
+    def is_outdated(self, attempt: AttemptId) -> bool:
+        """Has the job of a call without a verdict come to a good end since, in a later run and without it?"""
+        return is_outdated(self._db, attempt)
 
     def repeats(self, key: CallKey) -> int:
         """How often this call was already sent again on the allowance."""
         return self._db.one(int, sql.REPEATS, key) or 0
-
-    def _drop_job(self, attempt: AttemptId) -> None:
-        (row,) = self._db.all(attempt_row, sql.ATTEMPT, attempt)
-        earlier = self.job(row.place)
-        self.settle_job(
-            place=row.place,
-            job=earlier.job if earlier else JobId(""),
-            manifest=earlier.manifest if earlier else "",
-            receipt=None,
-            verdict="failed",
-            code="in-doubt",
-            reason="a call without a verdict was dropped by hand",
-            key=None,
-            identity=DROPPED,
-        )
 
     def _step(self, statement: str, attempt: AttemptId, *values: str | bytes | int | None) -> None:
         _fence(attempt, self._db.change(statement, *values, self._clock(), attempt, self._run))
