@@ -216,7 +216,9 @@ class Planner:
         kind, row = self._kinds[job.kind], self._ledger.job(job.place)
 
         def has_done(answer: Admission) -> bool:
-            if row is None or row.key is None or not _is_settled(row, answer.limits):
+            if row is None or row.key is None:
+                return False
+            if row.verdict != "failed" and not _is_settled(row, answer.limits):  # who failed may have been paid
                 return False
             return job_key(job, kind, wanted.source, wanted.more, answer.binding) == row.key
 

@@ -104,6 +104,40 @@ async def test_what_another_route_has_done_stays_done_when_the_first_is_back(
     assert routes(rig) == ["b"]
 
 
+async def test_what_another_route_was_paid_for_is_not_asked_of_the_first_because_a_file_was_in_the_way(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    act, theirs = Act(on="a", unavailable=4), rig.out / "j.txt"
+
+    def reached(point: str) -> None:
+        if point == "made":
+            theirs.write_text("mine")
+
+    rig.reached = reached
+    outcomes = await rig.run(rig.job("j", act, route=BOTH, on_failure="next-route"))
+    assert (outcomes["j"].verdict, outcomes["j"].code) == ("failed", "output-exists")
+    theirs.unlink()
+    rig.begin_anew()
+    rig.reached = lambda _point: None
+    outcomes = await rig.run(rig.job("j", act, route=BOTH, on_failure="next-route"))
+    assert (verdicts(outcomes), routes(rig)) == ({"j": "done"}, ["b"])
+
+
+async def test_a_damaged_answer_of_another_route_is_not_asked_of_the_first_before_somebody_has_looked(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    act = Act(on="a", unavailable=4)
+    await rig.run(rig.job("j", act, route=BOTH, on_failure="next-route"))
+    (answer,) = [path for path in Path(rig.spool.assets).rglob("*") if path.suffix == ".wav"]
+    answer.write_bytes(answer.read_bytes()[:-1])
+    (rig.out / "j.txt").unlink()
+    told = []
+    for _ in range(3):
+        rig.begin_anew()
+        told.append(verdicts(await rig.run(rig.job("j", act, route=BOTH, on_failure="next-route")))["j"])
+    assert (told, routes(rig)) == (["failed", "unchanged", "unchanged"], ["b"])
+
+
 async def test_children_wait_for_a_job_that_moves(rig: Rig, autojump_clock: MockClock) -> None:
     parent = rig.job("parent", Act(on="a", unavailable=99), route=BOTH, on_failure="next-route")
     outcomes = await rig.run(parent, rig.job("child", Act(), route="b", needs=("parent",)))
