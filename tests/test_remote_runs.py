@@ -289,6 +289,13 @@ def test_a_recording_that_cannot_be_read_any_more_since_it_was_planned_is_not_ca
     assert (outcome.verdict, outcome.code, standin.count("transcribe")) == (*ends, 0)
 
 
+def test_a_language_that_is_only_written_otherwise_asks_nobody_again(folder: Folder, standin: StandIn) -> None:
+    for language in ("en", "EN", "en-US"):
+        job(folder, HEARING, "shop", f'language = "{language}"')
+        assert verdicts(folder.run()) == {"one": "done"}
+    assert standin.paid("transcribe") == 1
+
+
 @pytest.mark.parametrize("route", ["shop", "home"])
 def test_an_answer_to_a_recording_that_is_moved_deleted_or_replaced_while_it_is_sent_is_kept_and_paid_once(
     folder: Folder, standin: StandIn, route: str
