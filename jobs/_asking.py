@@ -36,7 +36,7 @@ class Told(Struct, frozen=True, kw_only=True):
 
 
 def operation_of(wish: Wish) -> Transcribe:
-    """The whole recording in one call. No route takes more of a tag than its language: `EN` and `en-US` ask the same."""
+    """The whole recording in one call. No route takes more of a tag than the language: `EN` and `en-US` are one."""
     language = None if wish.language == AUTO else wish.language.partition("-")[0].lower()
     return Transcribe(audio=ref_of(wish.source), language=language, words=wish.words, track=wish.track)
 

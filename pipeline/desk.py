@@ -16,7 +16,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.kinds import GAP_FACT
 from pipeline.core.model import SETTLED, Verdict
 from pipeline.held import MAX_SHOWN, HeldCall, and_others, held_call, held_lines, viewed
-from pipeline.refusals import finished
+from pipeline.refusals import finished, jobs_told
 from pipeline.report import command
 from pipeline.runtime import new_run_id
 from pipeline.seat import Seat
@@ -63,7 +63,7 @@ def retry(seat: Seat, jobs: Sequence[str], verdicts: Sequence[Verdict]) -> Answe
                 for call in row.receipt.calls if row.receipt and GAP_FACT not in row.receipt.facts else ():
                     ledger.forget_call(call.key)
                 ledger.forget_job(row.place)
-        back = _put_back(spool, {display_path(row.manifest) for row in rows})
+        back = list(_put_back(spool, rows))
     names = tuple(display_path(row.job) for row in rows)
     made = Retried(jobs=names, manifests=tuple(back))
     return Answer(text=joined(_retry_lines(made, seat)), record=made)
@@ -143,13 +143,22 @@ def _labels(ledger: Ledger, row: AttemptRow) -> frozenset[str]:
     return frozenset((row.id, *names, *map(display_path, names)))
 
 
-def _put_back(spool: Spool, manifests: set[str]) -> list[str]:
-    """Finished manifests whose reports bear one of these names are taken up by the next run."""
-    back = []
-    for path, manifest in finished(spool, ("failed", "done")):
-        if manifest in manifests and spool.requeue(path, _dropped_name(path, manifest)):
-            back.append(manifest)
-    return back
+def _put_back(spool: Spool, rows: Sequence[JobRow]) -> Iterator[str]:
+    """For each of the jobs the newest finished manifest that asked for it is taken up by the next run. Their names."""
+    wanted = {(display_path(row.manifest), display_path(row.job)) for row in rows}
+    taken: set[str] = set()
+    for path, manifest in sorted(finished(spool, ("failed", "done")), key=_age) if wanted else ():
+        found = {(manifest, job) for job in jobs_told(path)} & wanted
+        name = _dropped_name(path, manifest)
+        if found and spool.requeue(path, name, is_one_of_many=name in taken):
+            taken.add(name)
+            wanted -= found
+            yield manifest
+
+
+def _age(found: tuple[str, str]) -> int:
+    """The newest first, by when it was written: a move changes nothing of that."""
+    return -os.stat(found[0]).st_mtime_ns
 
 
 def _dropped_name(path: str, manifest: str) -> str:

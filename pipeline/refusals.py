@@ -28,10 +28,15 @@ Asked = tuple[str, Manifest]
 """A manifest that was read, and the folder that its relative paths start from."""
 
 
+class _Told(Struct, frozen=True):
+    job: str
+
+
 class _About(Struct, frozen=True):
     """All that is wanted of a report beside a manifest."""
 
     manifest: str | None = None
+    outcomes: tuple[_Told, ...] = ()
 
 
 def refuse(ledger: Ledger, base: str, manifest: str, bad: BadJob) -> Outcome:
@@ -113,10 +118,19 @@ def _is_of(row: JobRow, base: str, manifest: str) -> bool:
     return row.manifest == manifest and row.place == place_of(base, manifest, row.job)
 
 
+def jobs_told(path: str) -> frozenset[str]:
+    """The jobs of a finished manifest, as the report beside it shows their ids; none where that cannot be told."""
+    return frozenset(outcome.job for outcome in _about(path + REPORT_SUFFIX).outcomes)
+
+
 def _reported(path: str) -> str:
     """The manifest that a report is about; empty when it cannot be told."""
+    return _about(path).manifest or ""
+
+
+def _about(path: str) -> _About:
     try:
         with open(path, "rb") as file:
-            return from_json(read_at_most(file, MAX_REPORT_BYTES), _About).manifest or ""
+            return from_json(read_at_most(file, MAX_REPORT_BYTES), _About)
     except (OSError, msgspec.DecodeError):
-        return ""
+        return _About()

@@ -218,16 +218,16 @@ class Spool:
             remove(self._folder("claimed", _note_name(here)))
         return path
 
-    def requeue(self, path: str, name: str) -> bool:
-        """Let the next run take a finished manifest up at once, as `name`; its report goes. False if the name is taken.
-
-        It lies among the claimed: what a person has just asked for does not have to come to rest first.
+    def requeue(self, path: str, name: str, *, is_one_of_many: bool = False) -> bool:
+        """Let the next run take a finished manifest up at once, as `name`; its report goes. False if the name is taken,
+        unless by others that were taken up with it. It lies among the claimed: nobody waits until it comes to rest.
         """
-        target = self._folder("claimed", name)
         with border(path):
+            here = _free_name(self._folder("claimed"), name) if is_one_of_many else name
+            target = self._folder("claimed", here)
             if os.path.lexists(target) or os.path.lexists(os.path.join(self.incoming, name)):
                 return False
-            self._note_claim(name, name)
+            self._note_claim(here, name)
             _move(path, target)
             _remove_report(path)
         return True

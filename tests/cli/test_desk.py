@@ -242,6 +242,41 @@ def test_a_held_call_that_is_paid_again_is_sent_by_the_next_run(held: Folder) ->
     assert held.calls() == 2
 
 
+DAILY = """
+schema = 1
+[[job]]
+id = "{0}"
+kind = "tts"
+text = "Good morning, {1}."
+out = "../../out/{0}.wav"
+"""
+
+
+def drop_daily(folder: Folder, *jobs: str) -> None:
+    """Every day another manifest of one name, each run before the next one comes."""
+    (folder.spool / "incoming").mkdir(parents=True, exist_ok=True)
+    for number, job in enumerate(jobs):
+        (folder.spool / "incoming/daily.toml").write_text(DAILY.format(job, number))
+        folder.run_spool()
+
+
+def test_a_retry_takes_up_the_manifests_that_its_jobs_are_in_among_many_of_one_name(folder: Folder) -> None:
+    drop_daily(folder, "monday", "tuesday", "wednesday", "thursday")
+    assert retry(folder, "tuesday", "thursday").manifests == ("daily", "daily")
+    assert verdicts(folder.run_spool()) == {"tuesday": "done", "thursday": "done"}
+    assert verdicts(folder.run_spool()) == {}
+    assert folder.calls() == 6
+
+
+def test_a_retry_takes_up_the_newest_manifest_of_a_job_that_was_asked_for_in_many(folder: Folder) -> None:
+    drop_daily(folder, "word", "word", "word")
+    assert retry(folder, "word").manifests == ("daily",)
+    assert verdicts(folder.run_spool()) == {"word": "done"}
+    asked = [path.read_text() for path in (folder.spool / "done").glob("*.toml")]
+    assert len(asked) == 3
+    assert folder.calls() == 4
+
+
 def test_a_held_call_that_is_dropped_fails_its_job_until_a_retry(held: Folder) -> None:
     resolve(held, JOB, decision="drop")
     assert verdicts(held.run()) == {JOB: "unchanged"}
