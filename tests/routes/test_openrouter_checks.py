@@ -199,7 +199,7 @@ def test_sound_and_seed_of_a_clip_follow_the_model(driver: OpenRouter) -> None:
     [
         ({"prompt": " "}, ["job-invalid"]),
         ({"schema": "{"}, ["job-invalid"]),
-        ({"schema": '{"format": "date", "unevaluatedItems": false}'}, ["job-invalid"]),
+        ({"schema": '{"format": "date", "unevaluated": false}'}, ["job-invalid"]),
         ({"effort": "extreme"}, ["job-invalid"]),
         ({"temperature": 3.0}, ["job-invalid"]),
         ({"max_tokens": 0}, ["job-invalid"]),
