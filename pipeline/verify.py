@@ -74,8 +74,8 @@ def verify(seat: Seat, *, is_repairing: bool) -> Answer:
         broken = _ledger_problem(seat)
         rows = [] if broken else list(_promised(seat, all_products(spool.ledger_path)))
         assets = list(_assets(spool))
-        damaged = [(path, sha256) for path, sha256 in assets if digest_file(path) != sha256]
-        products = {row: state for row in rows if (state := _product_state(row)) is not None}
+        damaged = [(path, sha256) for path, sha256 in assets if _state(path, sha256) in ("damaged", "differs")]
+        products = {row: state for row in rows if (state := _state(row.path, row.sha256)) is not None}
         told = [_answer(spool, path, sha256, rows, is_repairing=is_repairing) for path, sha256 in damaged]
         records = _Records(spool, is_known=not broken)
         told += records.findings(spool, is_repairing=is_repairing)
@@ -148,15 +148,15 @@ def _is_renamed(ledger: Ledger, row: ProductRow, newest: JobRow) -> bool:
     )
 
 
-def _product_state(row: ProductRow) -> State | None:
-    """None where the product is what was published."""
+def _state(path: str, sha256: Sha256) -> State | None:
+    """None where the file is what it was; what the disk does not give is damaged."""
     try:
-        found = digest_file(row.path)
+        found = digest_file(path)
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
     except OSError:
         return "damaged"
-    return None if found == row.sha256 else "differs"
+    return None if found == sha256 else "differs"
 
 
 def _proofs(seat: Seat, rows: Sequence[ProductRow]) -> Iterator[tuple[str, JobReceipt]]:
@@ -250,7 +250,7 @@ def _set_aside(spool: Spool, path: str) -> None:
 def _put_back(path: str, sha256: Sha256, rows: Sequence[ProductRow]) -> bool:
     """From a product that holds the very bytes: pictures, clips and recordings are published as they came."""
     for row in rows:
-        if row.sha256 == sha256 and _product_state(row) is None:
+        if row.sha256 == sha256 and _state(row.path, sha256) is None:
             part = f"{path}.part"
             with border(path):
                 write_file(part, read_chunks(row.path), sha256=sha256, mode=PRIVATE)

@@ -1,5 +1,6 @@
 """The world changes between two runs: by hand, by `clean`, by a copy put back. Nothing is paid twice for it."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,11 @@ import pytest
 
 from pipeline import desk
 from pipeline.report import summary
-from pipeline.verify import verify
+from pipeline.verify import Verified, verify
 from tests.cli.conftest import seat
 from tests.makers import Folder, outcomes, verdicts
 from tests.test_hands import meanwhile
+from tests.tracer import Fault, Tracer
 
 pytestmark = pytest.mark.real_time
 
@@ -111,3 +113,21 @@ def test_nothing_is_made_of_an_answer_that_is_not_what_came_and_nothing_paid_bef
     assert (verdicts(folder.run()), folder.calls()) == ({"hello": "unchanged"}, 1)
     verify(seat(folder), is_repairing=True)
     assert (verdicts(folder.run()), folder.calls()) == ({"hello": "done"}, 2)
+
+
+def test_an_answer_that_the_disk_does_not_give_is_damaged_and_the_rest_is_looked_at_all_the_same(
+    folder: Folder, tracer: Tracer
+) -> None:
+    folder.run()
+
+    def told(*, is_repairing: bool) -> int:
+        record = verify(seat(folder), is_repairing=is_repairing).record
+        assert isinstance(record, Verified)
+        (finding,) = record.findings
+        return ["damaged", "set aside"].index(finding.state) + 10 * record.products
+
+    fault = Fault(call="pread64", nth=1, error=errno.EIO, below=str(folder.spool / "assets"))
+    looked = tracer.run(lambda: told(is_repairing=False), fault=fault)
+    repaired = tracer.run(lambda: told(is_repairing=True), fault=fault)
+    assert (looked.code, repaired.code) == (10, 11)
+    assert [path.suffix for path in (folder.spool / "quarantine").iterdir()] == [".wav"]
