@@ -21,7 +21,7 @@ from pipeline.core.budget import Budget
 from pipeline.core.confine import display, display_path
 from pipeline.core.errors import InputError, ManifestError, MediaspoolError, StoreError
 from pipeline.core.limits import MEGABYTE
-from pipeline.core.model import Outcome
+from pipeline.core.model import Job, Outcome, Place
 from pipeline.discovery import discover
 from pipeline.intake import Intake
 from pipeline.manifest import Manifest, ManifestLimits, read_manifest
@@ -157,7 +157,24 @@ def begin(runtime: Runtime, claims: Sequence[Claim]) -> None:
 
 
 def read(runtime: Runtime, claims: Sequence[Claim], request: RunRequest) -> list[Reading]:
-    return [_read_one(runtime, claim, request) for claim in claims]
+    return _newest_last([_read_one(runtime, claim, request) for claim in claims])
+
+
+def _newest_last(readings: Sequence[Reading]) -> list[Reading]:
+    """Of manifests that were dropped under one name the newest says what their jobs are.
+
+    An older one, kept for a job that is held, would put its own wording back: each in turn, run after run.
+    """
+    said: dict[Place, Job] = {}
+    kept: list[Reading] = []
+    for reading in reversed(readings):
+        manifest = reading.manifest if reading.claim.origin == "incoming" else None
+        if manifest is not None and any(said.get(job.place, job) != job for job in manifest.jobs):
+            left = tuple(job for job in manifest.jobs if job.place not in said)
+            reading = msgspec.structs.replace(reading, manifest=msgspec.structs.replace(manifest, jobs=left))
+        said = {job.place: job for job in manifest.jobs} | said if manifest is not None else said
+        kept.append(reading)
+    return kept[::-1]
 
 
 def _read_one(runtime: Runtime, claim: Claim, request: RunRequest) -> Reading:

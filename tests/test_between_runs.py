@@ -12,6 +12,7 @@ from pipeline.report import summary
 from pipeline.verify import Verified, verify
 from tests.cli.conftest import seat
 from tests.makers import Folder, outcomes, verdicts
+from tests.standin.fixture import StandIn
 from tests.test_hands import meanwhile
 from tests.tracer import Fault, Tracer
 
@@ -131,3 +132,42 @@ def test_an_answer_that_the_disk_does_not_give_is_damaged_and_the_rest_is_looked
     repaired = tracer.run(lambda: told(is_repairing=True), fault=fault)
     assert (looked.code, repaired.code) == (10, 11)
     assert [path.suffix for path in (folder.spool / "quarantine").iterdir()] == [".wav"]
+
+
+DROPPED = """
+schema = 1
+[defaults]
+route = ["shop"]
+[[job]]
+id = "word"
+kind = "text"
+prompt = "{0}"
+out = "../../out/word.txt"
+[[job]]
+id = "said"
+kind = "tts"
+text = "The kites are high."
+out = "../../out/said.mp3"
+"""
+
+
+def test_a_newer_manifest_of_the_same_name_says_what_its_jobs_are_though_an_older_one_is_still_held(
+    folder: Folder, standin: StandIn
+) -> None:
+    """Each put its own wording back in its turn: at every second tick the product was the old one again."""
+    folder.add_route("shop", driver="openrouter", base_url=standin.base_url, key=standin.key)
+    standin.fault("close-after-body", path="speak", times=1)
+    (folder.spool / "incoming").mkdir(parents=True)
+    drop = folder.spool / "incoming/day.toml"
+    drop.write_text(DROPPED.format("Good morning."))
+    assert verdicts(folder.run_spool()) == {"word": "done", "said": "held"}
+    drop.write_text(DROPPED.format("Good evening."))
+    assert verdicts(folder.run_spool())["word"] == "done"
+    evening = folder.product("word.txt").read_bytes()
+    for _ in range(3):
+        assert verdicts(folder.run_spool()) == {"word": "unchanged", "said": "held"}
+        assert folder.product("word.txt").read_bytes() == evening
+    assert standin.paid("complete") == 2
+    desk.resolve(seat(folder), ["said"], "pay-again")
+    assert verdicts(folder.run_spool())["said"] == "done"
+    assert not list((folder.spool / "claimed").glob("*.toml"))
