@@ -37,6 +37,7 @@ from pipeline.runtime import Runtime, World, open_runtime
 from pipeline.signals import Caught, watch_signals
 from pipeline.state.durable import free_bytes, free_files, read_at_most
 from pipeline.state.idle import write_marker
+from pipeline.state.lineage import ensure_latest, note_run
 from pipeline.state.roots import Roots
 from pipeline.state.settings import Settings
 from pipeline.state.spool import Claim, Spool
@@ -149,11 +150,13 @@ def root_folders(settings: Settings, spool: Spool, claim: Claim) -> tuple[str, .
 
 def begin(runtime: Runtime, claims: Sequence[Claim]) -> None:
     """Note that the run is under way; without its end beside it, it was cut off."""
+    ensure_latest(runtime.spool.root, runtime.ledger)
     if not (claims or runtime.spool.refused or runtime.ledger.last_runs(1)):
         where = display_path(runtime.spool.root)  # not the one that was meant, or its disk is not mounted?
         runtime.tools.warn(f"a new spool was made, and nothing dropped there yet: '{where}'")
     names = " ".join(claim.name for claim in claims[:MAX_NOTED_NAMES])
     runtime.ledger.begin_run(manifest=names, version=__version__)
+    note_run(runtime.spool.root, runtime.run)
 
 
 def read(runtime: Runtime, claims: Sequence[Claim], request: RunRequest) -> list[Reading]:

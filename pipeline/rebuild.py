@@ -19,6 +19,7 @@ from pipeline.seat import Seat
 from pipeline.state.drops import RECEIPT_SUFFIX
 from pipeline.state.durable import digest_file
 from pipeline.state.ledger_rows import unpack
+from pipeline.state.lineage import forget
 from pipeline.state.proofs import CALL_SUFFIX, below, read_proof
 from pipeline.state.restore import Restoration, restoring
 from pipeline.state.spool import Spool
@@ -55,6 +56,7 @@ def rebuild(seat: Seat, folders: Sequence[str]) -> Answer:
         with restoring(spool.ledger_path) as restoration:
             unusable = sum(_in_groups(restoration, _proofs(spool, where), spool))
             tally = restoration.tally
+        forget(spool.root)
     made = Rebuilt(
         spool=display_path(spool.root),
         was_there=was_there,

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import desk
+from pipeline.core.errors import LedgerError
+from pipeline.rebuild import rebuild
 from pipeline.report import summary
 from pipeline.verify import Verified, verify
 from tests.cli.conftest import seat
@@ -171,3 +173,21 @@ def test_a_newer_manifest_of_the_same_name_says_what_its_jobs_are_though_an_olde
     desk.resolve(seat(folder), ["said"], "pay-again")
     assert verdicts(folder.run_spool())["said"] == "done"
     assert not list((folder.spool / "claimed").glob("*.toml"))
+
+
+def test_an_older_copy_of_the_ledger_stops_the_run_until_it_has_learned_what_was_paid_for_since(folder: Folder) -> None:
+    folder.run()
+    copy = folder.root / "copy.db"
+    copy.write_bytes((folder.spool / "ledger.db").read_bytes())
+    rewrite(folder, "Good morning", "Good evening")
+    folder.run()
+    for ledger in folder.spool.glob("ledger.db*"):
+        ledger.unlink()
+    copy.rename(folder.spool / "ledger.db")
+    folder.product("").rename(folder.root / "taken away")
+    with pytest.raises(LedgerError, match="older than its spool") as told:
+        folder.run()
+    assert "mediaspool rebuild" in told.value.hint
+    rebuild(seat(folder), [str(folder.root)])
+    assert verdicts(folder.run()) == {"hello": "done"}
+    assert folder.calls() == 2

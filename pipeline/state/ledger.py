@@ -111,6 +111,9 @@ class Ledger:
         """The newest first."""
         return self._db.all(run_row, sql.LAST_RUNS, count)
 
+    def knows_run(self, run: RunId) -> bool:
+        return bool(self._db.one(int, sql.RUN_KNOWN, run))
+
     def spend(self, since: str = "") -> list[SpendRow]:
         """Money by UTC day and route, oldest first. A doubtful call counts with its worst case, also once resolved.
 

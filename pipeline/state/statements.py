@@ -12,6 +12,7 @@ QUICK_CHECK = "PRAGMA quick_check(1)"
 
 BEGIN_RUN = "INSERT INTO runs (id, manifest, version, started_at) VALUES (?, ?, ?, ?)"
 FINISH_RUN = "UPDATE runs SET finished_at = ?, exit_code = ? WHERE id = ?"
+RUN_KNOWN = "SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?)"
 LAST_RUNS = "SELECT id, manifest, version, started_at, finished_at, exit_code FROM runs ORDER BY rowid DESC LIMIT ?"
 SPEND = (
     "SELECT substr(a.changed_at, 1, 10), a.route, a.kind, coalesce(a.manifest, j.manifest),"
