@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_SCHEMA_CHARS = 100_000
 MAX_UNFOLDED = 2_000
 """Subschemas that one value may have to be held against, before anything that lies in it."""
+MAX_HELD = 20_000
+"""Values times subschemas: under alternatives each may become an error, of 1.5 KB, before the first one is told."""
 MAX_BACKTRACKS = 100_000
 """Of one pattern over one word: some need more steps than there are atoms."""
 MAX_TOLD_CHARS = 200
@@ -159,20 +161,38 @@ def is_strict(schema: object) -> bool:
 def misfit(value: object, schema: object) -> str | None:
     """Where and why a value does not fit a schema without a fault, or None. Names places, never what stands there.
 
-    Where a schema holds itself, only that it does not: the judge remembers what it has seen while it only judges, but
-    to tell places it goes all ways, of which a nested value has more than there is time for.
+    Where a schema holds itself, or of alternatives for very many values, only that it does not: the judge remembers
+    what it has seen while it only judges, but to tell places it goes all ways, and there are too many of them.
     """
+    from jsonschema_rs import ValidationError
+
     assert isinstance(schema, bool | dict)
     judge = _judge(schema)
     try:
         if judge.is_valid(value):
             return None
-        if _count(schema, schema, _NESTING, {}) >= MAX_UNFOLDED:
-            return "the answer does not fit"
-        error = next(judge.iter_errors(value))
+        if _can_be_told(value, schema):
+            judge.validate(value)
+    except ValidationError as error:
+        return f"{_place(error.instance_path, frozenset(_names(schema)))} {_said(error)}"
     except ValueError:
         return "the answer is nested too deep"
-    return f"{_place(error.instance_path, frozenset(_names(schema)))} {_said(error)}"
+    return "the answer does not fit"
+
+
+def _can_be_told(value: object, schema: object) -> bool:
+    held = _count(schema, schema, _NESTING, {})
+    has_alternatives = any("anyOf" in part or "oneOf" in part for part in _parts(schema))
+    return held < MAX_UNFOLDED and not (has_alternatives and _is_larger(value, MAX_HELD // held))
+
+
+def _is_larger(value: object, most: int) -> bool:
+    """Does a value have more values in it than that, itself among them?"""
+    count, left = 0, [value]
+    while left and count <= most:
+        count, found = count + 1, left.pop()
+        left += found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    return count > most
 
 
 def _place(path: Iterable[str | int], names: Container[str]) -> str:

@@ -1,6 +1,7 @@
 """JSON Schema as far as structured answers need it: what is judged here, and that nothing else is let through."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -222,6 +223,19 @@ def test_a_schema_that_holds_itself_is_judged_of_any_depth_in_a_moment_though_no
         fitting, other = [fitting], [other]  # type: ignore[list-item]
     assert fault_of_schema(rule) is None
     assert (misfit(fitting, rule), misfit(other, rule)) == (None, "the answer does not fit")
+
+
+@pytest.mark.parametrize("wrap", [lambda rule: rule, lambda rule: {"anyOf": [rule, {"type": "null"}]}])
+def test_of_alternatives_for_thousands_of_values_no_place_is_told_which_would_take_gigabytes(
+    wrap: Callable[[dict[str, object]], dict[str, object]],
+) -> None:
+    rule = wrap({"items": {"anyOf": [{"const": str(number)} for number in range(300)]}})
+    assert fault_of_schema(rule) is None
+    assert (misfit(["7"] * 2000, rule), misfit([7] * 2000, rule)) == (None, "the answer does not fit")
+
+
+def test_one_wrong_value_among_very_many_is_told_by_its_place() -> None:
+    assert misfit([*range(100_000), "x"], {"items": {"type": "integer"}}) == "the answer[100000] is not integer"
 
 
 def test_of_a_schema_that_is_a_chain_of_a_thousand_parts_no_place_is_told() -> None:
