@@ -70,8 +70,7 @@ def _fault_at(path: list[str | int]) -> str:
 def _fault_of_words(part: object, depth: int = 0) -> str | None:
     if not isinstance(part, dict):
         return None
-    said = _SAID_ONLY - {"$id"} if depth else _SAID_ONLY  # in a part it would be a document that references start from
-    unknown = sorted(part.keys() - said - JUDGED)
+    unknown = sorted(part.keys() - _SAID_ONLY - JUDGED)
     if unknown:
         return f"its keyword {unknown[0][:MAX_TOLD_CHARS]!r} is not judged here"
     if depth > MAX_DEPTH:
@@ -84,9 +83,11 @@ def _fault_of_references(schema: object) -> str | None:
     """What was not looked at, as an example, could say anything, and lead anywhere."""
     parts = list(_parts(schema))
     looked_at = {id(part) for part in parts}
-    wanted = (_referred(schema, part["$ref"]) for part in parts if "$ref" in part)
-    is_lost = any(not isinstance(found, bool) and id(found) not in looked_at for found in wanted)
-    return "it refers to what is no part of it" if is_lost else None
+    wanted = [_referred(schema, part["$ref"]) for part in parts if "$ref" in part]
+    if any(not isinstance(found, bool) and id(found) not in looked_at for found in wanted):
+        return "it refers to what is no part of it"
+    has_documents = any("$id" in part for part in parts[1:])
+    return "references start anew at a part of it with an '$id'" if wanted and has_documents else None
 
 
 def _fault_of_alternatives(schema: object) -> str | None:

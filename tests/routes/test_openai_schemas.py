@@ -225,6 +225,12 @@ def test_a_schema_that_holds_itself_is_judged_of_any_depth_in_a_moment_though_no
     assert (misfit(fitting, rule), misfit(other, rule)) == (None, "the answer does not fit")
 
 
+def test_a_part_may_have_an_id_where_nothing_refers_to_it() -> None:
+    rule = {"$id": "whole", "properties": {"a": {"$id": "part", "type": "integer"}}}
+    assert (fault_of_schema(rule), misfit({"a": 1}, rule)) == (None, None)
+    assert misfit({"a": "x"}, rule) == "the answer.a is not integer"
+
+
 @pytest.mark.parametrize("wrap", [lambda rule: rule, lambda rule: {"anyOf": [rule, {"type": "null"}]}])
 def test_of_alternatives_for_thousands_of_values_no_place_is_told_which_would_take_gigabytes(
     wrap: Callable[[dict[str, object]], dict[str, object]],
