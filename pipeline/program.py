@@ -1,8 +1,8 @@
 """The program around its commands: streams, signals, the exit.
 
 A plain `run` goes straight to its shift; every other line is for Typer, which costs a third of the start of a run.
-What a stream does not take is lost without a word and never changes the exit code. A signal ends any command with 130
-or 143; a run drains first.
+What a stream does not take is lost without a word and never changes the exit code. A signal ends any command with 129,
+130 or 143; a run drains first.
 """
 
 import gc
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from pipeline.core.endings import ending_signals
 from pipeline.core.errors import ConfigError
 from pipeline.core.limits import parse_duration
 from pipeline.run_words import RunWords, run_words
@@ -24,17 +25,16 @@ if TYPE_CHECKING:
     from pipeline.runtime import World
     from pipeline.shift import Order
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
 
 def main(world: "World | None" = None) -> NoReturn:
     """The program. Tests bring their own world."""
     _mend_streams()
     os.environ.setdefault("PATH", os.defpath)  # an empty environment must not stop a library that looks for programs
-    for number in SIGNALS:
+    signals = ending_signals()
+    for number in signals:
         signal.signal(number, _leave)
     code = _carry_out(sys.argv[1:], world)
-    for number in SIGNALS:
+    for number in signals:
         signal.signal(number, signal.SIG_IGN)  # what comes now comes too late to change how this ends
     for stream in (sys.stdout, sys.stderr):
         say(stream, "")  # what cannot be flushed is let go, or the interpreter would exit with 120

@@ -34,6 +34,7 @@ EXIT_CODES: dict[int, str] = {
     75: "another run holds the lock of this spool",
     77: "a key is missing or was refused, or its account takes nothing more",
     78: "the configuration is wrong",
+    129: "drained after SIGHUP: its terminal was closed",
     130: "drained after SIGINT",
     143: "drained after SIGTERM",
 }

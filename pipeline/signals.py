@@ -11,9 +11,8 @@ from types import FrameType
 import trio
 
 from pipeline.batch import Stop
+from pipeline.core.endings import ending_signals
 from pipeline.core.errors import BudgetExhausted, MediaspoolError
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Caught:
@@ -26,7 +25,7 @@ class Caught:
         """From now until the process ends a signal is noted here, and never kills: not a run that is just starting,
         and not one that has ended and is about to tell how.
         """
-        for number in SIGNALS:
+        for number in ending_signals():
             signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
@@ -43,7 +42,7 @@ async def watch_signals(
     An error of ours leaves as itself: inside the nursery it would be wrapped in a group, which nobody asks for.
     """
     failure: MediaspoolError | None = None
-    with trio.open_signal_receiver(*SIGNALS) as signals:
+    with trio.open_signal_receiver(*ending_signals()) as signals:
         async with trio.open_nursery() as nursery:
             if caught.signal is not None:
                 _drain(stop, caught.signal, nursery, grace_s)

@@ -17,9 +17,9 @@ import trio
 from msgspec import Struct
 
 from pipeline.answer import Answer
+from pipeline.core.endings import ending_signals
 from pipeline.core.errors import ConfigError
 from pipeline.seat import Seat
-from pipeline.signals import SIGNALS
 from pipeline.state.idle import is_idle
 from pipeline.state.linux import open_hints
 from pipeline.state.spool import Spool
@@ -91,7 +91,7 @@ async def keep_watch(rounds: Rounds, folders: tuple[str, ...]) -> int:
     """The signal that ended it."""
     watching, hints = Watch(), open_hints(folders)
     try:
-        with trio.open_signal_receiver(*SIGNALS) as signals:
+        with trio.open_signal_receiver(*ending_signals()) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_listen, signals, watching, nursery.cancel_scope)
                 await _beat(rounds, watching, hints)

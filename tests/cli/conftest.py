@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -73,9 +74,13 @@ class Shell:
     def where(self) -> tuple[str, ...]:
         return ("--spool", "spool", "--config", "mediaspool.toml")
 
-    def start(self, *words: str, stderr: int | IO[bytes] = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
+    def start(
+        self, *words: str, stderr: int | IO[bytes] = subprocess.DEVNULL, ignored: signal.Signals | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """`ignored` is a signal that a shell has it ignore, as nohup does."""
+        shell = [] if ignored is None else ["/bin/sh", "-c", f'trap "" {int(ignored)}; exec "$@"', "sh"]
         return subprocess.Popen(
-            [*SCRIPTED, *words],
+            [*shell, *SCRIPTED, *words],
             cwd=self.folder.root,
             env=self.environ,
             stdin=subprocess.DEVNULL,

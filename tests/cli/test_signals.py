@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a run drains and ends with 130 or 143; a signal after its end changes nothing."""
+"""SIGINT, SIGTERM and SIGHUP: a run drains and ends with 130, 143 or 129; a signal after its end changes nothing."""
 
 import fcntl
 import os
@@ -38,6 +38,26 @@ def test_130_sigint_drains_likewise(shell: Shell, gate: Gate) -> None:
     assert process.wait(60) == 130
 
 
+def test_129_a_closed_terminal_drains_likewise(shell: Shell, gate: Gate) -> None:
+    """It killed the run, and every paid call that was out was in doubt."""
+    shell.folder.configure({"delay_s": "0.1"}, extra='drain_grace = "50s"\n')
+    shell.folder.record("a.wav")
+    process = shell.start(*_run_words(shell))
+    gate.await_call()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 129
+    assert list((shell.folder.root / "out").glob("*.txt"))
+
+
+def test_a_run_under_nohup_goes_on_when_its_terminal_is_closed(shell: Shell, gate: Gate) -> None:
+    shell.folder.configure({"delay_s": "0.1"})
+    shell.folder.record("a.wav")
+    process = shell.start(*_run_words(shell), ignored=signal.SIGHUP)
+    gate.await_call()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 0
+
+
 def test_a_second_signal_cuts_the_drain_short(shell: Shell, gate: Gate) -> None:
     shell.folder.configure({"delay_s": "3000"}, extra='drain_grace = "50m"\n')
     shell.folder.record("a.wav")
@@ -71,7 +91,7 @@ def test_the_time_limit_drains_and_gives_4(shell: Shell) -> None:
     shell.run("--time-limit", "0.5s", code=4)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_any_other_command_ends_at_once(shell: Shell, number: signal.Signals, code: int) -> None:
     """The settings are a FIFO that nobody writes to: the command waits in it, and surely under its handlers."""
     shell.folder.config.unlink()
