@@ -121,7 +121,12 @@ async def _beat(rounds: Rounds, watching: Watch, hints: int | None) -> None:
 async def _run(rounds: Rounds, watching: Watch) -> int:
     """One run to its end. Shielded: it is ended by signals of its own, never killed for ours."""
     with trio.CancelScope(shield=True):
-        process = await trio.lowlevel.open_process(rounds.command, stdin=DEVNULL, env=dict(rounds.environ))
+        process = await trio.lowlevel.open_process(
+            rounds.command,
+            stdin=DEVNULL,
+            env=dict(rounds.environ),
+            process_group=0,  # what the terminal tells everybody there comes from here, once
+        )
         watching.started(process)
         code = await process.wait()
     watching.process = None

@@ -43,7 +43,7 @@ class Watched:
         self.spool, self.log = root / "spool", root / "log.txt"
         (self.spool / "incoming").mkdir(parents=True)
         words = [sys.executable, "-m", "tests.cli.watch_child", str(self.spool), str(self.log), every_s, seconds]
-        self.process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+        self.process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, process_group=0)
 
     def runs(self) -> int:
         return self.log.read_text().count("run") if self.log.exists() else 0
@@ -97,6 +97,18 @@ def test_a_signal_goes_on_to_the_run_that_is_at_work_and_is_waited_for(tmp_path:
     until(lambda: watched.runs() == 1)
     assert watched.end() == 143
     assert watched.drained()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_signal_of_the_terminal_which_is_for_everybody_there_reaches_the_run_once(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """A second one cuts the drain short, and the paid calls that are out are in doubt."""
+    watched = Watched(tmp_path, every_s=NEVER_S, seconds=LONG_S)
+    until(lambda: watched.runs() == 1)
+    os.killpg(watched.process.pid, number)
+    assert watched.process.wait(60) == code
+    assert watched.log.read_text().count("drained") == 1
 
 
 def test_trouble_in_a_row_slows_the_clock_down_to_a_bound() -> None:

@@ -14,9 +14,11 @@ RUN = """
 import signal, sys, time
 def drain(number, frame):
     print("drained", file=log, flush=True)
+    time.sleep(0.2)  # for a second signal
     sys.exit(143)
 log = open(sys.argv[1], "a")
-signal.signal(signal.SIGTERM, drain)
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, drain)
 print("run", file=log, flush=True)
 time.sleep(float(sys.argv[2]))
 """
