@@ -21,6 +21,7 @@ BUSY_TIMEOUT_MS = 30_000
 WAL_KEEP_BYTES = 64_000_000
 SYNCHRONOUS_FULL = 2
 CACHED_STATEMENTS = 256
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 _HEAD = struct.Struct(">16xH10xI")  # of a database file: the size of a page, and how many there are
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ def border() -> Iterator[None]:
 def _mapped(error: sqlite3.Error) -> MediaspoolError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     message = f"the ledger answered: {error}"
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
+    if code in _NO_ROOM:
         return StoreError("no space left for the ledger", code="disk-full", hint="free some space and run again")
     match code & 0xFF:  # the low byte is the primary code
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
@@ -202,10 +203,19 @@ def _connect_view(path: str) -> sqlite3.Connection:
         return connection
     except sqlite3.OperationalError as error:
         connection.close()
-        # A WAL database on a read-only mount opens only as immutable; nobody can be writing to it there.
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or os.access(os.path.dirname(path), os.W_OK):
+        if not _is_at_rest(path, error.sqlite_errorcode):
             raise
     return _connect(f"{uri}?mode=ro&immutable=1", is_uri=True)
+
+
+def _is_at_rest(path: str, code: int) -> bool:
+    """Nobody writes to a WAL database on a read-only mount, nor where a full disk has no room to tell whoever reads.
+
+    It opens as immutable then. Where a run was killed, its log would be passed over: that ledger is not read.
+    """
+    if code in _NO_ROOM:
+        return not os.path.exists(f"{path}-wal") or os.path.getsize(f"{path}-wal") == 0
+    return code & 0xFF == sqlite3.SQLITE_CANTOPEN and not os.access(os.path.dirname(path), os.W_OK)
 
 
 def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:

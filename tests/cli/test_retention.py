@@ -1,16 +1,18 @@
 """`clean` deletes only when told, only what is ours, and only what is old."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from pipeline import retention
-from pipeline.core.errors import ConfigError, RunBusy
+from pipeline.core.errors import ConfigError, RunBusy, StoreError
 from pipeline.retention import DAY_S, Cleaned
 from pipeline.state.spool import Spool
 from tests.cli.conftest import locked, seat
+from tests.disks import Disk, mounted
 from tests.makers import FAR_FUTURE, Folder, verdicts
 from tests.test_hands import meanwhile
 
@@ -194,3 +196,35 @@ def test_the_answers_of_a_spool_that_lost_its_ledger_are_never_cleaned(used: Fol
 
 def test_these_tests_look_from_far_enough() -> None:
     assert FAR_FUTURE > 60 * 365 * DAY_S
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[tuple[Disk, Folder]]:
+    with mounted(tmp_path / "small") as disk:
+        folder = Folder(disk.folder)
+        folder.record("a.wav")
+        folder.run()
+        yield disk, folder
+
+
+@pytest.mark.privileged
+def test_on_a_full_disk_what_may_go_is_shown_and_deleted(small: tuple[Disk, Folder]) -> None:
+    """It is what somebody with a full disk is told to type."""
+    disk, folder = small
+    disk.fill()
+    shown = names(clean(folder))
+    assert {name.partition("/")[0] for name in shown} >= {"reports"}
+    assert names(clean(folder, is_real=True)) == shown
+    assert not any((folder.spool / name).exists() for name in shown)
+
+
+@pytest.mark.privileged
+def test_on_a_full_disk_nothing_goes_by_a_ledger_whose_newest_entries_cannot_be_read(
+    small: tuple[Disk, Folder],
+) -> None:
+    disk, folder = small
+    Path(f"{folder.spool}/ledger.db-wal").write_bytes(b"of a run that was killed")
+    disk.fill()
+    with pytest.raises(StoreError, match="no space left for the ledger"):
+        clean(folder, is_real=True)
+    assert list((folder.spool / "reports").iterdir())
