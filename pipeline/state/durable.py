@@ -231,13 +231,14 @@ def place(part: str, target: str) -> None:
     """
     try:
         os.link(part, target, follow_symlinks=False)
-        os.unlink(part)
     except FileNotFoundError as error:
         raise not_taken(error, is_there=os.path.lexists(part)) from error
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         _place_without_links(part, target)
+    else:
+        os.unlink(part)
 
 
 def _place_without_links(part: str, target: str) -> None:

@@ -359,6 +359,23 @@ def test_a_folder_in_which_one_may_write_and_not_look_takes_products_all_the_sam
         assert (box / "a.txt").read_bytes() == b"x"
 
 
+def test_a_folder_that_lets_nothing_be_removed_is_told_as_that_and_not_its_product_as_in_the_way(
+    tmp_path: Path, make: Make, tracer: Tracer
+) -> None:
+    """As one that only takes more, by chattr +a. The first name to go is that of a part of old, the second its own."""
+    store = make.store(tmp_path)
+
+    def work() -> int:
+        try:
+            store.publish([one(tmp_path)])
+        except MediaspoolError as error:
+            return 7 if error.code == "output-unwritable" else 8
+        return 9
+
+    assert tracer.run(work, fault=Fault(call="unlink", nth=2, error=errno.EPERM)).code == 7
+    assert (tmp_path / "a.txt").read_bytes() == b"x"
+
+
 @pytest.mark.parametrize("says", [errno.EINVAL, errno.ENOENT])
 def test_a_name_that_a_disk_does_not_take_is_the_jobs_trouble_and_not_the_disks(
     tmp_path: Path, make: Make, tracer: Tracer, says: int
