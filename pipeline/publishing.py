@@ -135,8 +135,7 @@ class Publisher:
         proof = made[0].product.path + RECEIPT_SUFFIX
         paths = [*(item.product.path for item in made), proof]
         *parts, last = [self._store.part_of(path, decision.job.place) for path in paths]
-        products = [_publication(item, part) for item, part in zip(made, parts, strict=True)]
-        return [*products, receipt_publication(proof, receipt, last)]
+        return [*map(_publication, made, parts), receipt_publication(proof, receipt, last)]
 
     def _intend(
         self, decision: Decision, ground: _Ground, made: Sequence[_Made], found: Sequence[Publication], is_forced: bool
@@ -239,9 +238,11 @@ class Publisher:
 
     def _remember(self, made: _Made) -> None:
         """What the next run would learn of the product by reading it."""
-        if made.facts is not None:
-            with suppress(OSError):  # somebody took it away in this instant; the next run will notice
-                self._ledger.remember_file(made.product.path, os.stat(made.product.path), made.facts)
+        with suppress(OSError):  # somebody took it away in this instant; the next run will notice
+            old = made.draft.made
+            facts = made.facts if old is None else self._ledger.known_file(old.path, os.stat(old.path))
+            if facts is not None:
+                self._ledger.remember_file(made.product.path, os.stat(made.product.path), facts)
 
 
 def _judged(result: KindResult, roots: Roots, places: Places) -> list[_Made]:
@@ -277,7 +278,7 @@ def _looked_at(draft: Draft) -> tuple[Examination, int, Sha256]:
 
 
 def _still(product: Product) -> Product:
-    """A product on its way to another place is in the hands of its owner: it may have gone since the plan."""
+    """A product that goes to another place may have gone since the plan: it is in the hands of its owner."""
     with suppress(OSError):
         if digest_file(product.path) == product.sha256:
             return product

@@ -191,3 +191,17 @@ def test_an_older_copy_of_the_ledger_stops_the_run_until_it_has_learned_what_was
     rebuild(seat(folder), [str(folder.root)])
     assert verdicts(folder.run()) == {"hello": "done"}
     assert folder.calls() == 2
+
+
+def test_a_product_that_was_put_in_place_and_then_renamed_with_its_job_is_not_missed(folder: Folder) -> None:
+    folder.run()
+    rewrite(folder, "out/", "there/")
+    folder.run()
+    there = folder.root / "there"
+    (there / HELLO).rename(there / "morning.wav")
+    rewrite(folder, 'id = "hello"', 'id = "morning"')
+    rewrite(folder, "there/hello", "there/morning")
+    assert verdicts(folder.run()) == {"morning": "done"}
+    record = verify(seat(folder), is_repairing=False).record
+    assert isinstance(record, Verified)
+    assert [finding.path for finding in record.findings if finding.what == "product"] == []
