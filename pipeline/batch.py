@@ -18,7 +18,8 @@ from pipeline.core.errors import BudgetExhausted, InDoubt, MediaspoolError, Stop
 from pipeline.core.limits import Tab
 from pipeline.core.model import Decision, Job, JobId, Outcome, Place, T, Verdict
 from pipeline.onlooker import Onlooker
-from pipeline.plan import GOOD, Parent, Planner
+from pipeline.plan import Parent, Planner
+from pipeline.state.ledger_rows import GOOD
 from pipeline.state.roots import Roots
 from pipeline.work import Bench, Terms
 from pipeline.worker import Unfinished, end_job, run_job, settle, still_waiting

@@ -54,13 +54,12 @@ from pipeline.core.model import (
 from pipeline.intake import Intake
 from pipeline.obstacles import ensure_open, in_the_way
 from pipeline.state.ledger import Ledger
-from pipeline.state.ledger_rows import AttemptRow, JobRow
+from pipeline.state.ledger_rows import GOOD, AttemptRow, JobRow
 from pipeline.whereabouts import is_at, state_of, whereabouts
 
 JOB_KEY_VERSION = 1
 _MADE: frozenset[str] = frozenset({"done", "suspect"})
 _OF_LIMITS: frozenset[str | None] = frozenset(code for code in CODES if code.startswith("limit-"))
-GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})
 
 
 _REPEATED = Refusal(
@@ -238,7 +237,7 @@ class Planner:
             return _settled(job, "unchanged", row, row.code, row.reason)
         if row is not None and row.key == decision.key and _is_settled(row, decision.limits) and not self.is_forced:
             return self._compare_products(decision, row)
-        known = None if self.is_forced or decision.key is None else self._ledger.job_by_key(decision.key)
+        known = None if self.is_forced else self._known(decision.key, row)
         obstacle = None if self.is_forced else in_the_way(self._ledger, self._intake, job, known)
         if obstacle is not None:
             if row is not None and (row.verdict, row.key, row.code) == ("failed", decision.key, obstacle.code):
@@ -247,6 +246,13 @@ class Planner:
         self._ensure_open(decision)
         decision = msgspec.structs.replace(decision, reasons=(_REPEATED,) if doubtful else ())
         return decision if known is None else self._place(decision, known)
+
+    def _known(self, key: JobKey | None, row: JobRow | None) -> JobRow | None:
+        """Who has the very result: a job as it is, or this one as it was before it was refused."""
+        found = self._ledger.job_by_key(key) if key is not None else None
+        if found is not None or row is None or row.earlier is None or row.earlier.key != key:
+            return found
+        return msgspec.structs.replace(row, verdict=row.earlier.verdict, receipt=row.earlier)
 
     def _place(self, decision: Decision, known: JobRow) -> Decision:
         """From its products, where all of them lie somewhere; else from the answers, which may have been cleaned."""

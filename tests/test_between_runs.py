@@ -74,6 +74,35 @@ def test_a_product_that_is_there_is_not_paid_for_again_though_its_answer_was_cle
     assert set(verdicts(folder.run()).values()) == {"unchanged"}
 
 
+def put_in_its_way(folder: Folder) -> Path:
+    rewrite(folder, "out/", "there/")
+    theirs = folder.root / "there" / HELLO
+    theirs.parent.mkdir()
+    theirs.write_text("mine")
+    return theirs
+
+
+def test_a_product_that_is_there_is_not_paid_for_again_because_a_file_was_in_the_way_of_its_new_place(
+    folder: Folder,
+) -> None:
+    folder.run()
+    clean_answers(folder)
+    theirs = put_in_its_way(folder)
+    assert [verdicts(folder.run())["hello"] for _ in range(2)] == ["refused", "unchanged"]
+    theirs.unlink()
+    assert (verdicts(folder.run()), folder.calls()) == ({"hello": "done"}, 1)
+
+
+def test_a_retry_of_a_job_that_was_refused_makes_it_anew(folder: Folder) -> None:
+    folder.run()
+    theirs = put_in_its_way(folder)
+    folder.run()
+    desk.retry(seat(folder), ["hello"], ())
+    theirs.unlink()
+    clean_answers(folder)
+    assert (verdicts(folder.run()), folder.calls()) == ({"hello": "done"}, 2)
+
+
 def test_a_retry_makes_a_job_anew_though_another_one_has_the_same_result(folder: Folder) -> None:
     rewrite(
         folder, "[[job]]", '[[job]]\nid = "twin"\nkind = "tts"\ntext = "Good morning."\nout = "out/twin.wav"\n[[job]]'

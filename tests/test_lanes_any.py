@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from pipeline.core.model import CallReceipt, Job, Outcome
 from pipeline.core.operations import Operation, Speak, call_key
-from pipeline.plan import GOOD
+from pipeline.state.ledger_rows import GOOD
 from tests.rig import Act, Acting, Rig
 
 MEMORY = "/dev/shm"

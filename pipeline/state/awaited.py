@@ -18,7 +18,7 @@ _AWAITED = (
 )
 _ASSETS = f"WITH awaited AS ({_AWAITED}) SELECT asset FROM awaited UNION"
 AWAITED_ASSETS = f"{_ASSETS} SELECT p.asset FROM parts p JOIN awaited USING (call)"
-RECEIPTS = "SELECT receipt FROM jobs WHERE receipt IS NOT NULL"
+RECEIPTS = "SELECT receipt FROM jobs WHERE receipt IS NOT NULL AND verdict IN ('done', 'empty', 'suspect')"
 
 
 def awaited_assets(path: str) -> set[Sha256]:

@@ -32,6 +32,7 @@ from pipeline.state import statements as sql
 from pipeline.state.database import Database
 from pipeline.state.dropping import drop_jobs, is_outdated, jobs_waiting
 from pipeline.state.ledger_rows import (
+    GOOD,
     AttemptRow,
     EndState,
     FileFacts,
@@ -48,6 +49,7 @@ from pipeline.state.ledger_rows import (
     file_values,
     intended_row,
     intended_values,
+    job_proof,
     job_row,
     media_of,
     money,
@@ -323,13 +325,16 @@ class Ledger:
     ) -> None:
         """The verdict on a job: its row, its products and the end of its intent, in one transaction.
 
-        What an earlier settling wrote stays known as ours, so a later result may replace it.
+        What an earlier settling wrote stays known as ours, so a later result may replace it; and so does its receipt,
+        where this one has none: once its input is back, or nothing is in its way, nobody need be asked again.
         """
-        body = None if receipt is None else pack(receipt)
-        values = (place, to_blob(job), to_blob(manifest), verdict, code, to_blob(reason), key, identity, body)
+        values = (place, to_blob(job), to_blob(manifest), verdict, code, to_blob(reason), key, identity)
         products = receipt.products if receipt is not None else ()
         with self._db.write():
-            self._db.change(sql.SETTLE_JOB, *values, self._clock(), self._run)
+            body = pack(receipt) if receipt is not None else None
+            if verdict not in GOOD:
+                body = self._db.one(job_proof, sql.RECEIPT_OF, place)
+            self._db.change(sql.SETTLE_JOB, *values, body, self._clock(), self._run)
             self._db.change_many(
                 sql.REMEMBER_PRODUCT,
                 [(os.fsencode(item.path), place, item.name, item.sha256, item.size) for item in products],

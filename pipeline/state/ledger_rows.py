@@ -75,8 +75,14 @@ class AttemptRow(Struct, frozen=True, kw_only=True):
     is_billed: bool
 
 
+GOOD: frozenset[str | None] = frozenset({"done", "suspect", "empty"})
+
+
 class JobRow(Struct, frozen=True, kw_only=True):
-    """How a job was settled last. `identity` tells two refusals or failures apart where there is no key."""
+    """How a job was settled last. `identity` tells two refusals or failures apart where there is no key.
+
+    `earlier` is the receipt of a result that it had before it was refused, or failed.
+    """
 
     place: Place
     job: JobId
@@ -87,6 +93,7 @@ class JobRow(Struct, frozen=True, kw_only=True):
     key: JobKey | None
     identity: str
     receipt: JobReceipt | None
+    earlier: JobReceipt | None
     settled_at: str
 
     @property
@@ -275,6 +282,7 @@ def job_row(
     receipt: bytes | None,
     settled_at: str,
 ) -> JobRow:
+    made = None if receipt is None else unpack(receipt, JobReceipt)
     return JobRow(
         place=place,
         job=JobId(from_blob(job)),
@@ -284,9 +292,15 @@ def job_row(
         reason=from_blob(reason),
         key=key,
         identity=identity,
-        receipt=None if receipt is None else unpack(receipt, JobReceipt),
+        receipt=made if verdict in GOOD else None,
+        earlier=None if verdict in GOOD else made,
         settled_at=settled_at,
     )
+
+
+def job_proof(receipt: bytes | None) -> bytes | None:
+    """As it lies there."""
+    return receipt
 
 
 def product_row(path: bytes, place: Place, name: str, sha256: Sha256, size: int) -> ProductRow:

@@ -98,6 +98,7 @@ JOB_BY_KEY = (
 JOBS_WITH = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE verdict = ? ORDER BY settled_at DESC, place LIMIT ?"
 COUNTS = "SELECT verdict, count(*) FROM jobs GROUP BY verdict"
 SETTLE_JOB = f"INSERT OR REPLACE INTO jobs ({_JOB_COLUMNS}, run) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+RECEIPT_OF = "SELECT receipt FROM jobs WHERE place = ?"
 FORGET_JOB = "DELETE FROM jobs WHERE place = ?"
 
 REMEMBER_PRODUCT = "INSERT OR REPLACE INTO products (path, place, name, sha256, size) VALUES (?, ?, ?, ?, ?)"
