@@ -18,8 +18,6 @@ MAX_UNFOLDED = 2_000
 """Subschemas that one value may have to be held against, before anything that lies in it."""
 MAX_HELD = 20_000
 """Values times subschemas: under alternatives each may become an error, of 1.5 KB, before the first one is told."""
-MAX_BACKTRACKS = 100_000
-"""Of one pattern over one word: some need more steps than there are atoms."""
 MAX_TOLD_CHARS = 200
 MAX_DEPTH = 40
 _SAID = "$schema $id $comment title description default examples deprecated readOnly writeOnly format"
@@ -52,18 +50,18 @@ def fault_of_schema(schema: object) -> str | None:
 
 
 def _judge(schema: dict[str, object] | bool) -> "Draft202012Validator":
-    """Not imported before the first schema is there: it weighs 6 MB."""
-    from jsonschema_rs import Draft202012Validator, FancyRegexOptions
+    """Patterns take a time that grows with the word alone. Not imported before a schema is there: it weighs 6 MB."""
+    from jsonschema_rs import Draft202012Validator, RegexOptions
 
-    return Draft202012Validator(
-        schema, offline=True, validate_formats=False, pattern_options=FancyRegexOptions(backtrack_limit=MAX_BACKTRACKS)
-    )
+    return Draft202012Validator(schema, offline=True, validate_formats=False, pattern_options=RegexOptions())
 
 
 def _fault_at(path: list[str | int]) -> str:
     if not path:
         return "it refers to what is not in it"
     place = "/".join(map(str, path))[:MAX_TOLD_CHARS]
+    if path[-1] == "pattern":
+        return f"what stands at {place!r} is no pattern without lookaround and references back"
     return f"what stands at {place!r} is not what JSON Schema takes there"
 
 
