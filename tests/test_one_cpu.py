@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -20,7 +21,11 @@ pytestmark = pytest.mark.skipif(len(EVERYWHERE) < 2, reason="one CPU is all ther
 
 
 def masks() -> set[frozenset[int]]:
-    return {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")}
+    found = set[frozenset[int]]()
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):  # it has ended since it was listed
+            found.add(frozenset(os.sched_getaffinity(int(thread))))
+    return found
 
 
 def seen(is_so: Callable[[], bool]) -> bool:
