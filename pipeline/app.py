@@ -3,9 +3,7 @@
 lock -> claim -> recover -> read -> plan -> run -> report -> finish -> pages
 """
 
-import errno
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Literal
@@ -19,12 +17,13 @@ from pipeline.batch import Batch, Stop, run_plan
 from pipeline.broadcast import broadcasting
 from pipeline.core.budget import Budget
 from pipeline.core.confine import display, display_path
-from pipeline.core.errors import InputError, ManifestError, MediaspoolError, StoreError
+from pipeline.core.errors import InputError, MediaspoolError
 from pipeline.core.limits import MEGABYTE
 from pipeline.core.model import Job, Outcome, Place
 from pipeline.discovery import discover
 from pipeline.intake import Intake
 from pipeline.manifest import Manifest, ManifestLimits, read_manifest
+from pipeline.manifest_text import read_body
 from pipeline.metrics import write_metrics
 from pipeline.pages.cards import Material
 from pipeline.pages.writing import write_pages
@@ -35,7 +34,7 @@ from pipeline.refusals import forget_bygone, refuse
 from pipeline.report import RunReport, has_news, make_report, report_json, with_error
 from pipeline.runtime import Runtime, World, open_runtime
 from pipeline.signals import Caught, watch_signals
-from pipeline.state.durable import free_bytes, free_files, read_at_most
+from pipeline.state.durable import free_bytes, free_files
 from pipeline.state.idle import write_marker
 from pipeline.state.lineage import ensure_latest, note_run
 from pipeline.state.roots import Roots
@@ -111,18 +110,25 @@ async def run(request: RunRequest, settings: Settings, world: World, caught: Cau
             outcomes = learned.told([batch.decisions for batch in batches], outcomes)
             result = await runtime.runner(report, runtime, readings, outcomes, stop, caught.signal)
             result = msgspec.structs.replace(result, unpriced=learned.to_come)
-            try:
-                kept = await runtime.runner(finish, runtime, readings, result, request)
-            except MediaspoolError as error:  # the verdicts stand; what was not put away, the next run finds and does
-                result = msgspec.structs.replace(result, whole=with_error(result.whole, error))
-                with suppress(MediaspoolError):
-                    await runtime.runner(runtime.ledger.finish_run, result.whole.exit_code)
-            else:
-                world.reached("reported")
-                result = await pages(runtime, readings, result, kept, stop)
+            result = await put_away(runtime, readings, result, request, stop)
             cast.report = result.whole
             world.reached("finished")
         return result
+
+
+async def put_away(
+    runtime: Runtime, readings: Sequence[Reading], result: Result, request: RunRequest, stop: Stop
+) -> Result:
+    """Reports, manifests and pages. The verdicts stand: what cannot be put away is told, and the next run does it."""
+    try:
+        kept = await runtime.runner(finish, runtime, readings, result, request)
+    except MediaspoolError as error:
+        told = msgspec.structs.replace(result, whole=with_error(result.whole, error))
+        with suppress(MediaspoolError):
+            await runtime.runner(runtime.ledger.finish_run, told.whole.exit_code)
+        return told
+    runtime.world.reached("reported")
+    return await pages(runtime, readings, result, kept, stop)
 
 
 def claim(request: RunRequest, settings: Settings, spool: Spool, now: float) -> list[Claim]:
@@ -183,7 +189,7 @@ def _newest_last(readings: Sequence[Reading]) -> list[Reading]:
 def _read_one(runtime: Runtime, claim: Claim, request: RunRequest) -> Reading:
     settings = runtime.settings
     try:
-        body = _body(claim.path)
+        body = read_body(claim.path, MANIFEST_LIMITS.max_jsonl_bytes)
         roots = Roots(root_folders(settings, runtime.spool, claim))
         manifest = read_manifest(
             body,
@@ -200,22 +206,6 @@ def _read_one(runtime: Runtime, claim: Claim, request: RunRequest) -> Reading:
         runtime.log.event("manifest-unreadable", level="error", code=error.code)
         return Reading(claim=claim, error=error)
     return Reading(claim=claim, manifest=manifest, roots=roots)
-
-
-def _body(path: str) -> bytes:
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe would let the whole run wait for its writer
-                raise ManifestError("the manifest is not a file", hint="name a plain file")
-            body = read_at_most(file, MANIFEST_LIMITS.max_jsonl_bytes + 1)
-    except FileNotFoundError as error:
-        raise ManifestError("the manifest does not exist", code="manifest-missing", hint="check the path") from error
-    except OSError as error:
-        kind, advice = (StoreError, "check the disk") if error.errno == errno.EIO else (ManifestError, "check its mode")
-        raise kind(f"the manifest cannot be read: {error.strerror}", hint=advice) from error
-    if len(body) > MANIFEST_LIMITS.max_jsonl_bytes:
-        raise ManifestError("the manifest is larger than any may be", code="manifest-too-large", hint="split it")
-    return body
 
 
 def plan(runtime: Runtime, readings: Sequence[Reading], request: RunRequest, stop: Stop) -> list[Batch]:

@@ -1,15 +1,17 @@
-"""From the bytes of a manifest to plain tables, strictly and within bounds; what the tables mean is not known here.
+"""From the file of a manifest to plain tables, strictly and within bounds; what the tables mean is not known here.
 
 TOML, JSON and JSONL become one shape: a header and items. A whole that cannot be read is a ManifestError; an item or a
 line that cannot be read is an Item with its problem, and the others stand. Refused are duplicate keys, NaN and
 Infinity, deep nesting, dates, integers beyond 64 bits, text that is not UTF-8. A byte order mark is tolerated.
 """
 
+import errno
 import io
 import json
 import math
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Union
@@ -17,8 +19,9 @@ from typing import Union
 from msgspec import Struct
 
 from pipeline.core.confine import display
-from pipeline.core.errors import ManifestError
+from pipeline.core.errors import ManifestError, StoreError
 from pipeline.core.model import Refusal
+from pipeline.state.durable import read_at_most
 
 Value = Union[None, bool, int, float, str, list["Value"], dict[str, "Value"]]  # noqa: UP007 - quotes need Union here
 Table = dict[str, Value]
@@ -263,3 +266,20 @@ def _line(line: bytes, where: str, limits: ManifestLimits) -> Item:
         return _bad(where, "values are nested too deeply")
     except ValueError as error:  # UnicodeDecodeError as well
         return _bad(where, f"the line is not JSON: {display(str(error))}")
+
+
+def read_body(path: str, max_bytes: int) -> bytes:
+    """What a manifest file holds; ManifestError, or StoreError of a sick disk, where that cannot be had."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe would let the whole run wait for its writer
+                raise ManifestError("the manifest is not a file", hint="name a plain file")
+            body = read_at_most(file, max_bytes + 1)
+    except FileNotFoundError as error:
+        raise ManifestError("the manifest does not exist", code="manifest-missing", hint="check the path") from error
+    except OSError as error:
+        kind, advice = (StoreError, "check the disk") if error.errno == errno.EIO else (ManifestError, "check its mode")
+        raise kind(f"the manifest cannot be read: {error.strerror}", hint=advice) from error
+    if len(body) > max_bytes:
+        raise ManifestError("the manifest is larger than any may be", code="manifest-too-large", hint="split it")
+    return body
